@@ -1,0 +1,90 @@
+"""Every setting of Chiplake, in one place.
+
+A setting comes from the environment (`CHIPLAKE_…`) or from its default here. dbt variables take their
+defaults from here too (macro `setting`), so a value is never said twice.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+CATALOG_NAME = "lake"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BBox = tuple[float, float, float, float]  # west, south, east, north, degrees
+
+
+class Settings(BaseSettings):
+    """Settings of one process. All have defaults; `chiplake doctor` prints those in force."""
+
+    model_config = SettingsConfigDict(env_prefix="CHIPLAKE_", extra="ignore")
+
+    home: Path = Field(PROJECT_DIR / ".chiplake", description="embedded catalog, warehouse, transform objects")
+    jars_dir: Path = Field(PROJECT_DIR / ".chiplake" / "jars", description="where the Spark jars are kept")
+    catalog: Literal["sql", "glue", "rest"] = Field("sql", description="kind of Iceberg catalog")
+    catalog_uri: str | None = Field(None, description="address of a rest catalog, or endpoint of glue")
+    warehouse: str | None = Field(None, description="warehouse location where the catalog is not embedded")
+
+    spark_master: str = Field("local[*]", description="Spark master")
+    spark_driver_memory: str = Field("4g", description="memory of the Spark driver's JVM")
+    shuffle_partitions: int = Field(8, ge=1, description="shuffle partitions of Spark SQL")
+
+    stac_api: str = Field("https://earth-search.aws.element84.com/v1", description="STAC API to search")
+    stac_collection: str = Field("sentinel-2-l2a", description="STAC collection to search")
+
+    bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut and to embed")
+    bbox: BBox | None = Field(None, description="only cells that touch this box are cut")
+    valid_scl_classes: tuple[int, ...] = Field((2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel")
+    fill_max_age_days: int = Field(60, ge=1, description="oldest pixel that may fill a gap, days")
+
+    clay_checkpoint: Path | None = Field(None, description="Clay checkpoint; none: seeded, untrained weights")
+    embed_min_complete: Fraction = Field(0.95, description="filled chips less complete are not embedded")
+    embed_bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are embedded")
+    embed_chips_per_object: int = Field(16, ge=1, description="chips in one object of a batch transform")
+
+    change_min_valid_fraction: Fraction = Field(0.5, description="least own valid share of a comparable chip")
+    change_min_history: int = Field(2, ge=1, description="fewest earlier pairs for a score")
+    change_history: int = Field(24, ge=1, description="most earlier pairs a score looks at")
+    change_min_score: float = Field(6.0, gt=0, description="least robust score of a change")
+
+    @field_validator("bands")
+    @classmethod
+    def _known_bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [band for band in bands if band not in BAND_BY_NAME]
+        if unknown or not bands:
+            raise ValueError(f"unknown bands {unknown}; choose from {', '.join(BAND_NAMES)}")
+        return tuple(name for name in BAND_NAMES if name in bands)  # always in the order of the band table
+
+    @field_validator("home", "jars_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @property
+    def catalog_file(self) -> Path:
+        """The SQLite file of the embedded catalog."""
+        return self.home / "catalog.db"
+
+    @property
+    def warehouse_location(self) -> str:
+        """Where table files go: a URI or an absolute path."""
+        return self.warehouse or str(self.home / "warehouse")
+
+    @property
+    def transform_dir(self) -> Path:
+        """Where export writes objects of chips and the local transform its answers."""
+        return self.home / "transform"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once. Tests that change the environment call `cache_clear()`."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""The Spark session and every Python function that SQL can call."""
