@@ -41,11 +41,15 @@ class Settings(BaseSettings):
     stac_collection: str = Field("sentinel-2-l2a", description="STAC collection to search")
 
     bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut and to embed")
-    bbox: BBox | None = Field(None, description="only cells that touch this box are cut")
+    bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are cut")
+    chip_rows_per_task: int = Field(22, ge=1, description="rows of cells that one task cuts; half a tile by default")
     valid_scl_classes: tuple[int, ...] = Field((2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel")
     fill_max_age_days: int = Field(60, ge=1, description="oldest pixel that may fill a gap, days")
 
     clay_checkpoint: Path | None = Field(None, description="Clay checkpoint; none: seeded, untrained weights")
+    clay_latlon_order: Literal["longitude_first", "latitude_first"] = Field(
+        "longitude_first", description="order of Clay's place vector; longitude came first in training"
+    )
     embed_min_complete: Fraction = Field(0.95, description="filled chips less complete are not embedded")
     embed_bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are embedded")
     embed_chips_per_object: int = Field(16, ge=1, description="chips in one object of a batch transform")
@@ -53,6 +57,7 @@ class Settings(BaseSettings):
     change_min_valid_fraction: Fraction = Field(0.5, description="least own valid share of a comparable chip")
     change_min_history: int = Field(2, ge=1, description="fewest earlier pairs for a score")
     change_history: int = Field(24, ge=1, description="most earlier pairs a score looks at")
+    change_year_window_days: int = Field(30, ge=0, description="how far from a year before its chip may lie, days")
     change_min_score: float = Field(6.0, gt=0, description="least robust score of a change")
 
     @field_validator("bands")

@@ -1,0 +1,77 @@
+"""dbt plugin: makes the Spark session that dbt-spark's session method then uses.
+
+dbt loads every importable module named `dbt_*` and starts the classes in `plugins`. The interface is marked
+experimental, so this stays thin: settings to dbt, session to Spark, comments to the catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from dbt.flags import get_flags
+from dbt.plugins.manager import dbtPlugin
+from dbt_common.context import get_invocation_context
+
+from chiplake.bands import BAND_NAMES
+from chiplake.errors import ChiplakeError
+from chiplake.settings import get_settings
+
+PROJECT_NAME: Final = "chiplake"
+
+# Commands that send SQL. All others (parse, list, deps, clean, ...) start no JVM.
+_COMMANDS_WITH_SQL: Final = frozenset(
+    {"build", "run", "test", "show", "compile", "generate", "freshness", "seed", "snapshot", "run-operation", "retry", "clone"}
+)
+
+
+class ChiplakePlugin(dbtPlugin):
+    """Hands the settings to dbt, and for commands that send SQL to the `local` target starts the session."""
+
+    def initialize(self) -> None:
+        """Called by dbt when it loads a project, before anything is parsed."""
+        if self.project_name != PROJECT_NAME:
+            return
+        # Macro `setting` reads these: so a dbt variable has its default from the settings.
+        values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
+        for name, value in values.items():
+            get_invocation_context().env[f"CHIPLAKE_{name.upper()}"] = _as_text(value)  # type: ignore[index]
+        if get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
+            from python_udfs.session import get_spark  # heavy: only where a session is wanted
+
+            try:
+                get_spark()
+            except ChiplakeError as error:
+                raise RuntimeError(str(error)) from None
+        if get_flags().WHICH == "generate":
+            _add_comments_to_catalog()
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _add_comments_to_catalog() -> None:
+    """Let `dbt docs generate` write table and column comments.
+
+    dbt-spark 1.11 drops them for tables that it must read with `describe`, as those of Iceberg.
+    """
+    from dbt.adapters.spark.impl import SparkAdapter
+
+    read_columns = SparkAdapter._get_columns_for_catalog
+
+    def with_comments(self: Any, relation: Any) -> Any:
+        rows = self.execute_macro("get_columns_in_relation_raw", kwargs={"relation": relation})
+        comments: dict[str, str | None] = {}
+        for row in rows:
+            comments.setdefault(row["col_name"], row["comment"] or None)
+        described = {row["col_name"]: row["data_type"] for row in rows}
+        for column in read_columns(self, relation):
+            column["column_comment"] = comments.get(column["column_name"])
+            column["table_comment"] = described.get("Comment") or None
+            yield column
+
+    SparkAdapter._get_columns_for_catalog = with_comments
+
+
+plugins = [ChiplakePlugin]

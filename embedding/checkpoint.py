@@ -1,0 +1,269 @@
+"""Clay checkpoints: strict loading that runs no code from the file, model ids, and the seeded stand-in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import Settings
+from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
+from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
+
+UNTRAINED: Final = "untrained weights"
+SEED: Final = 20
+SEEDED_SIZE: Final = EncoderSize(dim=48, depth=2, heads=2, dim_head=16, mlp_dim=96)
+
+_LIGHTNING_PREFIX: Final = "model.encoder."
+_DIGEST_LENGTH: Final = 16
+# Published names: Clay v1.0 came as base, v1.5 as large; the keys alone do not tell the version.
+_NAMES: Final = {"tiny": "clay-tiny", "small": "clay-small", "base": "clay-v1-base", "large": "clay-v1.5-large"}
+# Kernels are multiplied by 0.02: without this gain a random encoder would see places and hardly any pixels.
+_SEEDED_GAIN: Final = {"patch_embedding.weight_generator.fc_weight.weight": 30.0}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model without loading it."""
+
+    model_id: str  # architecture, version, digest, and the preprocessing where it is not the default
+    dimension: int  # length of an embedding
+    is_trained: bool  # False for the seeded stand-in only
+
+    @property
+    def weights(self) -> str:
+        """Words for people: `untrained weights`, or `checkpoint`."""
+        return "checkpoint" if self.is_trained else UNTRAINED
+
+
+@dataclass(frozen=True)
+class ClayModel:
+    """A loaded encoder and all that its answers depend on."""
+
+    card: ModelCard
+    encoder: ClayEncoder
+    preprocessing: Preprocessing
+    device: torch.device
+
+
+class _Sidecar(BaseModel):
+    """The JSON beside a checkpoint whose size is none of the published ones: `NAME.json` for `NAME.ckpt`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    heads: int
+    dim_head: int | None = None
+    dim: int | None = None
+    depth: int | None = None
+    mlp_ratio: float | None = None
+    patch_size: int = PATCH_SIZE
+
+
+def preprocessing_of(settings: Settings) -> Preprocessing:
+    """The preprocessing that the settings ask for."""
+    return Preprocessing(latlon_order=settings.clay_latlon_order)
+
+
+def describe_model(checkpoint: Path | None, preprocessing: Preprocessing) -> ModelCard:
+    """Name a model. Reads a checkpoint's shapes and digest, not its weights into memory.
+
+    Args:
+        checkpoint: a Lightning checkpoint, an encoder's state dict or safetensors; None for the seeded stand-in.
+        preprocessing: the choices in force; part of the id where they are not the default.
+
+    Raises:
+        ChiplakeError: the checkpoint cannot be used.
+    """
+    if checkpoint is None:
+        return _seeded_card(seeded_encoder(), preprocessing)
+    return _checkpoint_card(checkpoint, _read_encoder(checkpoint)[1], preprocessing)
+
+
+def load_model(checkpoint: Path | None, preprocessing: Preprocessing, device: str = "cpu") -> ClayModel:
+    """Load a model, ready to encode.
+
+    Args:
+        checkpoint: as for `describe_model`.
+        preprocessing: as for `describe_model`.
+        device: `cpu`, `cuda`, or `auto` for the accelerator if there is one.
+
+    Raises:
+        ChiplakeError: the checkpoint cannot be used, or there is no such device.
+    """
+    target = _device(device)
+    if checkpoint is None:
+        encoder = seeded_encoder()
+        card = _seeded_card(encoder, preprocessing)
+        _log.warning("no checkpoint: a seeded encoder with %s stands in, %s", UNTRAINED, card.model_id)
+    else:
+        state, size = _read_encoder(checkpoint)
+        card = _checkpoint_card(checkpoint, size, preprocessing)
+        encoder = _empty_encoder(size)
+        # Cloned: a mapped file that is overwritten later must not change or crash the model.
+        encoder.load_state_dict({key: value.float().clone() for key, value in state.items()}, strict=True, assign=True)
+        broken = [key for key, value in encoder.state_dict().items() if not torch.isfinite(value).all()]
+        if broken:
+            raise ChiplakeError(f"{checkpoint}: {broken[0]} holds values that are not finite; get the checkpoint again")
+    encoder.requires_grad_(False)
+    return ClayModel(card, encoder.eval().to(target), preprocessing, target)
+
+
+def seeded_encoder(size: EncoderSize = SEEDED_SIZE, seed: int = SEED) -> ClayEncoder:
+    """Make an encoder with untrained weights, the same on every machine.
+
+    Uniform numbers come from the generator's integers exactly; normal ones would pass through library
+    functions that differ in the last bit between processors.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    encoder = ClayEncoder(size)
+    with torch.no_grad():
+        for name, weight in encoder.named_parameters():
+            if weight.ndim == 1:
+                is_scale = name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "net.0.weight"))
+                weight.fill_(1.0 if is_scale else 0.0)
+            else:
+                bound = _SEEDED_GAIN.get(name, 1.0) * (3 / weight.shape[-1]) ** 0.5
+                weight.copy_((torch.rand(weight.shape, generator=generator) * 2 - 1) * bound)
+    return encoder.eval().requires_grad_(False)
+
+
+def _seeded_card(encoder: ClayEncoder, preprocessing: Preprocessing) -> ModelCard:
+    digest = hashlib.sha256()
+    for weight in encoder.state_dict().values():
+        digest.update(weight.numpy().astype("<f4").tobytes())
+    size = encoder.size
+    model_id = f"clay-seeded-{size.dim}x{size.depth}:seed{SEED}:sha256:{digest.hexdigest()[:_DIGEST_LENGTH]}"
+    # The stand-in always says its version, so that nobody mistakes the id for a checkpoint's.
+    tag = preprocessing.tag if PREPROCESS_VERSION != 1 else f":pre{PREPROCESS_VERSION}{preprocessing.tag}"
+    return ModelCard(model_id + tag, size.dim, is_trained=False)
+
+
+def _checkpoint_card(path: Path, size: EncoderSize, preprocessing: Preprocessing) -> ModelCard:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
+    names = [_NAMES[name] for name, known in KNOWN_SIZES.items() if known == size]
+    # Heads do not show in the file, so its digest does not hold them: the name must.
+    name = names[0] if names else f"clay-{size.dim}x{size.depth}h{size.heads}"
+    return ModelCard(f"{name}:sha256:{digest}{preprocessing.tag}", size.dim, is_trained=True)
+
+
+def _read_encoder(path: Path) -> tuple[dict[str, Tensor], EncoderSize]:
+    """Read the encoder's state dict and its size, with every key and shape checked."""
+    if not path.is_file():
+        raise ChiplakeError(f"{path}: there is no such checkpoint; set CHIPLAKE_CLAY_CHECKPOINT to a file, or unset it")
+    state = _encoder_state(_read_tensors(path), path)
+    try:
+        size = size_of_state(state, _sidecar_heads(path, state))
+    except KeyError as error:
+        raise ChiplakeError(f"{path}: no Clay encoder, {error.args[0]} is missing") from error
+    except (ValueError, IndexError) as error:
+        raise ChiplakeError(
+            f"{path}: {error or 'a weight has no dimensions'}; give heads and dim_head in {path.with_suffix('.json')}"
+        ) from error
+    _check_shapes(state, size, path)
+    return state, size
+
+
+def _read_tensors(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ChiplakeError(f"{path}: truncated, or no safetensors file ({_first_line(error)})") from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # torch names no errors: broken bytes end in any of a dozen
+        reason = _first_line(error)
+        if "weights_only" in str(error).lower() and "nsupported" in str(error):
+            raise ChiplakeError(
+                f"{path}: refused, it holds Python objects beside tensors, which could run code; "
+                "where you trust it, save its state dict as .safetensors"
+            ) from error
+        raise ChiplakeError(f"{path}: truncated, or no PyTorch checkpoint ({reason})") from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise ChiplakeError(f"{path}: no checkpoint, it holds a {type(content).__name__} and not a state dict")
+    return dict(content)
+
+
+def _encoder_state(tensors: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    if any(str(key).startswith(_LIGHTNING_PREFIX) for key in tensors):
+        tensors = {
+            key.removeprefix(_LIGHTNING_PREFIX): value
+            for key, value in tensors.items()
+            if str(key).startswith(_LIGHTNING_PREFIX)
+        }
+    for key, value in tensors.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_floating_point():
+            raise ChiplakeError(f"{path}: no Clay encoder, {key!r} is no tensor of floats")
+    return dict(tensors)
+
+
+def _sidecar_heads(path: Path, state: Mapping[str, Tensor]) -> int | None:
+    sidecar_path = path.with_suffix(".json")
+    if not sidecar_path.is_file():
+        return None
+    try:
+        sidecar = _Sidecar.model_validate(json.loads(sidecar_path.read_text()))
+    except (ValueError, ValidationError) as error:
+        raise ChiplakeError(f"{sidecar_path}: no configuration of an encoder ({_first_line(error)})") from error
+    actual = size_of_state(dict(state), sidecar.heads)
+    said = {"dim": sidecar.dim, "depth": sidecar.depth, "dim_head": sidecar.dim_head, "patch_size": sidecar.patch_size}
+    found = {"dim": actual.dim, "depth": actual.depth, "dim_head": actual.dim_head, "patch_size": PATCH_SIZE}
+    if sidecar.mlp_ratio is not None:
+        said["mlp_dim"], found["mlp_dim"] = round(sidecar.mlp_ratio * actual.dim), actual.mlp_dim
+    for name, value in said.items():
+        if value is not None and value != found[name]:
+            raise ChiplakeError(f"{sidecar_path}: {name} is {value} there and {found[name]} in {path.name}")
+    return sidecar.heads
+
+
+def _empty_encoder(size: EncoderSize) -> ClayEncoder:
+    with torch.device("meta"):
+        return ClayEncoder(size)
+
+
+def _check_shapes(state: Mapping[str, Tensor], size: EncoderSize, path: Path) -> None:
+    expected = {key: tuple(value.shape) for key, value in _empty_encoder(size).state_dict().items()}
+    missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    if missing or unexpected:
+        listed = ", ".join([f"missing {key}" for key in missing] + [f"unexpected {key}" for key in unexpected][:3])
+        raise ChiplakeError(f"{path}: no Clay encoder: {_shorten(listed)}")
+    for key, shape in expected.items():
+        if tuple(state[key].shape) != shape:
+            raise ChiplakeError(f"{path}: {key} has shape {tuple(state[key].shape)} where the size needs {shape}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise ChiplakeError(f"{name}: no such device; use auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ChiplakeError("there is no CUDA device here; use --device cpu")
+    return torch.device(name)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return _shorten(lines[0]) if lines else type(error).__name__
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."

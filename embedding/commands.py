@@ -1,0 +1,109 @@
+"""`chiplake embed …`: parse, call one function, print."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import get_settings
+
+app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
+
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
+_RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all not loaded yet.")]
+
+
+@app.command()
+def export(start_date: _Day = None, end_date: _Day = None) -> None:
+    """Write filled chips that have no embedding yet as objects for a transform."""
+    from embedding.pipeline import run_export
+
+    run = run_export(get_settings(), start_date and start_date.date(), end_date and end_date.date())
+    if run is None:
+        Console().print("nothing to export: every chip that is complete enough has its embedding")
+        return
+    manifest = run.manifest()
+    Console().print(f"{run.run_id}: {manifest.chips} chips in {len(manifest.objects)} objects, {run.input_dir}")
+    Console().print(f"for {manifest.model_id} ({manifest.weights})")
+
+
+@app.command()
+def transform(run: _RunId = None) -> None:
+    """Send exported objects to a local inference server and keep its answers."""
+    from embedding.checkpoint import UNTRAINED
+    from embedding.pipeline import run_transform
+
+    settings = get_settings()
+    console = Console()
+    if settings.clay_checkpoint is None:
+        console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("objects", total=None)
+        reports = run_transform(
+            settings, run, lambda _stage, done, total: progress.update(task, completed=done, total=total)
+        )
+    failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
+    for run_id, report in reports.items():
+        console.print(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")
+    if not reports:
+        console.print("nothing to transform")
+    if failures:
+        raise ChiplakeError(f"{len(failures)} objects failed, first {failures[0]}; the others can be loaded")
+
+
+@app.command()
+def load(run: _RunId = None) -> None:
+    """Load the answers of a transform, also of a failed one, into raw.clay_embeddings."""
+    from embedding.pipeline import run_load
+
+    reports = run_load(get_settings(), run)
+    for report in reports:
+        Console().print(
+            f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
+            f"{len(report.unanswered_objects)} objects without an answer"
+        )
+    if not reports:
+        Console().print("nothing to load")
+    unanswered = sum(len(report.unanswered_objects) for report in reports)
+    if unanswered or any(report.errors for report in reports):
+        raise ChiplakeError("not every chip has its embedding; export, transform and load again to retry the rest")
+
+
+@app.command()
+def serve(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on.", envvar="SAGEMAKER_BIND_TO_PORT")
+    ] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container only.")] = "127.0.0.1",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    max_payload_mb: Annotated[int, typer.Option(min=1, max=100, help="Largest request, MB.")] = 25,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
+) -> None:
+    """Run the inference server until it is stopped."""
+    from embedding.checkpoint import preprocessing_of
+    from embedding.server import ServerOptions, serve
+
+    settings = get_settings()
+    serve(
+        ServerOptions(
+            checkpoint=checkpoint or settings.clay_checkpoint,
+            preprocessing=preprocessing_of(settings),
+            host=host,
+            port=port,
+            device=device,
+            max_payload_bytes=max_payload_mb * 1_000_000,
+            listen_fd=listen_fd,
+            exit_with_parent=exit_with_parent,
+        )
+    )

@@ -1,0 +1,153 @@
+"""What the encoder sees of a chip: the one place where stored pixels become normalised arrays and vectors.
+
+A change here that changes a number must raise `PREPROCESS_VERSION`: it is part of the model's id, so old
+embeddings are made again and never compared with new ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
+from python_udfs.codec import decode_array
+
+PREPROCESS_VERSION: Final = 1
+STILL_MISSING: Final = 255  # in source_index: no chip had a valid pixel here
+TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip
+
+LatLonOrder = Literal["longitude_first", "latitude_first"]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The choices that change what the encoder sees, beside the version."""
+
+    latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials say latitude first
+
+    @property
+    def tag(self) -> str:
+        """What a model's id says of the preprocessing; empty for the first version with its defaults."""
+        version = "" if PREPROCESS_VERSION == 1 else f":pre{PREPROCESS_VERSION}"
+        order = "" if self.latlon_order == "longitude_first" else f":{self.latlon_order.replace('_', '-')}"
+        return version + order
+
+
+@dataclass(frozen=True)
+class ChipInput:
+    """One chip as the encoder takes it."""
+
+    bands: tuple[Band, ...]  # the bands the chip has, in the order of the band table
+    pixels: Floats  # (bands, 256, 256), normalised; 0 where missing
+    time: Floats  # (4,)
+    latlon: Floats  # (4,)
+
+
+def prepare_chip(
+    frames: Mapping[str, bytes | None],
+    source_index: bytes | None,
+    acquired_at: datetime | None,
+    longitude: float | None,
+    latitude: float | None,
+    preprocessing: Preprocessing,
+) -> ChipInput:
+    """Prepare one chip.
+
+    Args:
+        frames: Blosc frames of uint16 by band name; bands that are absent or None are left out.
+        source_index: Blosc frame of uint8 (256, 256), or None if no pixel is known to be missing.
+        acquired_at: time of acquisition; naive means UTC.
+        longitude: of the cell's centre, degrees.
+        latitude: of the cell's centre, degrees.
+        preprocessing: the choices in force.
+
+    Raises:
+        ValueError: the chip cannot be prepared, and why.
+    """
+    present = {name: frame for name in BAND_NAMES if (frame := frames.get(name)) is not None}
+    if not present:
+        raise ValueError("the chip has no band")
+    if acquired_at is None:
+        raise ValueError("acquired_at is null")
+    if longitude is None or latitude is None:
+        raise ValueError("longitude or latitude is null")
+    return ChipInput(
+        bands=tuple(BAND_BY_NAME[name] for name in present),
+        pixels=normalised_pixels(present, source_index),
+        time=time_vector(acquired_at),
+        latlon=latlon_vector(longitude, latitude, preprocessing.latlon_order),
+    )
+
+
+def normalised_pixels(frames: Mapping[str, bytes], source_index: bytes | None) -> Floats:
+    """Decode and normalise bands, in the order given, as (bands, 256, 256) float32.
+
+    Bands of 20 m are repeated onto the 10 m grid. A pixel that is missing gets 0, the normalised mean.
+
+    Raises:
+        ValueError: a frame is broken or of the wrong size; the message names the column.
+    """
+    side = CHIP_PIXELS_10M
+    pixels = np.empty((len(frames), side, side), dtype=np.float32)
+    for plane, (name, frame) in zip(pixels, frames.items(), strict=True):
+        band = BAND_BY_NAME[name]
+        stored = _decode(name, frame, "uint16", band.pixels)
+        if band.pixels == side:
+            _normalise(stored, band, plane)
+        else:
+            coarse = np.empty(stored.shape, dtype=np.float32)
+            _normalise(stored, band, coarse)
+            repeats = side // band.pixels
+            plane.reshape(band.pixels, repeats, band.pixels, repeats)[:] = coarse[:, None, :, None]
+    if source_index is not None:
+        missing = _decode("source_index", source_index, "uint8", side) == STILL_MISSING
+        if missing.any():
+            pixels[:, missing] = 0
+    return pixels
+
+
+def time_vector(acquired_at: datetime) -> Floats:
+    """Sine and cosine of the ISO week, then of the hour, (4,) float32. The hour is 12, as in training."""
+    moment = acquired_at.replace(tzinfo=UTC) if acquired_at.tzinfo is None else acquired_at.astimezone(UTC)
+    week = moment.isocalendar().week * 2 * math.pi / 52
+    hour = TRAINING_HOUR * 2 * math.pi / 24
+    return np.array([math.sin(week), math.cos(week), math.sin(hour), math.cos(hour)], dtype=np.float32)
+
+
+def latlon_vector(longitude: float, latitude: float, order: LatLonOrder = "longitude_first") -> Floats:
+    """Sine and cosine of one coordinate, then of the other, (4,) float32.
+
+    Raises:
+        ValueError: a coordinate, in degrees, is out of range or not finite.
+    """
+    if not -180 <= longitude <= 180 or not -90 <= latitude <= 90:
+        raise ValueError(f"longitude {longitude}, latitude {latitude} is no place in degrees")
+    pair = (longitude, latitude) if order == "longitude_first" else (latitude, longitude)
+    first, second = map(math.radians, pair)
+    return np.array([math.sin(first), math.cos(first), math.sin(second), math.cos(second)], dtype=np.float32)
+
+
+def _normalise(stored: NDArray[np.uint16], band: Band, out: Floats) -> None:
+    np.subtract(stored, np.float32(band.mean), out=out, dtype=np.float32)
+    np.divide(out, np.float32(band.std), out=out)
+    missing = stored == 0
+    if missing.any():
+        out[missing] = 0
+
+
+def _decode(column: str, frame: bytes, dtype: str, side: int) -> NDArray[Any]:
+    expected = np.dtype(dtype).itemsize * side * side
+    # The header's size is checked before anything is unpacked: a few bytes may claim two gigabytes.
+    if len(frame) < 16 or int.from_bytes(frame[4:8], "little") != expected:
+        raise ValueError(f"column {column} is no Blosc frame of {side} x {side} {dtype}")
+    try:
+        return decode_array(frame, dtype, side)
+    except ValueError as error:
+        raise ValueError(f"column {column}: {error}") from error

@@ -1,0 +1,204 @@
+"""The inference server: the same program in the SageMaker container and under the local transform.
+
+`GET /ping`, `GET /execution-parameters`, `POST /invocations`. One process holds one model, loaded once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chiplake.errors import ChiplakeError
+from embedding.checkpoint import ClayModel, load_model
+from embedding.inference import embed_table
+from embedding.preprocess import Preprocessing
+from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_table
+
+LOOPBACK: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+# Two requests in flight: while the encoder works on one, the next arrives.
+MAX_CONCURRENT_REQUESTS: Final = 2
+
+_log = logging.getLogger("chiplake.embedding")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server runs."""
+
+    checkpoint: Path | None  # None: the seeded encoder with untrained weights
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    host: str = LOOPBACK
+    port: int = DEFAULT_PORT
+    device: str = "auto"  # auto, cpu or cuda
+    max_payload_bytes: int = MAX_OBJECT_BYTES  # a larger request is refused with 413
+    listen_fd: int | None = None  # an already listening socket, used in place of host and port
+    exit_with_parent: bool = False  # stop when standard input ends, which it does when the parent dies
+
+
+class _BadRequestError(Exception):
+    """A request that is refused: the HTTP status and the words."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and what the call gave as `extra={"data": …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "data", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> Starlette:
+    """Make the HTTP application around a loaded model."""
+    encoder_turn = anyio.CapacityLimiter(1)  # torch already uses every core for one request
+    about = {"model_id": model.card.model_id, "dimension": model.card.dimension, "weights": model.card.weights}
+
+    async def ping(_: Request) -> Response:
+        return JSONResponse({"status": "healthy", **about})
+
+    async def execution_parameters(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "MaxConcurrentTransforms": MAX_CONCURRENT_REQUESTS,
+                "BatchStrategy": "SINGLE_RECORD",
+                "MaxPayloadInMB": max(1, max_payload_bytes // 1_000_000),
+                **about,
+            }
+        )
+
+    async def invocations(request: Request) -> Response:
+        started = time.perf_counter()
+        media_type = _media_type(request)
+        body = await _body(request, max_payload_bytes)
+
+        def work() -> tuple[bytes, int, int]:
+            try:
+                answers = embed_table(model, read_table(body, media_type))
+            except ValueError as error:
+                raise _BadRequestError(400, str(error)) from error
+            return write_table(answers, media_type), answers.num_rows, answers.num_rows - answers["error"].null_count
+
+        answer, chips, errors = await anyio.to_thread.run_sync(work, limiter=encoder_turn)
+        seconds = round(time.perf_counter() - started, 4)
+        data = {"chips": chips, "errors": errors, "request_bytes": len(body), "seconds": seconds, **about}
+        _log.info("invocation", extra={"data": data})
+        return Response(answer, media_type=media_type)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status if isinstance(error, _BadRequestError) else 500
+        _log.warning("request refused", extra={"data": {"path": request.url.path, "status": status, "why": str(error)}})
+        return JSONResponse({"error": str(error)}, status_code=status)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": f"internal error: {type(error).__name__}"}, status_code=500)
+
+    return Starlette(
+        routes=[
+            Route("/ping", ping, methods=["GET"]),
+            Route("/execution-parameters", execution_parameters, methods=["GET"]),
+            Route("/invocations", invocations, methods=["POST"]),
+        ],
+        exception_handlers={_BadRequestError: refused, Exception: failed},
+    )
+
+
+def serve(options: ServerOptions) -> None:
+    """Load the model and answer requests until SIGTERM or SIGINT; requests in flight are finished first.
+
+    Raises:
+        ChiplakeError: the checkpoint cannot be used, or the port is taken.
+    """
+    _log_as_json()
+    # Also before and after uvicorn's own handling: asked to stop is no failure.
+    signal.signal(signal.SIGTERM, _exit_cleanly)
+    if options.exit_with_parent:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    listener = _listener(options)
+    model = load_model(options.checkpoint, options.preprocessing, options.device)
+    host, port = listener.getsockname()[:2]
+    data = {"host": host, "port": port, "model_id": model.card.model_id, "weights": model.card.weights}
+    _log.info("serving", extra={"data": data | {"device": str(model.device)}})
+    config = uvicorn.Config(
+        create_app(model, options.max_payload_bytes), log_config=None, access_log=False, lifespan="off"
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(options: ServerOptions) -> socket.socket:
+    if options.listen_fd is not None:
+        return socket.socket(fileno=options.listen_fd)
+    try:
+        return socket.create_server((options.host, options.port), backlog=128)
+    except OSError as error:
+        words = error.strerror or error
+        raise ChiplakeError(
+            f"cannot listen on {options.host}:{options.port} ({words}); choose another --port"
+        ) from error
+
+
+def _media_type(request: Request) -> str:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES:
+        raise _BadRequestError(415, f"content type {media_type or 'missing'}; send {' or '.join(MEDIA_TYPES)}")
+    return media_type
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    too_large = _BadRequestError(413, f"the request is larger than {limit} bytes; send fewer chips at once")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+
+
+def _stop_at_end_of_input() -> None:
+    # The file descriptor and not sys.stdin: a thread blocked in the latter's lock would hang the interpreter's end.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit_cleanly(_signum: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(0)

@@ -1,0 +1,254 @@
+"""Rows and rejects into `raw.stac_items` and `raw.stac_rejects`, in batches, each an atomic commit.
+
+A version is written once: what is there already is looked up before each commit, and again when another writer
+was faster. So a run that was cut off is repaired by running it again, and a second run of the same input commits
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThanOrEqual,
+    Or,
+)
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, TableProperties
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from chiplake.errors import ChiplakeError
+from chiplake.lake import STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, STAC_REJECTS_SCHEMA
+from ingestion.model import Asset, Reject, StacItemRow
+
+COMMIT_ATTEMPTS: Final = 12
+COMMIT_MAX_WAIT_S: Final = 5.0
+# An item whose datetime was corrected is still found as a known one if it moved by no more than this.
+TIME_SLACK: Final = timedelta(days=1)
+
+T = TypeVar("T")
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_ROW_FIELDS: Final = tuple(field.name for field in fields(StacItemRow) if field.name != "assets")
+_ASSET_FIELDS: Final = tuple(field.name for field in fields(Asset))
+_REJECT_FIELDS: Final = tuple(field.name for field in fields(Reject) if field.name != "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One stored version of an item."""
+
+    content_hash: str
+    updated_at: datetime | None  # UTC
+    ingested_at: datetime  # UTC
+
+    @property
+    def rank(self) -> tuple[datetime, datetime, str]:
+        """The version of highest rank is the item's current one."""
+        return self.updated_at or _EARLIEST, self.ingested_at, self.content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with a batch of rows."""
+
+    write: tuple[StacItemRow, ...] = ()
+    replaced: tuple[StacItemRow, ...] = ()  # those of `write` whose version is there, but was overtaken by another
+    unchanged: int = 0
+    superseded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Writes the batches of one run."""
+
+    catalog: Catalog
+    ingested_at: datetime  # UTC, the same for all of a run
+
+    def load_rows(self, rows: Sequence[StacItemRow]) -> Decision:
+        """Write the versions that are not there yet, in one commit, or none if there is nothing to write.
+
+        Raises:
+            ChiplakeError: other writers commit to the table without pause.
+        """
+        newest, superseded = newest_of_batch(rows)
+        return _commit(self.catalog, STAC_ITEMS, lambda table: self._write_rows(table, newest, superseded))
+
+    def load_rejects(self, rejects: Sequence[Reject]) -> int:
+        """Write the rejects that are not recorded yet, in one commit; how many these were.
+
+        Raises:
+            ChiplakeError: other writers commit to the table without pause.
+        """
+        by_key = {reject.key: reject for reject in rejects}
+        return _commit(self.catalog, STAC_REJECTS, lambda table: self._write_rejects(table, by_key))
+
+    def _write_rows(self, table: Table, rows: Sequence[StacItemRow], superseded: int) -> Decision:
+        decision = decide(rows, _stored_versions(table, rows) if rows else {}, superseded)
+        if not decision.write:
+            return decision
+        arrow = rows_to_arrow(decision.write, self.ingested_at)
+        with _without_blind_retry(table).transaction() as transaction:
+            if decision.replaced:
+                transaction.delete(_any_of([_is_version(row) for row in decision.replaced]))
+            transaction.append(arrow)
+        return decision
+
+    def _write_rejects(self, table: Table, by_key: dict[tuple[str, str, str], Reject]) -> int:
+        recorded = _recorded_rejects(table, by_key) if by_key else set()
+        rejects = [reject for key, reject in by_key.items() if key not in recorded]
+        if rejects:
+            with _without_blind_retry(table).transaction() as transaction:
+                transaction.append(rejects_to_arrow(rejects, self.ingested_at))
+        return len(rejects)
+
+
+def newest_of_batch(rows: Iterable[StacItemRow]) -> tuple[list[StacItemRow], int]:
+    """One row an item: the one updated last, of equals the one received last. And how many others there were."""
+    newest: dict[tuple[str, str], StacItemRow] = {}
+    others = 0
+    for row in rows:
+        known = newest.get(row.key)
+        others += known is not None
+        if known is None or not _is_older(row.updated_at, known.updated_at):
+            newest[row.key] = row
+    return list(newest.values()), others
+
+
+def decide(rows: Iterable[StacItemRow], stored: dict[tuple[str, str], list[Version]], superseded: int = 0) -> Decision:
+    """Which rows are new versions, given the versions that are stored.
+
+    A version that the provider calls older than the current one is not written. One that was stored and then
+    overtaken, and now comes back as the provider's word, is written again in place of itself.
+    """
+    write, replaced, unchanged = [], [], 0
+    for row in rows:
+        versions = stored.get(row.key, [])
+        current = max(versions, key=lambda version: version.rank, default=None)
+        same = next((version for version in versions if version.content_hash == row.content_hash), None)
+        if current is None:
+            write.append(row)
+        elif same is not None and same.ingested_at >= current.ingested_at:
+            unchanged += 1  # it is the current one, or it lost against it in the run in which both came
+        elif _is_older(row.updated_at, current.updated_at):
+            superseded += 1
+        else:
+            write.append(row)
+            if same is not None:
+                replaced.append(row)
+    return Decision(tuple(write), tuple(replaced), unchanged, superseded)
+
+
+def _is_older(updated_at: datetime | None, other: datetime | None) -> bool:
+    return updated_at is not None and other is not None and updated_at < other
+
+
+def rows_to_arrow(rows: Sequence[StacItemRow], ingested_at: datetime) -> pa.Table:
+    """Rows as an Arrow table in the schema of `raw.stac_items`."""
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _ROW_FIELDS}
+    columns["assets"] = [[(band, _asset_struct(asset)) for band, asset in row.assets.items()] for row in rows]
+    columns["ingested_at"] = [ingested_at] * len(rows)
+    return _to_arrow(columns, STAC_ITEMS_SCHEMA)
+
+
+def rejects_to_arrow(rejects: Sequence[Reject], rejected_at: datetime) -> pa.Table:
+    """Rejects as an Arrow table in the schema of `raw.stac_rejects`."""
+    columns: dict[str, list[Any]] = {name: [getattr(reject, name) for reject in rejects] for name in _REJECT_FIELDS}
+    columns["reason"] = [reject.reason.value for reject in rejects]
+    columns["rejected_at"] = [rejected_at] * len(rejects)
+    return _to_arrow(columns, STAC_REJECTS_SCHEMA)
+
+
+def _asset_struct(asset: Asset) -> dict[str, Any]:
+    # Not dataclasses.asdict, which copies deeply and took a third of the time of an ingest.
+    return {name: getattr(asset, name) for name in _ASSET_FIELDS}
+
+
+def _to_arrow(columns: dict[str, list[Any]], schema: Schema) -> pa.Table:
+    return pa.Table.from_pydict(columns, schema=schema_to_pyarrow(schema, include_field_ids=False))
+
+
+def _stored_versions(table: Table, rows: Sequence[StacItemRow]) -> dict[tuple[str, str], list[Version]]:
+    """Stored versions of these items. Reads five narrow columns, of the months in which the items lie."""
+    columns = ("collection", "item_id", "content_hash", "updated_at", "ingested_at")
+    times = [row.acquired_at for row in rows]
+    ids = {row.item_id for row in rows}
+    condition = And(
+        And(
+            GreaterThanOrEqual(term="acquired_at", value=_shifted(min(times), -TIME_SLACK).isoformat()),
+            LessThanOrEqual(term="acquired_at", value=_shifted(max(times), TIME_SLACK).isoformat()),
+        ),
+        _has_id(ids),
+    )
+    stored: dict[tuple[str, str], list[Version]] = {}
+    scanned = table.scan(row_filter=condition, selected_fields=columns).to_arrow()
+    for values in zip(*(scanned.column(name).to_pylist() for name in columns), strict=True):
+        collection, item_id, content_hash, updated_at, ingested_at = values
+        stored.setdefault((collection, item_id), []).append(Version(content_hash, updated_at, ingested_at))
+    return stored
+
+
+def _recorded_rejects(table: Table, by_key: dict[tuple[str, str, str], Reject]) -> set[tuple[str, str, str]]:
+    columns = ("collection", "item_id", "reason")
+    condition = _has_id({item_id for _, item_id, _ in by_key})
+    scanned = table.scan(row_filter=condition, selected_fields=columns).to_arrow()
+    return set(zip(*(scanned.column(name).to_pylist() for name in columns), strict=True))
+
+
+def _has_id(ids: set[str]) -> BooleanExpression:
+    # The bounds prune files by their statistics, which Iceberg does not try with a long list of values.
+    bounds = And(GreaterThanOrEqual(term="item_id", value=min(ids)), LessThanOrEqual(term="item_id", value=max(ids)))
+    return And(bounds, In(term="item_id", literals=ids))
+
+
+def _is_version(row: StacItemRow) -> BooleanExpression:
+    key = And(EqualTo(term="collection", value=row.collection), EqualTo(term="item_id", value=row.item_id))
+    return And(key, EqualTo(term="content_hash", value=row.content_hash))
+
+
+def _any_of(conditions: Sequence[BooleanExpression]) -> BooleanExpression:
+    first, *others = conditions
+    return Or(first, *others) if others else first
+
+
+def _shifted(time: datetime, by: timedelta) -> datetime:
+    try:
+        return time + by
+    except OverflowError:
+        return time
+
+
+def _commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
+    """Run `write` on the table as it is now, again from the start whenever another writer was faster."""
+    attempts = Retrying(
+        retry=retry_if_exception_type(CommitFailedException),
+        stop=stop_after_attempt(COMMIT_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=COMMIT_MAX_WAIT_S),
+        reraise=True,
+    )
+    try:
+        return attempts(lambda: write(catalog.load_table(name)))
+    except CommitFailedException as error:
+        raise ChiplakeError(f"other writers kept changing {name}; run the ingest again: {error}") from error
+
+
+def _without_blind_retry(table: Table) -> Table:
+    """The table with PyIceberg's own retry off, in this process only.
+
+    That retry puts the same rows on top of whatever the other writer did, which may be the same rows.
+    """
+    properties = table.metadata.properties | {TableProperties.COMMIT_NUM_RETRIES: "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": properties})
+    return table

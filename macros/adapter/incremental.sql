@@ -1,0 +1,135 @@
+{#
+    Incremental models on Iceberg, in place of dbt-spark's materialization, which commits a snapshot even when
+    nothing changed, drops a table before it makes it anew, and cannot delete.
+
+    A run writes only rows that differ, and no snapshot where none does. Three ways, by configuration:
+
+    - `incremental_strategy='append'`: rows of the select are added.
+    - `meta.inputs` given: the select yields rows for those inputs that the table has not yet. They are merged on
+      `unique_key`; then rows whose input is gone are deleted. With `is_costly`, the select is not even started
+      unless `pending_inputs` finds some (cheap, metadata alone).
+    - otherwise: the select yields all rows that should be there. Those that differ from the table's are merged,
+      those missing from the select are deleted. `meta.version` may name the columns that tell a difference.
+#}
+{% materialization incremental, adapter='spark', supported_languages=['sql'] %}
+    {%- set strategy = config.get('incremental_strategy') or 'merge' -%}
+    {%- set inputs = (config.get('meta') or {}).get('inputs') -%}
+    {%- set existing = load_relation(this) -%}
+    {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
+    {%- set keys = as_list(config.get('unique_key')) -%}
+
+    {{ run_hooks(pre_hooks) }}
+
+    {% if existing is none or should_full_refresh() %}
+        {% call statement('main') %}
+            {{ create_table_as(false, this, compiled_code) }}
+        {% endcall %}
+        {% do persist_docs(this, model) %}
+    {% elif inputs and inputs.is_costly and not has_rows(pending_inputs(inputs)) %}
+        {% call noop_statement('main', 'nothing pending') %}{% endcall %}
+    {% else %}
+        {% call statement('create_source') %}
+            {{ create_temporary_view(source, compiled_code) }}
+        {% endcall %}
+        {% do process_schema_changes(
+            incremental_validate_on_schema_change(config.get('on_schema_change'), default='append_new_columns'),
+            source, existing
+        ) %}
+        {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
+        {% if inputs or strategy == 'append' %}
+            {% set changes = 'select *, false as is_gone from ' ~ source %}
+        {% else %}
+            {% set changes = changed_rows(source, this, keys, columns, (config.get('meta') or {}).get('version')) %}
+        {% endif %}
+
+        {% if not (inputs and inputs.is_costly) and not has_rows(changes) %}
+            {% call noop_statement('main', 'nothing changed') %}{% endcall %}
+        {% else %}
+            {% call statement('main') %}
+                {% if strategy == 'append' %}
+                    insert into {{ this }} ({{ columns | join(', ') }})
+                    select {{ columns | join(', ') }} from {{ source }}
+                {% else %}
+                    {{ merge_rows(this, changes, keys, columns) }}
+                {% endif %}
+            {% endcall %}
+        {% endif %}
+        {% do run_query('drop view if exists ' ~ source) %}
+        {% do persist_docs(this, model) %}
+    {% endif %}
+
+    {% if inputs and existing is not none and not should_full_refresh() %}
+        {% do delete_rows_without_input(this, inputs, keys) %}
+    {% endif %}
+
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [this]}) }}
+{% endmaterialization %}
+
+
+{# True if a select gives at least one row. #}
+{% macro has_rows(select) %}
+    {% set found = run_query('select 1 as found from (' ~ select ~ ') limit 1') %}
+    {{ return(found.rows | length > 0) }}
+{% endmacro %}
+
+
+{# A string or a list of strings, as a list. #}
+{% macro as_list(value) %}
+    {{ return([value] if value is string else (value or [])) }}
+{% endmacro %}
+
+
+{# Rows of `source` that are not in `target` as they are, and rows of `target` that are gone from `source`. #}
+{% macro changed_rows(source, target, keys, columns, version) %}
+    select source.*, false as is_gone
+    from {{ source }} as source
+    left anti join {{ target }} as target
+        on {{ same(keys, 'source', 'target') }}
+        and {{ same(as_list(version) or columns, 'source', 'target') }}
+    union all
+    select target.*, true as is_gone
+    from {{ target }} as target
+    left anti join {{ source }} as source
+        on {{ same(keys, 'source', 'target') }}
+{% endmacro %}
+
+
+{# `a.x <=> b.x and a.y <=> b.y`: equal, null being equal to null. #}
+{% macro same(columns, first, second) %}
+    {%- for column in columns -%}
+        {{ first }}.{{ column }} <=> {{ second }}.{{ column }}{{ ' and ' if not loop.last }}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{# Insert, update or (where `is_gone`) delete rows by key. Snapshot per statement: all of it or nothing. #}
+{% macro merge_rows(target, changes, keys, columns) %}
+    merge into {{ target }} as target
+    using ({{ changes }}) as source
+    on {{ same(keys, 'source', 'target') }}
+    when matched and source.is_gone then delete
+    when matched then update set
+        {% for column in columns %}{{ column }} = source.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
+    when not matched and not source.is_gone then insert ({{ columns | join(', ') }})
+        values ({% for column in columns %}source.{{ column }}{{ ', ' if not loop.last }}{% endfor %})
+{% endmacro %}
+
+
+{#
+    Delete rows whose input is gone. Where an input makes several rows (its key is not the model's own), those
+    of an older version of the input go too: the merge has put the newer ones beside them.
+#}
+{% macro delete_rows_without_input(target, inputs, keys) %}
+    {%- set input_keys = as_list(inputs.key) -%}
+    {%- set compared = input_keys if input_keys == keys else input_keys + [inputs.version] -%}
+    {%- set is_obsolete -%}
+        not exists (
+            select 1 from {{ ref(inputs.model) }} as inputs
+            where {{ same(compared, 'inputs', 'target') }}
+        )
+    {%- endset -%}
+    {% if has_rows('select 1 from ' ~ target ~ ' as target where ' ~ is_obsolete) %}
+        {% do run_query('delete from ' ~ target ~ ' as target where ' ~ is_obsolete) %}
+    {% endif %}
+{% endmacro %}

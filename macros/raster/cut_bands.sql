@@ -1,0 +1,12 @@
+{# Names of the bands to cut and embed: variable or setting `bands`, in the order of the band table. #}
+{% macro cut_bands() %}
+    {%- set wanted = setting('bands') -%}
+    {%- for name in wanted if name not in band_names() -%}
+        {{ exceptions.raise_compiler_error("unknown band '" ~ name ~ "'; choose from " ~ band_names() | join(', ')) }}
+    {%- endfor -%}
+    {%- set known = [] -%}
+    {%- for name in band_names() if name in wanted -%}
+        {%- do known.append(name) -%}
+    {%- endfor -%}
+    {{ return(known) }}
+{% endmacro %}

@@ -1,0 +1,7 @@
+{# Median of an array of doubles; null if it is empty. Argument: SQL expression, array<double> without nulls. #}
+{% macro median(numbers) -%}
+    (
+        get(array_sort({{ numbers }}), cast(floor((size({{ numbers }}) - 1) / 2) as int))
+        + get(array_sort({{ numbers }}), cast(floor(size({{ numbers }}) / 2) as int))
+    ) / 2
+{%- endmacro %}

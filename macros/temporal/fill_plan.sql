@@ -1,0 +1,92 @@
+{#
+    Which chip of which cell plays which part in filling the pending chips: one row per chip and role.
+
+    - pending: to be filled.
+    - seed: the newest filled chip before the first pending one that is up to date; the fold goes on from it, so
+      a night with one new date reads two chips a cell, however long the history.
+    - source: chips after the seed (or, without one, as old as may fill) that only later ones need.
+
+    Metadata alone: no pixel is read for it.
+#}
+{% macro fill_plan(inputs) %}
+    {%- set filled_before = load_relation(this) is not none and not should_full_refresh() -%}
+    with pending as (
+
+        {{ pending_inputs(inputs) }}
+
+    ),
+
+    spans as (
+
+        select
+            cell_id,
+            min(acquired_at) as first_at,
+            max(acquired_at) as last_at
+        from pending
+        group by cell_id
+
+    ),
+
+    {% if filled_before %}
+    seeds as (
+
+        select
+            spans.cell_id,
+            max_by(done.chip_id, struct(done.acquired_at, done.chip_id)) as chip_id,
+            max(done.acquired_at) as acquired_at
+        from spans
+        inner join {{ ref(inputs.model) }} as inputs on spans.cell_id = inputs.cell_id
+        inner join {{ this }} as done on inputs.chip_id = done.chip_id and inputs.input_hash = done.input_hash
+        where done.acquired_at < spans.first_at
+            and done.acquired_at >= spans.first_at - interval {{ setting('fill_max_age_days') | int }} days
+        group by spans.cell_id
+
+    ),
+    {% endif %}
+
+    sources as (
+
+        select
+            inputs.cell_id,
+            inputs.chip_id,
+            inputs.acquired_at,
+            if(pending.chip_id is null, 'source', 'pending') as role
+        from {{ ref(inputs.model) }} as inputs
+        inner join spans on inputs.cell_id = spans.cell_id
+        left join pending on inputs.chip_id = pending.chip_id
+        {% if filled_before %}
+        left join seeds on inputs.cell_id = seeds.cell_id
+        {% endif %}
+        where inputs.acquired_at <= spans.last_at
+            and inputs.acquired_at >= spans.first_at - interval {{ setting('fill_max_age_days') | int }} days
+            {% if filled_before %}
+            and (seeds.cell_id is null or inputs.acquired_at > seeds.acquired_at)
+            {% endif %}
+
+    )
+
+    select * from sources
+    {% if filled_before %}
+    union all
+    select
+        cell_id,
+        chip_id,
+        acquired_at,
+        'seed' as role
+    from seeds
+    {% endif %}
+{% endmacro %}
+
+
+{#
+    Condition on `acquired_at` that holds for every chip of the plan, as literals: so that Iceberg opens only the
+    files of those days. Asked of the lake when the model is about to run; nothing on a first run.
+#}
+{% macro fill_plan_days(plan) %}
+    {%- if execute and load_relation(this) is not none and not should_full_refresh() -%}
+        {%- set span = run_query('select min(acquired_at), max(acquired_at) from (' ~ plan ~ ')').rows[0] -%}
+        {%- if span[0] is not none -%}
+            and acquired_at between timestamp '{{ span[0] }}' and timestamp '{{ span[1] }}'
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,25 @@
+{#
+    Conditions that keep to the acquisitions asked for: `start_date` and `end_date` (both days included) and
+    the setting `bbox` (west, south, east, north). Nothing given keeps all. For rows with acquired_at,
+    longitude and latitude.
+#}
+{% macro in_window(relation) %}
+    {%- set start_date = var('start_date', none) -%}
+    {%- set end_date = var('end_date', none) -%}
+    {%- set bbox = setting('bbox') -%}
+    {% if start_date %}and {{ relation }}.acquired_at >= {{ day(start_date) }}{% endif %}
+    {% if end_date %}and {{ relation }}.acquired_at < {{ day(end_date) }} + interval 1 day{% endif %}
+    {% if bbox %}
+    and {{ relation }}.longitude between {{ bbox[0] | float }} and {{ bbox[2] | float }}
+    and {{ relation }}.latitude between {{ bbox[1] | float }} and {{ bbox[3] | float }}
+    {% endif %}
+{% endmacro %}
+
+
+{# A timestamp literal from YYYY-MM-DD; anything else is refused, as it would go into SQL. #}
+{% macro day(text) %}
+    {%- if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', text | string) -%}
+        {{ exceptions.raise_compiler_error("'" ~ text ~ "' is not a date: write YYYY-MM-DD") }}
+    {%- endif -%}
+    timestamp '{{ text }} 00:00:00'
+{%- endmacro %}

@@ -1,0 +1,63 @@
+{% set inputs = {'model': 'int_scenes', 'key': 'scene_id', 'version': 'scene_hash'} %}
+
+{{ config(unique_key=['scene_id', 'cell_id'], meta={'inputs': inputs}) }}
+
+{% set size = grid_cell_size() %}
+
+with scenes as (
+
+    {{ pending_inputs(inputs) }}
+
+),
+
+-- Every cell that the scene's raster touches: whole, or in part at the tile's edge. The footprint does not
+-- decide, as providers draw it roughly and a pixel outside of it would be lost; it gives the share covered.
+columns_of_cells as (
+
+    select
+        *,
+        explode(sequence(floor(utm_xmin / {{ size }}), ceil(utm_xmax / {{ size }}) - 1)) as cell_col
+    from scenes
+
+),
+
+cells as (
+
+    select
+        *,
+        explode(sequence(floor(utm_ymin / {{ size }}), ceil(utm_ymax / {{ size }}) - 1)) as cell_row
+    from columns_of_cells
+
+),
+
+shapes as (
+
+    select
+        *,
+        st_geomfromwkb(geometry) as footprint,
+        {{ grid_cell_polygon('epsg', 'cell_col', 'cell_row') }} as cell
+    from cells
+
+),
+
+final as (
+
+    select
+        scene_id,
+        {{ grid_cell_id('epsg', 'cell_col', 'cell_row') }} as cell_id,
+        scene_hash,
+        datatake_id,
+        epsg,
+        int(cell_col) as cell_col,
+        int(cell_row) as cell_row,
+        coalesce(st_area(st_intersection(cell, footprint)) / st_area(cell), 0) as covered_fraction,
+        cell_col * {{ size }} >= utm_xmin
+        and cell_row * {{ size }} >= utm_ymin
+        and (cell_col + 1) * {{ size }} <= utm_xmax
+        and (cell_row + 1) * {{ size }} <= utm_ymax as is_whole,
+        {{ grid_version() }} as grid_version
+    from shapes
+
+)
+
+select * from final

@@ -1,0 +1,143 @@
+{{ config(unique_key='scene_id', meta={'version': ['content_hash', 'scene_hash']}) }}
+
+{% set layers = cut_bands() + ['scl'] %}
+
+with items as (
+
+    select * from {{ ref('stg_stac__items') }}
+
+),
+
+-- A pass that was sent down in two parts gives two products of one tile, whose datastrips start minutes apart.
+-- Reprocessing a product leaves the start of its datastrip where it was, give or take a second.
+part_starts as (
+
+    select
+        *,
+        coalesce(datastrip_started_at, acquired_at) as part_started_at,
+        coalesce(
+            unix_seconds(coalesce(datastrip_started_at, acquired_at))
+            - unix_seconds(lag(coalesce(datastrip_started_at, acquired_at)) over item_order)
+            > 60,
+            false
+        ) as is_next_part
+    from items
+    window item_order as (
+        partition by datatake_id, mgrs_tile
+        order by coalesce(datastrip_started_at, acquired_at), collection, item_id
+    )
+
+),
+
+parts as (
+
+    select
+        *,
+        sum(int(is_next_part)) over (
+            partition by datatake_id, mgrs_tile order by part_started_at, collection, item_id
+        ) as part
+    from part_starts
+
+),
+
+-- The newest baseline of a product; the same product in two collections counts once.
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by datatake_id, mgrs_tile, part
+            order by processing_baseline desc nulls last, product_id desc, collection asc, item_id asc
+        ) as product_rank
+    from parts
+
+),
+
+products as (
+
+    select
+        *,
+        map_filter(
+            transform_values(assets, (layer, asset) -> asset.href),
+            (layer, href) -> array_contains(array('{{ layers | join("', '") }}'), layer)
+        ) as hrefs,
+        get(filter(map_values(assets), asset -> asset.transform is not null and asset.shape is not null), 0) as grid,
+        st_envelope(
+            st_transform(st_geomfromwkb(geometry), 'EPSG:4326', concat('EPSG:', epsg))
+        ) as footprint_envelope
+    from ranked
+    where product_rank = 1
+
+),
+
+extents as (
+
+    select
+        *,
+        -- Without a transform in the item, the footprint says where the raster may lie.
+        coalesce(grid.transform[2], st_xmin(footprint_envelope)) as utm_xmin,
+        coalesce(grid.transform[5] + grid.transform[4] * grid.shape[0], st_ymin(footprint_envelope)) as utm_ymin,
+        coalesce(grid.transform[2] + grid.transform[0] * grid.shape[1], st_xmax(footprint_envelope)) as utm_xmax,
+        coalesce(grid.transform[5], st_ymax(footprint_envelope)) as utm_ymax
+    from products
+
+),
+
+scenes as (
+
+    select
+        concat_ws('_', datatake_id, mgrs_tile, part) as scene_id,
+        collection,
+        item_id,
+        content_hash,
+        datatake_id,
+        platform,
+        mgrs_tile,
+        processing_baseline,
+        epsg,
+        cloud_cover,
+        {{ boa_offset('extents') }} as boa_offset,
+        {{ boa_offset_reason('extents') }} as boa_offset_reason,
+        asset_scale as scale,
+        hrefs,
+        utm_xmin,
+        utm_ymin,
+        utm_xmax,
+        utm_ymax,
+        geometry,
+        xmin,
+        ymin,
+        xmax,
+        ymax,
+        acquired_at
+    from extents
+
+),
+
+final as (
+
+    select
+        *,
+        -- All that decides about the pixels. What follows the '?' of an address is a signature that expires.
+        sha2(
+            to_json(
+                struct(
+                    epsg,
+                    boa_offset,
+                    scale,
+                    utm_xmin,
+                    utm_ymin,
+                    utm_xmax,
+                    utm_ymax,
+                    array_sort(
+                        transform(map_entries(hrefs), entry -> concat(entry.key, ' ', split_part(entry.value, '?', 1)))
+                    ) as addresses
+                )
+            ),
+            256
+        ) as scene_hash
+    from scenes
+
+)
+
+select * from final

@@ -1,0 +1,121 @@
+{%- set inputs = {
+    'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true, 'window': true
+} -%}
+{%- set extra = [
+    ('base_valid_fraction', 'double'), ('cloud_fraction', 'double'), ('nodata_fraction', 'double'),
+    ('input_hash', 'string'), ('rule_version', 'string')
+] -%}
+
+{{ config(
+    unique_key='chip_id',
+    partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
+    tblproperties=chip_table_properties(band_names() + ['scl', 'source_index']),
+    meta={'inputs': inputs}
+) }}
+
+{% set plan = fill_plan(inputs) %}
+{% set days_of_plan = fill_plan_days(plan) %}
+
+with fill_inputs as (
+
+    select * from {{ ref('int_fill_inputs') }}
+
+),
+
+chips as (
+
+    select * from {{ ref('fct_chips') }} where error is null {{ days_of_plan }}
+
+),
+
+plan as (
+
+    {{ plan }}
+
+),
+
+described as (
+
+    select
+        chips.*,
+        chips.valid_fraction as base_valid_fraction,
+        fill_inputs.input_hash,
+        fill_inputs.rule_version,
+        plan.role
+    from chips
+    inner join plan on chips.chip_id = plan.chip_id and plan.role in ('source', 'pending')
+    inner join fill_inputs on chips.chip_id = fill_inputs.chip_id
+
+),
+
+chips_in_order as (
+
+    select
+        cell_id,
+        role,
+        {{ chip_struct('described', extra) }} as chip,
+        chip_id,
+        unix_micros(acquired_at) as acquired_us,
+        {{ band_columns() }},
+        scl,
+        cast(null as binary) as source_index,
+        cast(null as string) as sources
+    from described
+    {% if is_incremental() %}
+    union all
+    select
+        filled.cell_id,
+        plan.role,
+        cast(null as string) as chip,
+        filled.chip_id,
+        unix_micros(filled.acquired_at) as acquired_us,
+        {{ band_columns('filled.') }},
+        filled.scl,
+        filled.source_index,
+        to_json(
+            transform(
+                filled.sources,
+                source -> struct(source.chip_id, unix_micros(source.acquired_at) as acquired_us)
+            )
+        ) as sources
+    from (select * from {{ this }} where true {{ days_of_plan }}) as filled
+    inner join plan on filled.chip_id = plan.chip_id and plan.role = 'seed'
+    {% endif %}
+
+),
+
+folded as (
+
+    select
+        * except (sources),
+        {{ parse_chip('chip', extra) }} as parsed,
+        transform(
+            from_json(sources, 'array<struct<chip_id string, acquired_us bigint>>'),
+            source -> struct(source.chip_id, timestamp_micros(source.acquired_us) as acquired_at)
+        ) as sources
+    from fill_chips(
+        table(chips_in_order) partition by cell_id order by acquired_us, chip_id,
+        {{ setting('fill_max_age_days') | int }},
+        '[{{ valid_scl_classes() }}]'
+    )
+
+),
+
+final as (
+
+    select
+        {{ chip_columns('parsed', extra) }},
+        {{ band_columns() }},
+        scl,
+        source_index,
+        sources,
+        complete_fraction,
+        max_age_days,
+        mean_age_days,
+        complete_fraction = 1 as is_complete,
+        error
+    from folded
+
+)
+
+select * from final

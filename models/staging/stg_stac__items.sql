@@ -1,0 +1,63 @@
+{{ config(unique_key=['collection', 'item_id'], meta={'version': 'content_hash'}) }}
+
+with source as (
+
+    select * from {{ source('raw', 'stac_items') }}
+
+),
+
+versions as (
+
+    select
+        *,
+        row_number() over (
+            partition by collection, item_id order by ingested_at desc, content_hash asc
+        ) as version_rank
+    from source
+
+),
+
+final as (
+
+    select
+        -- ids
+        collection,
+        item_id,
+        content_hash,
+        product_id,
+        datatake_id,
+
+        -- what was observed
+        platform,
+        mgrs_tile,
+        processing_baseline,
+        relative_orbit,
+        epsg,
+        cloud_cover,
+        nodata_percent,
+
+        -- rasters
+        is_boa_offset_applied,
+        assets,
+        -- Offset and scale are the same for all bands of a product; SCL has none.
+        array_min(transform(map_values(assets), asset -> asset.offset)) as asset_offset,
+        coalesce(array_max(transform(map_values(assets), asset -> asset.scale)), 0.0001D) as asset_scale,
+
+        -- place
+        geometry,
+        xmin,
+        ymin,
+        xmax,
+        ymax,
+
+        -- times
+        acquired_at,
+        datastrip_started_at,
+        updated_at,
+        ingested_at
+    from versions
+    where version_rank = 1
+
+)
+
+select * from final

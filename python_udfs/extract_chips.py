@@ -1,0 +1,307 @@
+"""Table function `extract_chips`: the pixels of scenes, cut into the chips of the grid.
+
+Its unit of work is a strip: one row of grid cells of one datatake in one UTM zone. The strips of a task come
+from north to south, so every COG is opened once a task and its blocks are decoded once, in file order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CHIP_SIZE_M, SCL
+from python_udfs.codec import encode_array
+from python_udfs.masks import any_of_four, class_table, data_mask, to_10m
+
+_LOG = logging.getLogger(__name__)
+
+# Only raster files: a VRT or a web service description from an item could name any other file or address.
+_GEOTIFF: Final = "GTiff"
+_JPEG2000: Final = "JP2OpenJPEG"
+_CLOUD_CLASSES: Final = (8, 9, 10)  # medium and high probability, thin cirrus
+_SCL_NODATA: Final = 0
+_DN_PER_REFLECTANCE: Final = 10_000
+
+EXTRACTED_CHIP: Final = (
+    "chip string, "
+    + ", ".join(f"{name} binary" for name in BAND_NAMES)
+    + ", scl binary, valid_fraction double, cloud_fraction double, nodata_fraction double, error string"
+)
+
+
+class Scene(BaseModel):
+    """A scene of the datatake, as int_scenes has it."""
+
+    scene_id: str
+    mgrs_tile: str
+    scale: float  # reflectance per DN
+    boa_offset: int  # DN to add before scaling, -1000 or 0
+    hrefs: dict[str, str]  # band name, or scl, to the address of its raster
+
+
+class Cell(BaseModel):
+    """A chip to cut: a cell of the strip's row and the scenes that touch it."""
+
+    chip_id: str
+    chip: str  # the chip's other columns, handed through
+    col: int
+    scene_ids: list[str]
+    whole_scene_ids: list[str]  # those in which the cell lies whole
+
+
+class Strip(BaseModel):
+    """A row of grid cells of one datatake in one UTM zone."""
+
+    epsg: int
+    row: int
+    bands: list[str]  # bands to cut; the other columns are null
+    valid_scl_classes: list[int]
+    scenes: list[Scene]
+    cells: list[Cell]
+
+
+class UnreadableSceneError(Exception):
+    """A raster of a scene cannot be read, or does not lie on the grid; the words say which and why."""
+
+
+@dataclass
+class _OpenScene:
+    """The open rasters of a scene, or why they could not be opened."""
+
+    datasets: dict[str, rasterio.DatasetReader] = field(default_factory=dict)
+    problem: str | None = None
+
+    def close(self) -> None:
+        for dataset in self.datasets.values():
+            dataset.close()
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a chip is made of, before it is encoded."""
+
+    bands: dict[str, NDArray[np.uint16]]  # (256, 256) or (128, 128), reflectance x 10,000, 0 = nodata
+    scl: NDArray[np.uint8]  # (128, 128)
+    holds_data: NDArray[np.bool_]  # (256, 256)
+
+
+def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | None) -> NDArray[np.uint16]:
+    """Turn digital numbers into reflectance x 10,000: (DN + offset) x scale x 10,000, at least 1 where valid.
+
+    Source: Sentinel-2 products since processing baseline 04.00 (BOA_ADD_OFFSET = -1000, quantification 10,000).
+
+    Returns:
+        uint16 of the same shape; 0 where the DN is 0 or `nodata`, and nowhere else.
+    """
+    missing = dn <= 0
+    if nodata:
+        missing |= dn == nodata
+    gain = scale * _DN_PER_REFLECTANCE
+    if np.isclose(gain, 1.0, rtol=1e-9) and dn.dtype.kind in "ui":
+        values = np.clip(dn.astype(np.int32) + boa_offset, 1, 65_535)
+    else:
+        values = np.clip(np.rint((dn.astype(np.float64) + boa_offset) * gain), 1, 65_535)
+    values[missing] = 0
+    return values.astype(np.uint16)
+
+
+def merge_pixels(candidates: list[Pixels]) -> Pixels:
+    """One chip from several scenes of a datatake: each pixel from the first candidate that holds data there.
+
+    Pixels that no candidate has stay as the first one has them. A 20 m pixel comes from the first candidate
+    that holds data in any of its four 10 m pixels.
+    """
+    first = candidates[0]
+    if len(candidates) == 1:
+        return first
+    names = [name for name in BAND_NAMES if any(name in candidate.bands for candidate in candidates)]
+    shape = {name: (BAND_BY_NAME[name].pixels,) * 2 for name in names}
+    bands = {name: first.bands[name].copy() if name in first.bands else np.zeros(shape[name], np.uint16) for name in names}
+    scl, holds = first.scl.copy(), first.holds_data.copy()
+    holds_20m = any_of_four(holds)
+    for candidate in candidates[1:]:
+        take = candidate.holds_data & ~holds
+        take_20m = any_of_four(candidate.holds_data) & ~holds_20m
+        for name in names:
+            if name in candidate.bands:
+                where = take if BAND_BY_NAME[name].gsd == 10 else take_20m
+                np.copyto(bands[name], candidate.bands[name], where=where)
+        np.copyto(scl, candidate.scl, where=take_20m)
+        holds |= take
+        holds_20m |= take_20m
+    return Pixels(bands, scl, holds)
+
+
+class ExtractChips:
+    """Cut the chips of one strip of grid cells out of the scenes of one datatake.
+
+    Takes rows with one column `strip`, the JSON of a `Strip`; partition by task, order from north to south.
+    Gives one row a chip. A chip one of whose rasters cannot be read has an `error` and no pixels.
+    """
+
+    def __init__(self) -> None:
+        self._scenes: dict[str, _OpenScene] = {}
+
+    def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the chips of one strip."""
+        strip = Strip.model_validate_json(row["strip"])
+        problems: dict[str, str] = {}
+        pieces: dict[str, list[tuple[tuple[Any, ...], Pixels]]] = {}
+        valid = class_table(strip.valid_scl_classes)
+        for scene in strip.scenes:
+            cells = [cell for cell in strip.cells if scene.scene_id in cell.scene_ids]
+            if not cells:
+                continue
+            try:
+                found = self._read_cells(scene, strip, cells)
+            except UnreadableSceneError as error:
+                problems[scene.scene_id] = str(error)
+                continue
+            for cell, pixels in found:
+                is_partial = scene.scene_id not in cell.whole_scene_ids
+                # Rule 3: the tile in which the cell lies whole, then the valid share, then the tile's name.
+                valid_share = _valid_mask(pixels, valid).mean() if len(cell.scene_ids) > 1 else 0.0
+                order = (is_partial, -valid_share, scene.mgrs_tile, scene.scene_id)
+                pieces.setdefault(cell.chip_id, []).append((order, pixels))
+        for cell in strip.cells:
+            unreadable = [problems[scene_id] for scene_id in cell.scene_ids if scene_id in problems]
+            if unreadable:
+                yield _error_row(cell.chip, "; ".join(unreadable))
+                continue
+            candidates = sorted(pieces[cell.chip_id], key=lambda piece: piece[0])
+            yield _chip_row(cell.chip, merge_pixels([pixels for _, pixels in candidates]), valid)
+
+    def terminate(self) -> Iterator[tuple[Any, ...]]:
+        """Close the rasters of the task."""
+        for scene in self._scenes.values():
+            scene.close()
+        self._scenes.clear()
+        return iter(())
+
+    def _read_cells(self, scene: Scene, strip: Strip, cells: list[Cell]) -> Iterator[tuple[Cell, Pixels]]:
+        opened = self._open(scene, strip)
+        if opened.problem is not None:
+            raise UnreadableSceneError(opened.problem)
+        first_col = min(cell.col for cell in cells)
+        count = max(cell.col for cell in cells) - first_col + 1
+        try:
+            layers = {
+                name: _read_row_of_cells(dataset, strip.row, first_col, count)
+                for name, dataset in opened.datasets.items()
+            }
+        except (RasterioError, OSError, ValueError) as error:
+            opened.problem = f"{scene.scene_id} cannot be read: {error}"
+            raise UnreadableSceneError(opened.problem) from error
+        scl = layers.pop(SCL).astype(np.uint8)
+        bands = {
+            name: harmonise(dn, scene.scale, scene.boa_offset, opened.datasets[name].nodata)
+            for name, dn in layers.items()
+        }
+        holds_data = data_mask(bands, scl != _SCL_NODATA)
+        return (
+            (
+                cell,
+                Pixels(
+                    {name: _cell_of(layer, cell.col - first_col) for name, layer in bands.items()},
+                    _cell_of(scl, cell.col - first_col),
+                    _cell_of(holds_data, cell.col - first_col),
+                ),
+            )
+            for cell in cells
+        )
+
+    def _open(self, scene: Scene, strip: Strip) -> _OpenScene:
+        """Open the rasters of a scene once a task; a scene that fails is not tried again by the task."""
+        if scene.scene_id in self._scenes:
+            return self._scenes[scene.scene_id]
+        opened = self._scenes[scene.scene_id] = _OpenScene()
+        wanted = [name for name in (*strip.bands, SCL) if name in scene.hrefs]
+        for name in wanted:
+            href = scene.hrefs[name]
+            gsd = 20 if name == SCL else BAND_BY_NAME[name].gsd
+            try:
+                dataset = rasterio.open(href, driver=_JPEG2000 if _is_jpeg2000(href) else _GEOTIFF)
+                opened.datasets[name] = dataset
+                _require_lattice(dataset, strip.epsg, gsd)
+            except (RasterioError, OSError, ValueError) as error:
+                _LOG.warning("%s: %s", href, error)
+                opened.problem = f"{scene.scene_id} asset {name} cannot be used: {error}"
+                break
+        if opened.problem is None and SCL not in opened.datasets:
+            opened.problem = f"{scene.scene_id} has no asset scl"
+        return opened
+
+
+def _is_jpeg2000(href: str) -> bool:
+    return href.split("?", 1)[0].lower().endswith(".jp2")
+
+
+def _require_lattice(dataset: rasterio.DatasetReader, epsg: int, gsd: int) -> None:
+    """Raise ValueError if the raster's pixels are not those of the grid: no resampling is ever done."""
+    t = dataset.transform
+    if dataset.crs is None or dataset.crs.to_epsg() != epsg:
+        raise ValueError(f"its CRS is {dataset.crs}, not EPSG:{epsg}")
+    if (t.a, t.b, t.d, t.e) != (gsd, 0, 0, -gsd) or t.c % gsd or t.f % gsd:
+        raise ValueError(f"its transform {tuple(t)[:6]} is not on the {gsd} m lattice of EPSG:{epsg}")
+
+
+def _read_row_of_cells(dataset: rasterio.DatasetReader, row: int, first_col: int, count: int) -> NDArray[Any]:
+    """Read `count` cells side by side; what lies outside of the raster is 0.
+
+    Returns:
+        (side, side x count) in the raster's own dtype, native byte order.
+    """
+    gsd = round(dataset.transform.a)
+    side = CHIP_SIZE_M // gsd
+    left = (first_col * CHIP_SIZE_M - round(dataset.transform.c)) // gsd
+    top = (round(dataset.transform.f) - (row + 1) * CHIP_SIZE_M) // gsd
+    out = np.zeros((side, side * count), dtype=np.dtype(dataset.dtypes[0]).newbyteorder("="))
+    x0, x1 = max(left, 0), min(left + side * count, dataset.width)
+    y0, y1 = max(top, 0), min(top + side, dataset.height)
+    if x0 < x1 and y0 < y1:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = dataset.read(1, window=Window(x0, y0, x1 - x0, y1 - y0))
+    return out
+
+
+def _cell_of(layer: NDArray[Any], index: int) -> NDArray[Any]:
+    side = layer.shape[0]
+    return layer[:, index * side : (index + 1) * side]
+
+
+def _valid_mask(pixels: Pixels, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = pixels.holds_data & to_10m(valid[pixels.scl])
+    return mask
+
+
+def _chip_row(chip: str, pixels: Pixels, valid: NDArray[np.bool_]) -> tuple[Any, ...]:
+    cloudy = class_table(_CLOUD_CLASSES)[pixels.scl]
+    return (
+        chip,
+        *(encode_array(pixels.bands[name]) if name in pixels.bands else None for name in BAND_NAMES),
+        encode_array(pixels.scl),
+        _share(_valid_mask(pixels, valid)),
+        _share(cloudy),
+        1.0 - _share(pixels.holds_data),
+        None,
+    )
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    """Share of a mask's pixels that are true; exact, as the pixel counts are powers of two."""
+    return int(np.count_nonzero(mask)) / mask.size
+
+
+def _error_row(chip: str, error: str) -> tuple[Any, ...]:
+    return (chip, *([None] * (len(BAND_NAMES) + 1)), None, None, None, error)
+
+
+assert CHIP_PIXELS_10M == 2 * CHIP_PIXELS_20M  # what masks.to_10m relies on

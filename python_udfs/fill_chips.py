@@ -1,0 +1,143 @@
+"""Table function `fill_chips`: gap filling as a fold over the chips of a cell, ordered in time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, SCL
+from python_udfs.codec import decode_array, encode_array
+from python_udfs.masks import any_of_four, class_table, data_mask
+
+_DAY_US: Final = 86_400_000_000
+_STILL_MISSING: Final = 255  # in source_index
+_NEVER_SEEN: Final = -1  # in _State.seen_10m and .seen_20m
+
+FILLED_CHIP: Final = (
+    "chip string, "
+    + ", ".join(f"{name} binary" for name in BAND_NAMES)
+    + ", scl binary, source_index binary, sources string, complete_fraction double, "
+    + "max_age_days double, mean_age_days double, error string"
+)
+
+
+@dataclass
+class _State:
+    """The newest valid value of every pixel of a cell, and the chip it came from."""
+
+    bands: dict[str, NDArray[np.uint16]] = field(default_factory=dict)  # only bands any chip of the cell has
+    scl: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8))
+    # Index into `chips` of the chip that a pixel's value came from.
+    seen_10m: NDArray[np.int32] = field(
+        default_factory=lambda: np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
+    )
+    seen_20m: NDArray[np.int32] = field(
+        default_factory=lambda: np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
+    )
+    chips: list[tuple[str, int]] = field(default_factory=list)  # (chip_id, acquired_us), oldest first
+
+    def layer(self, name: str) -> NDArray[np.uint16]:
+        """The array of a band, made at the first chip that has it."""
+        if name not in self.bands:
+            self.bands[name] = np.zeros((BAND_BY_NAME[name].pixels,) * 2, np.uint16)
+        return self.bands[name]
+
+    def drop_older_than(self, oldest_us: int) -> None:
+        """Forget pixels whose value is older than `oldest_us`."""
+        too_old = np.array([acquired < oldest_us for _, acquired in self.chips] + [True])  # last: never seen
+        for seen, gsd in ((self.seen_10m, 10), (self.seen_20m, 20)):
+            gone = too_old[seen]
+            seen[gone] = _NEVER_SEEN
+            for name, layer in self.bands.items():
+                if BAND_BY_NAME[name].gsd == gsd:
+                    layer[gone] = 0
+            if gsd == 20:
+                self.scl[gone] = 0
+
+
+class FillChips:
+    """Fill the missing pixels of a cell's chips from the newest earlier chip in which they are valid.
+
+    Takes the chips of a cell ordered by time, `role` saying what each is for: `seed`, a filled chip from which
+    to go on; `source`, a chip that only later ones need; `pending`, a chip to be filled. Gives one row a
+    pending chip. Pixels that no chip within `max_age_days` can fill are 0, and 255 in `source_index`.
+    """
+
+    def __init__(self) -> None:
+        self._state = _State()
+
+    def eval(self, row: Any, max_age_days: int, valid_scl_classes: str) -> Iterator[tuple[Any, ...]]:
+        """Take the next chip of the cell; yield it filled if it is pending."""
+        if row["role"] == "seed":
+            self._start_from(row)
+            return
+        state = self._state
+        acquired_us = row["acquired_us"]
+        state.drop_older_than(acquired_us - max_age_days * _DAY_US)
+        own = len(state.chips)
+        state.chips.append((row["chip_id"], acquired_us))
+        bands = _decode_bands(row)
+        scl = decode_array(row[SCL], "uint8", CHIP_PIXELS_20M)
+        valid = data_mask(bands, class_table(json.loads(valid_scl_classes))[scl])
+        valid_20m = any_of_four(valid)
+        for name, pixels in bands.items():
+            np.copyto(state.layer(name), pixels, where=valid if BAND_BY_NAME[name].gsd == 10 else valid_20m)
+        np.copyto(state.scl, scl, where=valid_20m)
+        state.seen_10m[valid] = own
+        state.seen_20m[valid_20m] = own
+        if row["role"] == "pending":
+            yield _filled_row(row["chip"], state, own)
+
+    def _start_from(self, row: Any) -> None:
+        """Take up the state that the fold had after a chip that is already filled."""
+        older = [(source["chip_id"], source["acquired_us"]) for source in json.loads(row["sources"])]
+        state = self._state
+        state.chips = [*reversed(older), (row["chip_id"], row["acquired_us"])]
+        own = len(older)
+        source_index = decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M)
+        # Source k is the k-th newest, and 0 is the chip itself, the newest of all.
+        to_seen = np.full(256, _NEVER_SEEN, np.int32)
+        to_seen[: own + 1] = own - np.arange(own + 1)
+        state.seen_10m = to_seen[source_index]
+        # A 20 m pixel has the newest source of its four 10 m pixels.
+        state.seen_20m = state.seen_10m.reshape(CHIP_PIXELS_20M, 2, CHIP_PIXELS_20M, 2).max(axis=(1, 3))
+        state.bands = {name: pixels.copy() for name, pixels in _decode_bands(row).items()}
+        state.scl = decode_array(row[SCL], "uint8", CHIP_PIXELS_20M).copy()
+
+
+def _decode_bands(row: Any) -> dict[str, NDArray[np.uint16]]:
+    return {
+        name: decode_array(row[name], "uint16", BAND_BY_NAME[name].pixels) for name in BAND_NAMES if row[name] is not None
+    }
+
+
+def _filled_row(chip: str, state: _State, own: int) -> tuple[Any, ...]:
+    seen = state.seen_10m
+    counts = np.bincount(seen.ravel() + 1, minlength=own + 2)[1:]  # pixels by chip, those never seen left out
+    used = [index for index in np.flatnonzero(counts)[::-1] if index != own]  # newest first
+    if len(used) >= _STILL_MISSING:
+        raise ValueError(f"{chip}: more than {_STILL_MISSING - 1} sources; lower fill_max_age_days")
+    to_source = np.full(own + 2, _STILL_MISSING, np.uint8)  # the last stands for never seen (-1)
+    to_source[own] = 0
+    for position, index in enumerate(used, start=1):
+        to_source[index] = position
+    acquired_us = state.chips[own][1]
+    ages = {index: (acquired_us - state.chips[index][1]) / _DAY_US for index in used}
+    filled = sum(int(counts[index]) for index in used)
+    sources = [{"chip_id": state.chips[index][0], "acquired_us": state.chips[index][1]} for index in used]
+    return (
+        chip,
+        *(encode_array(state.bands[name]) if name in state.bands else None for name in BAND_NAMES),
+        encode_array(state.scl),
+        encode_array(to_source[seen]),
+        json.dumps(sources),
+        int(counts.sum()) / seen.size,
+        max(ages.values(), default=None),
+        sum(ages[index] * int(counts[index]) for index in used) / filled if filled else None,
+        None,
+    )

@@ -1,0 +1,81 @@
+"""The one place that builds the Spark session: dbt, jobs, the Thrift server and the tests all use it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from chiplake.jars import class_path
+from chiplake.lake import ensure_sources, spark_catalog_conf
+from chiplake.settings import CATALOG_NAME, PROJECT_DIR, Settings, get_settings
+from python_udfs.registry import register_functions
+
+# GDAL reads these once, when a process first uses it: so they are in the environment of the Python workers.
+# The cache must hold a row of blocks of every band of a scene (175 MB), or each block is decoded again and again.
+GDAL_ENVIRONMENT: Final = {
+    "GDAL_CACHEMAX": "512",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIRANGE": "YES",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",
+    "VSI_CACHE": "TRUE",
+}
+
+
+def spark_conf(settings: Settings) -> dict[str, str]:
+    """Every Spark property that Chiplake sets."""
+    jars = class_path(settings)
+    conf = {
+        "spark.app.name": "chiplake",
+        "spark.master": settings.spark_master,
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraClassPath": jars,
+        "spark.executor.extraClassPath": jars,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions,"
+        "org.apache.sedona.sql.SedonaSqlExtensions",
+        "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
+        "spark.kryo.registrator": "org.apache.sedona.core.serde.SedonaKryoRegistrator",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.defaultCatalog": CATALOG_NAME,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.ansi.enabled": "false",  # dbt-spark switches it off in its own sessions: alike everywhere
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        # Plans of rasters to read are a few kB and hours of work: never merge their partitions for being small.
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",
+        # A row with pixels is half a megabyte: batches between the JVM and Python stay at some 10 MB.
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
+        "spark.sql.parquet.columnarReaderBatchSize": "64",
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])),
+    }
+    conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
+    return conf | spark_catalog_conf(settings)
+
+
+def get_spark(settings: Settings | None = None) -> SparkSession:
+    """The Spark session of this process, made at the first call, with all functions registered.
+
+    Raises:
+        ChiplakeError: Java or a jar is missing.
+    """
+    settings = settings or get_settings()
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    ensure_sources(settings)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder
+    for name, value in spark_conf(settings).items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    register_functions(spark)
+    return spark
