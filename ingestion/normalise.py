@@ -48,7 +48,7 @@ _DATATAKE: Final = re.compile(r"G?(S2[A-Z])_(\d{8}T\d{6})")
 _DATASTRIP: Final = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
 # Earth Search's collection 1 puts the start of the datastrip into the item's id.
 _C1_ID: Final = re.compile(r"S2[A-Z]_T\d\d[A-Z]{3}_(\d{8}T\d{6})_L2A")
-_SATELLITE: Final = re.compile(r"(?:sentinel-?|s)2-?([a-z])(?![a-z0-9])", re.IGNORECASE)
+_SATELLITE: Final = re.compile(r"(?:sentinel[- _]?|s)2[- _]?([a-z])(?![a-z0-9])", re.IGNORECASE)
 _SENTINEL_2: Final = re.compile(r"(?:sentinel[- _]?|s)2(?:[- _]?[a-z])?(?![a-z0-9])", re.IGNORECASE)
 _LEVEL: Final = re.compile(r"(?:L|MSI|^)(1A|1B|1C|2A)", re.IGNORECASE)
 _RELATIVE_ORBIT: Final = re.compile(r"_R(\d{3})_")
@@ -236,6 +236,8 @@ def relative_orbit(properties: Mapping[str, Any], product: str | None) -> int | 
 
 def _platform(properties: Mapping[str, Any], product: str | None, item_id: str) -> str | None:
     stated = _first_text(properties, PLATFORM)
+    if stated and _SENTINEL_2.match(stated) is None:
+        return stated.lower()  # another mission, whatever the id looks like
     for candidate in (stated, product, item_id):
         match = _SATELLITE.match(candidate) if candidate else None
         if match is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import shapely
+from pystac import STACError
 from pystac_client import Client
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
@@ -89,15 +90,17 @@ def search_items(api: str, filters: Filters, page_size: int = 100, backoff_s: fl
             # Servers that take POST often forget to say so; the answer tells, not the landing page.
             warnings.simplefilter("ignore", PystacClientWarning)
             client = Client.open(api, stac_io=io)
-            search = client.search(**search_parameters(filters, page_size, _cloud_language(client)))
+            method = _method(client)
+            language = _cloud_language(client) if method == "POST" else None
+            search = client.search(method=method, **search_parameters(filters, page_size, language))
         for page in _fresh_pages(search.pages_as_dicts()):
             for content in page:
                 yield Received(content, None, origin)
     except APIError as error:
         answer = f"HTTP {error.status_code} " if error.status_code else ""
         raise ChiplakeError(f"STAC API {api} failed: {answer}{str(error)[:300]}".rstrip()) from error
-    except (KeyError, NotImplementedError, TypeError, ValueError) as error:
-        # What pystac raises where the answer is no STAC: there is nothing to tell apart for the user.
+    except (STACError, AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        # All of these are what pystac raises where the answer is no STAC.
         raise ChiplakeError(f"{api} does not answer as a STAC API: {str(error)[:300]}") from error
 
 
@@ -131,6 +134,12 @@ def _time(time: datetime | None, is_end: bool = False) -> str:
     # STAC's interval includes its end, ours does not.
     last = time - timedelta(microseconds=1) if is_end else time
     return last.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _method(client: Client) -> str:
+    """POST, which has no limit of length, unless the server says in so many words that it takes GET only."""
+    stated = {link.extra_fields.get("method") for link in client.get_links("search")}
+    return "GET" if stated == {"GET"} else "POST"
 
 
 def _cloud_language(client: Client) -> str | None:

@@ -69,7 +69,7 @@ year_before as (
         min_by(
             candidates.chip,
             struct(
-                abs(unix_micros(candidates.acquired_at) - unix_micros(add_months(chips.acquired_at, -12)))
+                abs(unix_micros(candidates.acquired_at) - unix_micros(chips.acquired_at - interval 1 year))
                 as distance_us,
                 candidates.chip_id
             )
@@ -80,7 +80,7 @@ year_before as (
             chips.cell_id = candidates.cell_id
             and chips.model_id = candidates.model_id
             and candidates.is_observed
-            and abs(datediff(candidates.acquired_at, add_months(chips.acquired_at, -12)))
+            and abs(datediff(candidates.acquired_at, chips.acquired_at - interval 1 year))
             <= {{ setting('change_year_window_days') | int }}
     group by chips.chip_id, chips.model_id
 

@@ -94,7 +94,7 @@ folded as (
             source -> struct(source.chip_id, timestamp_micros(source.acquired_us) as acquired_at)
         ) as sources
     from fill_chips(
-        table(chips_in_order) partition by cell_id order by acquired_us, chip_id,
+        table(chips_in_order) partition by (cell_id) order by (acquired_us, chip_id),
         {{ setting('fill_max_age_days') | int }},
         '[{{ valid_scl_classes() }}]'
     )

@@ -27,7 +27,7 @@ from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 CHIPS = 5
 
 
-@pytest.fixture()
+@pytest.fixture
 def small(settings: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[Settings]:
     """Settings with two chips an object, on a lake with five filled chips of five cells and no embedding."""
     ensure_sources(settings)

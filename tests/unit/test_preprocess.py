@@ -1,0 +1,121 @@
+"""What the encoder sees of a chip."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from embedding.preprocess import Preprocessing, latlon_vector, normalised_pixels, prepare_chip, time_vector
+from python_udfs.codec import encode_array
+
+NOON = datetime(2023, 8, 15, 12, tzinfo=UTC)
+
+
+def frame(value: int, side: int, **pixels: int) -> bytes:
+    array = np.full((side, side), value, dtype=np.uint16)
+    for place, pixel in pixels.items():
+        row, column = map(int, place.removeprefix("at_").split("_"))
+        array[row, column] = pixel
+    return encode_array(array)
+
+
+def test_pixels_are_normalised_with_the_statistics_of_their_band() -> None:
+    pixels = normalised_pixels({"blue": frame(2914, 256), "swir22": frame(456, 128)}, None)
+    assert pixels.shape == (2, 256, 256)
+    assert pixels.dtype == np.float32
+    np.testing.assert_allclose(pixels[0], 1.0)  # (2914 - 1105) / 1809
+    np.testing.assert_allclose(pixels[1], -1.0)  # (456 - 1835) / 1379
+
+
+def test_a_pixel_of_20_m_covers_its_four_pixels_of_10_m() -> None:
+    pixels = normalised_pixels({"swir16": frame(2388, 128, at_3_5=3858)}, None)[0]
+    expected = np.zeros((256, 256))
+    expected[6:8, 10:12] = 1.0  # (3858 - 2388) / 1470
+    np.testing.assert_allclose(pixels, expected)
+
+
+def test_missing_pixels_are_the_normalised_mean() -> None:
+    source_index = np.zeros((256, 256), dtype=np.uint8)
+    source_index[0, 0], source_index[0, 1] = 255, 254
+    frames = {"blue": frame(2914, 256, at_9_9=0), "swir22": frame(456, 128, at_9_9=0)}
+    pixels = normalised_pixels(frames, encode_array(source_index))
+
+    assert pixels[:, 0, 0].tolist() == [0, 0], "still missing: in no band"
+    assert pixels[:, 0, 1].tolist() == [1, -1], "filled from the 254th source: there"
+    assert pixels[0, 9, 9] == 0, "nodata of one band"
+    assert pixels[1, 18:20, 18:20].tolist() == [[0, 0], [0, 0]]
+    assert pixels[0, 18, 18] == 1
+
+
+def test_time_is_the_iso_week_and_the_hour_of_training() -> None:
+    expected = [math.sin(2 * math.pi * 33 / 52), math.cos(2 * math.pi * 33 / 52), 0, -1]  # 15 August: week 33
+    np.testing.assert_allclose(time_vector(NOON), expected, atol=1e-6)
+
+
+def test_time_is_counted_in_utc() -> None:
+    sunday_night = datetime(2023, 8, 20, 23, 30)
+    west = timezone(timedelta(hours=-2))
+    np.testing.assert_array_equal(time_vector(sunday_night), time_vector(sunday_night.replace(tzinfo=UTC)))
+    np.testing.assert_array_equal(
+        time_vector(sunday_night.replace(tzinfo=west)), time_vector(datetime(2023, 8, 21, tzinfo=UTC))
+    )
+
+
+def test_longitude_comes_first_as_in_training() -> None:
+    np.testing.assert_allclose(latlon_vector(90, 30), [1, 0, 0.5, math.sqrt(0.75)], atol=1e-6)
+    np.testing.assert_allclose(latlon_vector(90, 30, "latitude_first"), [0.5, math.sqrt(0.75), 1, 0], atol=1e-6)
+
+
+def test_vectors_match_those_of_training() -> None:
+    # Of the parity cases: 15.7 E 45.5 N, week 33.
+    np.testing.assert_allclose(latlon_vector(15.7, 45.5), [0.27060044, 0.9626917, 0.71325046, 0.70090926], atol=1e-6)
+    np.testing.assert_allclose(time_vector(NOON)[:2], [-0.74851078, -0.66312265], atol=1e-6)
+
+
+def test_the_default_choices_leave_no_mark_in_a_model_id() -> None:
+    assert Preprocessing().tag == ""
+    assert Preprocessing(latlon_order="latitude_first").tag == ":latitude-first"
+
+
+def test_a_chip_is_prepared_from_the_bands_it_has_in_the_order_of_the_band_table() -> None:
+    frames = {"nir": frame(2743, 256), "blue": frame(2914, 256), "red": None}
+    chip = prepare_chip(frames, None, NOON, 15.7, 45.5, Preprocessing())
+    assert [band.name for band in chip.bands] == ["blue", "nir"]
+    assert [plane.mean() for plane in chip.pixels] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"frames": {"blue": None}}, "the chip has no band"),
+        ({"frames": {"blue": b"short"}}, "column blue is no Blosc frame of 256 x 256 uint16"),
+        ({"frames": {"blue": frame(1, 128)}}, "column blue is no Blosc frame of 256 x 256 uint16"),
+        ({"frames": {"blue": frame(1, 256)[:-9]}}, "column blue"),
+        ({"source_index": frame(1, 256)}, "column source_index is no Blosc frame of 256 x 256 uint8"),
+        ({"acquired_at": None}, "acquired_at is null"),
+        ({"longitude": None}, "longitude or latitude is null"),
+        ({"longitude": float("nan")}, "no place in degrees"),
+        ({"latitude": 91.0}, "no place in degrees"),
+    ],
+)
+def test_a_bad_chip_says_what_is_wrong_with_it(changes: dict[str, object], words: str) -> None:
+    arguments = {
+        "frames": {"blue": frame(1, 256)},
+        "source_index": None,
+        "acquired_at": NOON,
+        "longitude": 15.7,
+        "latitude": 45.5,
+        "preprocessing": Preprocessing(),
+    } | changes
+    with pytest.raises(ValueError, match=words):
+        prepare_chip(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_frame_that_claims_gigabytes_is_refused_before_it_is_unpacked() -> None:
+    bomb = bytearray(frame(1, 256))
+    bomb[4:8] = (2**31 - 1).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="column blue is no Blosc frame"):
+        normalised_pixels({"blue": bytes(bomb)}, None)
