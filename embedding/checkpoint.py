@@ -127,7 +127,7 @@ def seeded_encoder(size: EncoderSize = SEEDED_SIZE, seed: int = SEED) -> ClayEnc
     functions that differ in the last bit between processors.
     """
     generator = torch.Generator().manual_seed(seed)
-    encoder = ClayEncoder(size)
+    encoder = _empty_encoder(size).to_empty(device="cpu")  # torch's own initialisation would draw global numbers
     with torch.no_grad():
         for name, weight in encoder.named_parameters():
             if weight.ndim == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -71,9 +71,9 @@ def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
     """Yield an embedding or the words of an error for every row."""
     answers: list[Floats | str] = []
     prepared: dict[tuple[str, ...], list[tuple[int, ChipInput]]] = {}
-    for index, row in enumerate(_rows(chips)):
+    for index in range(chips.num_rows):
         try:
-            chip = _prepare(model, row)
+            chip = _prepare(model, chips, index)
         except ValueError as error:
             answers.append(str(error))
         else:
@@ -86,16 +86,15 @@ def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
     yield from answers
 
 
-def _prepare(model: ClayModel, row: dict[str, Any]) -> ChipInput:
+def _prepare(model: ClayModel, chips: pa.Table, index: int) -> ChipInput:
+    # Row by row: as Python objects the frames of a whole batch would be held twice.
+    try:
+        row = {name: chips.column(name)[index].as_py() for name in chips.column_names}
+    except OverflowError as error:
+        raise ValueError("acquired_at is beyond the years that a date can hold") from error
     if row["chip_id"] is None or row["input_hash"] is None:
         raise ValueError("chip_id or input_hash is null")
     frames = {band: row.get(band) for band in BAND_NAMES}
     return prepare_chip(
         frames, row["source_index"], row["acquired_at"], row["longitude"], row["latitude"], model.preprocessing
     )
-
-
-def _rows(chips: pa.Table) -> Iterator[dict[str, Any]]:
-    # Row by row: as one Python list the frames of a whole batch would be held twice.
-    for index in range(chips.num_rows):
-        yield {name: chips.column(name)[index].as_py() for name in chips.column_names}

@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import shapely
 from pystac import STACError
 from pystac_client import Client
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import PystacClientWarning
@@ -33,7 +34,7 @@ class _ApiIO(StacApiIO):
     """Follows links to http and https only: a server must not make this process open a local file."""
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-        check_api_url(str(getattr(source, "href", source)))
+        _check_http(str(getattr(source, "href", source)))
         return str(super().read_text(source, *args, **kwargs))
 
     def request(self, *args: Any, **kwargs: Any) -> str:
@@ -51,18 +52,24 @@ def check_api_url(url: str) -> str:
     """Return the address if a STAC API can be there.
 
     Raises:
-        ChiplakeError: it is no http or https URL, or it holds a user name or password.
+        ChiplakeError: it is no http or https URL, or it holds a user name, a password or a query.
     """
+    parts = _check_http(url)
+    # The address is recorded with each item and shown in errors, so it must not hold a secret.
+    if parts.username or parts.password or parts.query:
+        raise ChiplakeError("leave user name, password and query out of the STAC API's address")
+    return url
+
+
+def _check_http(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
         raise ChiplakeError("the STAC API's address is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ChiplakeError(f"a STAC API is at an http or https address, not at {url[:200]!r}")
-    if parts.username or parts.password:
-        raise ChiplakeError("leave user name and password out of the STAC API's address")
-    return url
+        raise ChiplakeError(f"a STAC API and its links are at http or https addresses, not at {url[:200]!r}")
+    return parts
 
 
 def search_items(api: str, filters: Filters, page_size: int = 100, backoff_s: float = BACKOFF_S) -> Iterator[Received]:
@@ -99,7 +106,7 @@ def search_items(api: str, filters: Filters, page_size: int = 100, backoff_s: fl
     except APIError as error:
         answer = f"HTTP {error.status_code} " if error.status_code else ""
         raise ChiplakeError(f"STAC API {api} failed: {answer}{str(error)[:300]}".rstrip()) from error
-    except (STACError, AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except (STACError, ClientTypeError, AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         # All of these are what pystac raises where the answer is no STAC.
         raise ChiplakeError(f"{api} does not answer as a STAC API: {str(error)[:300]}") from error
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +63,12 @@ def spark_conf(settings: Settings) -> dict[str, str]:
     return conf | spark_catalog_conf(settings)
 
 
-def get_spark(settings: Settings | None = None) -> SparkSession:
+def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | None = None) -> SparkSession:
     """The Spark session of this process, made at the first call, with all functions registered.
+
+    Args:
+        settings: the settings in force.
+        more_conf: Spark properties beside those of `spark_conf`, for a session made by this call.
 
     Raises:
         ChiplakeError: Java or a jar is missing.
@@ -72,10 +78,12 @@ def get_spark(settings: Settings | None = None) -> SparkSession:
     if active is not None:
         return active
     ensure_sources(settings)
+    # PySpark would log the whole trace of every failed statement, beside raising it.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder
-    for name, value in spark_conf(settings).items():
+    for name, value in (spark_conf(settings) | dict(more_conf or {})).items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     register_functions(spark)

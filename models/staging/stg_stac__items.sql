@@ -11,7 +11,8 @@ versions as (
     select
         *,
         row_number() over (
-            partition by collection, item_id order by ingested_at desc, content_hash asc
+            partition by collection, item_id
+            order by updated_at desc nulls last, ingested_at desc, content_hash desc
         ) as version_rank
     from source
 

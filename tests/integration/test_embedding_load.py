@@ -13,12 +13,13 @@ import pyarrow as pa
 import pytest
 from embedding_support import ACQUIRED_AT, make_chip
 from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
 from chiplake.bands import BAND_NAMES
 from chiplake.errors import ChiplakeError
 from chiplake.lake import ensure_sources
 from chiplake.settings import Settings
-from embedding import pipeline, transform
+from embedding import commands, pipeline, transform
 from embedding.load import load_run
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
 from embedding.runs import Run, unfinished_runs
@@ -119,7 +120,7 @@ def test_every_filled_chip_is_embedded_and_a_second_run_does_nothing(
 
     before = snapshots(spark)
     directories = sorted(small.transform_dir.iterdir())
-    monkeypatch.setattr(transform.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
+    monkeypatch.setattr(transform, "inference_server", lambda *_: pytest.fail("a server was started"))
     again = run_embedding(small)
     assert (again.run_ids, again.exported_chips, again.embedded) == ((), 0, 0)
     assert snapshots(spark) == before
@@ -259,6 +260,28 @@ def test_a_chip_with_an_error_is_tried_again_and_told_each_time(spark: SparkSess
     assert embeddings(spark)["chip-001"].error == "column red is no Blosc frame of 256 x 256 uint16"
     with pytest.raises(ChiplakeError, match="1 chips could not be embedded"):
         second.raise_if_incomplete()
+
+
+def test_the_commands_do_the_steps_and_say_that_the_weights_are_untrained(
+    spark: SparkSession, small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "get_settings", lambda: small)
+    outputs = {step: CliRunner().invoke(commands.app, [step]) for step in ("export", "transform", "load")}
+    again = CliRunner().invoke(commands.app, ["export"])
+
+    assert [result.exception for result in outputs.values()] == [None] * 3
+    assert f"{CHIPS} chips in 3 objects" in outputs["export"].output
+    assert "untrained weights" in outputs["export"].output
+    assert "untrained weights" in outputs["transform"].output
+    assert f"{CHIPS} embeddings, 0 errors" in outputs["load"].output
+    assert "nothing to export" in again.output
+    assert len(embeddings(spark)) == CHIPS
+
+
+def test_a_second_export_before_the_load_is_refused(small: Settings) -> None:
+    run = export(small)
+    with pytest.raises(ChiplakeError, match=f"{run.run_id} is not loaded yet"):
+        run_export(small)
 
 
 def test_two_jobs_at_once_are_refused(small: Settings) -> None:

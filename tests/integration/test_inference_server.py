@@ -98,6 +98,14 @@ def test_a_bad_chip_gets_an_error_and_the_others_an_embedding(client: httpx.Clie
     np.testing.assert_allclose(answers[4]["embedding"], alone["embedding"], atol=1e-5)
 
 
+def test_a_date_that_python_cannot_hold_is_one_chip_s_error(client: httpx.Client) -> None:
+    table = make_request([make_chip(0, BANDS), make_chip(1, BANDS)], BANDS)
+    instants = pa.array([2**62, 0], pa.timestamp("us", tz="UTC"))
+    answers = invoke(client, table.set_column(2, "acquired_at", instants))
+    assert answers[0]["error"] == "acquired_at is beyond the years that a date can hold"
+    assert answers[1]["error"] is None
+
+
 def test_a_chip_is_embedded_from_the_bands_it_has(client: httpx.Client) -> None:
     full, without_red = make_chip(1, BANDS), make_chip(1, BANDS) | {"red": None}
     answers = invoke(client, make_request([full, without_red], BANDS))

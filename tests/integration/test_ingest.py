@@ -243,7 +243,15 @@ def test_a_link_of_a_server_never_opens_a_local_file(serve: Callable[[Answer], s
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc", "/etc", "ftp://example.com", "https://me:secret@example.com", "http://"]
+    "url",
+    [
+        "file:///etc",
+        "/etc",
+        "ftp://example.com",
+        "https://me:secret@example.com",
+        "http://",
+        "https://example.com?key=secret",
+    ],
 )
 def test_only_http_addresses_without_password_are_searched(url: str) -> None:
     with pytest.raises(ChiplakeError) as caught:

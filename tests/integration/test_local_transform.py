@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from embedding_support import make_chip, make_request
 
@@ -82,11 +81,8 @@ def test_a_server_that_dies_midway_is_a_clear_failure_and_the_answers_so_far_sta
 
     def kill_server(_stage: str, done: int, _total: int) -> None:
         if done == 1:
-            children = Path(f"/proc/{os.getpid()}/task")
-            pids = [int(pid) for task in children.iterdir() for pid in (task / "children").read_text().split()]
-            servers = [pid for pid in pids if b"embedding" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
-            assert len(servers) == 1
-            os.kill(servers[0], signal.SIGKILL)
+            (server,) = [child for child in psutil.Process().children() if "embedding" in child.cmdline()]
+            server.kill()
 
     report = transform_objects(input_dir, output_dir, on_progress=kill_server)
 

@@ -1,0 +1,125 @@
+"""The command line: `chiplake …`. A command parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import get_settings
+from embedding.commands import app as embed_app
+from ingestion.commands import ingest_command
+
+app = typer.Typer(
+    help="Sentinel-2 scenes to gap-filled chips, Clay embeddings and change scores.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("ingest")(ingest_command)
+app.add_typer(embed_app, name="embed")
+
+_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Sentinel-2 scenes to gap-filled chips, Clay embeddings and change scores."""
+
+
+@app.command()
+def run(
+    job: Annotated[str, typer.Argument(help="chip_extraction, temporal_merge, embedding_generation, "
+                                            "change_detection, or nightly for all in order.")],
+    start_date: _Day = None,
+    end_date: _Day = None,
+) -> None:
+    """Run a job; a second run does nothing unless something is new."""
+    from chiplake.jobs import JOBS, Window, run_job
+
+    if job not in JOBS:
+        raise typer.BadParameter(f"there is no job '{job}'; choose from {', '.join(JOBS)}")
+    console = Console()
+    window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None)
+    run_job(job, window, lambda line: console.print(line, highlight=False))
+
+
+@app.command()
+def demo(
+    home: Annotated[Path | None, typer.Option(help="Where the demo's lake goes; default demo/ in CHIPLAKE_HOME.")] = None,
+) -> None:
+    """Make a small archive of scenes, run the nightly job on it, and show what came of it."""
+    from chiplake.demo.run import run_demo
+
+    run_demo(home, Console())
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 10000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run a Spark Thrift server with all functions, for `dbt --target thrift` and SQL clients."""
+    from chiplake.serve import serve as serve_thrift
+
+    Console().print(f"Spark Thrift server on {host}:{port}; stop it with Ctrl-C")
+    serve_thrift(get_settings(), host, port)
+
+
+@app.command()
+def setup() -> None:
+    """Check Java and fetch the jars that are not here yet."""
+    from chiplake.jars import check_java, ensure_jars
+
+    Console().print(f"Java {check_java()}, {len(ensure_jars(get_settings()))} jars in {get_settings().jars_dir}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether all that is needed is here, which settings are in force, and what SQL can call."""
+    from chiplake.doctor import examine
+    from python_udfs.registry import FUNCTIONS
+
+    console = Console()
+    settings = get_settings()
+    findings = examine(settings)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.is_good else "[red]bad[/]"
+        console.print(mark, finding.what, finding.words, highlight=False)
+    values = Table("setting", "value", "meaning", title="Settings in force")
+    for name, field in type(settings).model_fields.items():
+        values.add_row(f"CHIPLAKE_{name.upper()}", str(getattr(settings, name)), field.description)
+    functions = Table("function", "arguments", "meaning", title="Python functions of SQL")
+    for function in FUNCTIONS:
+        functions.add_row(function.name, function.arguments, function.doc)
+    console.print(values, functions)
+    if not all(finding.is_good for finding in findings):
+        raise ChiplakeError("something is missing, see above")
+
+
+def main() -> None:
+    """Entry point: exit code 0 if all that was asked for was done, 1 for a failure, 2 for wrong usage."""
+    try:
+        app()
+    except Exception as error:  # the last place: whatever it is, the user gets one line and exit code 1
+        if "--debug" in sys.argv:
+            raise
+        print(f"chiplake: {_in_one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"setting CHIPLAKE_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"
+    words = " ".join(str(error).split())
+    if isinstance(error, ChiplakeError):
+        return words
+    return f"{type(error).__name__}: {words[:300]} (chiplake --debug … shows where)"

@@ -1,0 +1,178 @@
+"""The demo: an archive of scenes, the nightly job on it, a table and a picture."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
+from chiplake.demo.report import CellRow, CellScore, ChipPicture, DemoSummary, draw, stretch_rgb, summarise
+from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
+from chiplake.errors import ChiplakeError
+from chiplake.jobs import Window, run_job
+from chiplake.settings import Settings, get_settings
+from ingestion import IngestRequest, ingest
+from python_udfs.codec import decode_array
+from python_udfs.masks import class_table, data_mask
+from python_udfs.session import get_spark
+
+_MARKER: Final = "chiplake-demo"  # a file that says a folder is the demo's, to be replaced
+_STILL_MISSING: Final = 255  # in source_index
+
+
+def run_demo(home: Path | None, console: Console) -> None:
+    """Make the archive, run the nightly job, print the table, write the picture.
+
+    Args:
+        home: where the demo's lake goes; an earlier demo there is replaced. None: demo/ in the home of the settings.
+        console: where to print.
+
+    Raises:
+        ChiplakeError: the folder holds something else, or a job failed.
+    """
+    started = time.monotonic()
+    home = (home or get_settings().home / "demo").resolve()
+    _clear(home)
+    os.environ["CHIPLAKE_HOME"] = str(home)  # a lake of its own, for dbt as well
+    get_settings.cache_clear()
+    settings = get_settings()
+
+    console.rule("scenes")
+    archive = write_archive(ArchiveSpec(), home / "archive", lambda item_id: console.print(item_id, highlight=False))
+    console.rule("chiplake ingest")
+    ingested = ingest(IngestRequest(items=archive.items_path), settings)
+    console.print(f"{ingested.written} items written to raw.stac_items")
+    console.rule("chiplake run nightly")
+    run_job("nightly", Window(), lambda line: console.print(line, highlight=False))
+
+    console.rule()
+    spark = get_spark(settings)
+    summary = _summary(spark, archive)
+    summarise(summary, console)
+    picture = _picture(spark, settings, archive, summary, home / "demo.png")
+    console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+    console.print(f"lake:    {home}   (CHIPLAKE_HOME={home} dbt show …)", highlight=False, soft_wrap=True)
+    console.print(f"took {time.monotonic() - started:.0f} s", highlight=False)
+
+
+def _clear(home: Path) -> None:
+    if home.exists() and any(home.iterdir()) and not (home / _MARKER).exists():
+        raise ChiplakeError(f"{home} holds something else than a demo; name an empty folder with --home")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    (home / _MARKER).touch()
+
+
+def _summary(spark: SparkSession, archive: Archive) -> DemoSummary:
+    def one(sql: str) -> Any:
+        return spark.sql(sql).first()
+
+    valid = one("select count(*) as chips, avg(valid_fraction) as share from chiplake.fct_chips")
+    model = one("select count(*) as n, min(model_id) as id, min(is_trained) as trained from chiplake.fct_chip_embeddings")
+    changed = spark.sql(
+        "select cell_id from chiplake.fct_chip_changes where is_change and date(acquired_at) = :day order by cell_id",
+        args={"day": _planted_day(archive)},
+    )
+    return DemoSummary(
+        scenes=one("select count(*) as n from chiplake.int_scenes").n,
+        cells=one("select count(*) as n from chiplake.dim_grid_cells").n,
+        chips=valid.chips,
+        valid_before=valid.share,
+        valid_after=one("select avg(complete_fraction) as share from chiplake.fct_filled_chips").share,
+        embeddings=model.n,
+        model_id=model.id,
+        is_untrained=not model.trained,
+        changed_cells=tuple(row.cell_id for row in changed.collect()),
+        planted_cells=tuple(archive.change.cell_ids) if archive.change else (),
+    )
+
+
+def _planted_day(archive: Archive) -> date:
+    return archive.change.day if archive.change else max(scene.day for scene in archive.scenes)
+
+
+def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary: DemoSummary, path: Path) -> Path:
+    day = _planted_day(archive)
+    scores = spark.sql(
+        """
+        select
+            dim_grid_cells.cell_id, cell_col, cell_row, change_score, cosine_distance,
+            coalesce(is_change, false) as is_change
+        from chiplake.dim_grid_cells
+        left join chiplake.fct_chip_changes
+            on dim_grid_cells.cell_id = fct_chip_changes.cell_id and date(fct_chip_changes.acquired_at) = :day
+        """,
+        args={"day": day},
+    ).collect()
+    return draw(
+        path,
+        [_cell_row(spark, settings, cell_id) for cell_id in _cells_to_show(spark, summary)],
+        [
+            CellScore(row.cell_id, row.cell_col, row.cell_row, row.change_score, row.cosine_distance, row.is_change)
+            for row in scores
+        ],
+        summary.planted_cells,
+        day,
+        settings.change_min_score,
+        summary.model_id,
+        summary.is_untrained,
+    )
+
+
+def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
+    """The first planted cell, and the whole cells of which filling recovered most."""
+    recovered = spark.sql(
+        """
+        select cell_id, sum(complete_fraction - base_valid_fraction) as recovered
+        from chiplake.fct_filled_chips
+        group by cell_id
+        having max(nodata_fraction) < 0.6 and min(complete_fraction) > 0.5
+        order by recovered desc, cell_id
+        limit 3
+        """
+    ).collect()
+    cells = [*summary.planted_cells[:1], *(row.cell_id for row in recovered if row.cell_id not in summary.planted_cells)]
+    return cells[:3]
+
+
+def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
+    columns = ", ".join(f"chips.{name}, filled.{name} as filled_{name}" for name in BAND_NAMES)
+    rows = spark.sql(
+        f"""
+        select chips.acquired_at, chips.scl, filled.source_index, {columns}
+        from chiplake.fct_chips as chips
+        inner join chiplake.fct_filled_chips as filled on chips.chip_id = filled.chip_id
+        where chips.cell_id = :cell_id
+        order by chips.acquired_at
+        """,  # noqa: S608  # column names of the band table
+        args={"cell_id": cell_id},
+    ).collect()
+    return CellRow(cell_id, tuple(_chip_picture(row, settings) for row in rows))
+
+
+def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
+    def bands(prefix: str) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]:
+        frames = {name: row[prefix + name] for name in settings.bands}
+        return {
+            name: decode_array(frame, "uint16", BAND_BY_NAME[name].pixels)
+            for name, frame in frames.items()
+            if frame is not None
+        }
+
+    before, after = bands(""), bands("filled_")
+    scl = decode_array(row["scl"], "uint8", CHIP_PIXELS_20M)
+    return ChipPicture(
+        day=row["acquired_at"].date(),
+        rgb_before=stretch_rgb(before["red"], before["green"], before["blue"]),
+        rgb_after=stretch_rgb(after["red"], after["green"], after["blue"]),
+        valid_before=data_mask(before, class_table(settings.valid_scl_classes)[scl]),
+        valid_after=decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M) != _STILL_MISSING,
+    )

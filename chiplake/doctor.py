@@ -1,0 +1,57 @@
+"""What `chiplake doctor` looks at: Java, jars, catalog, settings, functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chiplake.errors import ChiplakeError
+from chiplake.jars import JARS, check_java, sha256_of
+from chiplake.lake import ensure_sources
+from chiplake.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_good: bool
+    words: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at all that the pipeline needs on this machine; nothing is fetched."""
+    return [_java(), *(_jar(settings, index) for index in range(len(JARS))), _catalog(settings), _checkpoint(settings)]
+
+
+def _java() -> Finding:
+    try:
+        return Finding("Java", True, check_java())
+    except ChiplakeError as error:
+        return Finding("Java", False, str(error))
+
+
+def _jar(settings: Settings, index: int) -> Finding:
+    jar = JARS[index]
+    path = settings.jars_dir / jar.file_name
+    if not path.exists():
+        return Finding(jar.coordinate, False, "not fetched: run `chiplake setup`")
+    if sha256_of(path) != jar.sha256:
+        return Finding(jar.coordinate, False, f"wrong SHA-256 sum: delete {path} and run `chiplake setup`")
+    return Finding(jar.coordinate, True, "SHA-256 sum as recorded")
+
+
+def _catalog(settings: Settings) -> Finding:
+    try:
+        catalog = ensure_sources(settings)
+        tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
+    except Exception as error:  # whatever the catalog's client raises is the finding
+        return Finding(f"{settings.catalog} catalog", False, f"{type(error).__name__}: {error}")
+    return Finding(f"{settings.catalog} catalog", True, f"{tables} tables, warehouse {settings.warehouse_location}")
+
+
+def _checkpoint(settings: Settings) -> Finding:
+    path = settings.clay_checkpoint
+    if path is None:
+        return Finding("Clay checkpoint", True, "none set: a seeded encoder with untrained weights stands in")
+    return Finding("Clay checkpoint", path.exists(), str(path) if path.exists() else f"{path} does not exist")

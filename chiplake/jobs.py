@@ -1,0 +1,124 @@
+"""The jobs that a schedule runs, by name; each is idempotent and can be run again after any failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from dbt.cli.main import dbtRunner
+from dbt_common.events.base_types import EventMsg
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import PROJECT_DIR, get_settings
+
+_DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
+
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days of acquisition a job keeps to, both included; None: no bound."""
+
+    start: date | None = None
+    end: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.start and self.end and self.start > self.end:
+            raise ChiplakeError(f"the start date {self.start} is after the end date {self.end}")
+
+    def dbt_vars(self) -> dict[str, str]:
+        """The dbt variables that say the same."""
+        days = {"start_date": self.start, "end_date": self.end}
+        return {name: day.isoformat() for name, day in days.items() if day}
+
+
+def chip_extraction(window: Window, on_line: OnLine) -> None:
+    """STAC items to fct_chips."""
+    dbt_build("+fct_chips", window, on_line)
+
+
+def temporal_merge(window: Window, on_line: OnLine) -> None:
+    """fct_chips to fct_filled_chips."""
+    dbt_build("int_fill_inputs fct_filled_chips", window, on_line)
+
+
+def embedding_generation(window: Window, on_line: OnLine) -> None:
+    """fct_filled_chips to raw.clay_embeddings."""
+    from embedding.pipeline import run_embedding  # torch: only where it is wanted
+
+    summary = run_embedding(get_settings(), window.start, window.end)
+    on_line(f"{summary.embedded} embeddings by {summary.model_id} ({summary.weights})")
+    summary.raise_if_incomplete()
+
+
+def change_detection(window: Window, on_line: OnLine) -> None:
+    """raw.clay_embeddings to fct_chip_changes. Takes all that is loaded, whatever the window."""
+    dbt_build("source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes", window, on_line)
+
+
+def nightly(window: Window, on_line: OnLine) -> None:
+    """All jobs in order. What failed for some chips alone is said at the end, after what could be done."""
+    chip_extraction(window, on_line)
+    temporal_merge(window, on_line)
+    incomplete: ChiplakeError | None = None
+    try:
+        embedding_generation(window, on_line)
+    except ChiplakeError as error:
+        incomplete = error
+    change_detection(window, on_line)
+    if incomplete:
+        raise incomplete
+
+
+JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
+    job.__name__: job for job in (chip_extraction, temporal_merge, embedding_generation, change_detection, nightly)
+}
+
+
+def run_job(name: str, window: Window, on_line: OnLine) -> None:
+    """Run a job by name.
+
+    Args:
+        name: one of JOBS.
+        window: the days of acquisition to keep to.
+        on_line: called with a line of words for each step done.
+
+    Raises:
+        ChiplakeError: there is no such job, or it failed.
+    """
+    if name not in JOBS:
+        raise ChiplakeError(f"there is no job '{name}'; choose from {', '.join(JOBS)}")
+    JOBS[name](window, on_line)
+
+
+def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
+    """Run `dbt build` in this process, on its Spark session.
+
+    Raises:
+        ChiplakeError: a model or a test failed; the words name the first.
+    """
+
+    def on_event(event: EventMsg) -> None:
+        if event.info.name == "LogModelResult":
+            node = event.data.node_info.node_name
+            on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
+
+    arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    # Tests that also read models of a later job wait for that job.
+    arguments += ["--indirect-selection", "buildable"]
+    arguments += ["--vars", json.dumps(window.dbt_vars()), "--select", *select.split()]
+    done = dbtRunner(callbacks=[on_event]).invoke(arguments)
+    if done.exception is not None:
+        raise ChiplakeError(f"dbt build --select '{select}' cannot run: {done.exception}")
+    failed: list[Any] = [] if done.success else [r for r in done.result if r.status in ("error", "fail")]
+    if failed:
+        lines = [line.strip() for line in (failed[0].message or "no message").splitlines()]
+        words = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])
+        raise ChiplakeError(f"{len(failed)} of dbt's nodes failed, first {failed[0].node.name}: {words}")
+    if not done.success:
+        raise ChiplakeError(f"dbt build --select '{select}' failed; see logs/dbt.log")

@@ -1,0 +1,35 @@
+"""A Spark Thrift server with every function registered, for dbt's `thrift` target and for SQL clients."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from chiplake.settings import Settings
+from python_udfs.session import get_spark
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM. All clients share one session, and so the registered functions.
+
+    Args:
+        settings: the settings in force.
+        host: address to listen on.
+        port: port to listen on.
+    """
+    spark = get_spark(
+        settings,
+        {
+            "spark.sql.hive.thriftServer.singleSession": "true",
+            "spark.hadoop.hive.server2.thrift.bind.host": host,
+            "spark.hadoop.hive.server2.thrift.port": str(port),
+        },
+    )
+    jvm = spark.sparkContext._jvm
+    server = jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2
+    server.startWithContext(spark._jsparkSession.sqlContext())
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
+    spark.stop()

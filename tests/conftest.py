@@ -1,0 +1,48 @@
+"""What tests share: sample data, settings of a lake of its own, and one Spark session a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chiplake.settings import PROJECT_DIR, Settings, get_settings
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """Real scenes and items, which are not part of the project."""
+    path = Path(os.environ.get("CHIPLAKE_SAMPLE_DATA", PROJECT_DIR.parent / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no sample data: set CHIPLAKE_SAMPLE_DATA, or put it at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of the lake that all tests with Spark share: a JVM takes its catalog when it starts."""
+    return tmp_path_factory.mktemp("lake")
+
+
+@pytest.fixture(scope="session")
+def settings(lake_home: Path) -> Iterator[Settings]:
+    """Settings of the shared lake, also for code that asks the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPLAKE_HOME", str(lake_home))
+        patch.setenv("CHIPLAKE_SHUFFLE_PARTITIONS", "4")
+        patch.setenv("CHIPLAKE_SPARK_MASTER", "local[2]")
+        get_settings.cache_clear()
+        yield get_settings()
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def spark(settings: Settings) -> Iterator["SparkSession"]:  # noqa: F821, UP037
+    """The one Spark session of the test process."""
+    from python_udfs.session import get_spark
+
+    session = get_spark(settings)
+    yield session
+    session.stop()
