@@ -26,7 +26,7 @@ _COMMANDS_WITH_SQL: Final = frozenset(
 
 
 class ChiplakePlugin(dbtPlugin):
-    """Hands the settings to dbt, and for commands that send SQL to the `local` target starts the session."""
+    """Hands the settings to dbt, and for commands that send SQL starts the session, unless a server has one."""
 
     def initialize(self) -> None:
         """Called by dbt when it loads a project, before anything is parsed."""
@@ -36,7 +36,9 @@ class ChiplakePlugin(dbtPlugin):
         values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
         for name, value in values.items():
             get_invocation_context().env[f"CHIPLAKE_{name.upper()}"] = _as_text(value)  # type: ignore[index]
-        if get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
+        if (get_flags().VARS or {}).get("without_lake"):
+            _compile_as_for_an_empty_lake()
+        elif get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
             from python_udfs.session import get_spark  # heavy: only where a session is wanted
 
             try:
@@ -49,6 +51,13 @@ class ChiplakePlugin(dbtPlugin):
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _compile_as_for_an_empty_lake() -> None:
+    """Let models be compiled without Spark, as sqlfluff does: dbt then finds no table, so it sends no query."""
+    from dbt.adapters.spark.impl import SparkAdapter
+
+    SparkAdapter.list_relations_without_caching = lambda self, schema_relation: []
 
 
 def _add_comments_to_catalog() -> None:

@@ -158,6 +158,9 @@ def spark_catalog_conf(settings: Settings) -> dict[str, str]:
             f"{name}.type": "jdbc",
             f"{name}.uri": f"jdbc:sqlite:{settings.catalog_file}?journal_mode=WAL&busy_timeout={busy_ms}",
             f"{name}.jdbc.schema-version": "V1",
+            # PyIceberg makes the catalog's tables. Iceberg 1.10 looking for them leaves a result set open, and its
+            # connection then sees the catalog as it was for ever.
+            f"{name}.jdbc.init-catalog-tables": "false",
         }
     conf[f"{name}.type"] = settings.catalog
     if settings.catalog_uri:

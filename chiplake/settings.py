@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     change_min_history: int = Field(2, ge=1, description="fewest earlier pairs for a score")
     change_history: int = Field(24, ge=1, description="most earlier pairs a score looks at")
     change_year_window_days: int = Field(30, ge=0, description="how far from a year before its chip may lie, days")
+    change_min_distance: float = Field(0.01, ge=0, description="least cosine distance of a change")
     change_min_score: float = Field(6.0, gt=0, description="least robust score of a change")
 
     @field_validator("bands")

@@ -145,6 +145,7 @@ final as (
                     is_comparable,
                     history,
                     {{ setting('change_min_history') | int }} as min_history,
+                    {{ setting('change_min_distance') | float }} as min_distance,
                     {{ setting('change_min_score') | float }} as min_score
                 )
             ),

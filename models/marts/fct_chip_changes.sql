@@ -5,6 +5,7 @@
 {{ config(unique_key=['chip_id', 'model_id'], meta={'inputs': inputs}) }}
 
 {% set min_history = setting('change_min_history') | int %}
+{% set min_distance = setting('change_min_distance') | float %}
 {% set min_score = setting('change_min_score') | float %}
 
 with pending as (
@@ -152,7 +153,9 @@ final as (
         history_median,
         history_mad,
         change_score,
-        is_comparable and coalesce(change_score >= {{ min_score }}, false) as is_change,
+        is_comparable
+        and cosine_distance >= {{ min_distance }}
+        and coalesce(change_score >= {{ min_score }}, false) as is_change,
         pair_hash
     from compared
 

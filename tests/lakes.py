@@ -1,0 +1,60 @@
+"""Helpers of the tests that run the pipeline on the shared lake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dbt.cli.main import dbtRunner
+from pyspark.sql import Row, SparkSession
+
+from chiplake.lake import MODEL_NAMESPACE, RAW_NAMESPACE, ensure_sources
+from chiplake.settings import PROJECT_DIR, Settings
+from ingestion import IngestRequest, IngestSummary, ingest
+
+MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
+
+
+def empty_lake(spark: SparkSession, settings: Settings) -> None:
+    """Drop every table, and make the sources anew."""
+    for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE):
+        for table in spark.sql(f"show tables in {namespace}").collect():
+            spark.sql(f"drop table {namespace}.{table.tableName} purge")
+    ensure_sources(settings)
+
+
+def ingest_file(items: Path, settings: Settings) -> IngestSummary:
+    """Ingest a file of items."""
+    return ingest(IngestRequest(items=items), settings)
+
+
+def write_items(path: Path, items: Iterable[dict[str, Any]]) -> Path:
+    """Write an ItemCollection."""
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
+    return path
+
+
+def dbt(*arguments: str) -> dict[str, str]:
+    """Run a dbt command in this process; it must succeed. Returns what each model's run said, by model."""
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    done = dbtRunner().invoke(["--quiet", *arguments, *project])
+    failed = [f"{r.node.name}: {r.message}" for r in getattr(done.result, "results", ()) if r.status in ("error", "fail")]
+    assert done.success, (failed, done.exception)
+    return {r.node.name: str(r.message) for r in done.result.results if r.node.resource_type == "model"}
+
+
+def snapshots(spark: SparkSession) -> dict[str, int]:
+    """Number of Iceberg snapshots of every table of the lake."""
+    tables = [
+        f"{namespace}.{table.tableName}"
+        for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE)
+        for table in spark.sql(f"show tables in {namespace}").collect()
+    ]
+    return {table: spark.sql(f"select * from {table}.snapshots").count() for table in tables}
+
+
+def rows(spark: SparkSession, table: str) -> dict[str, Row]:
+    """Every row of a table of chips, by chip_id."""
+    return {row.chip_id: row for row in spark.table(f"{MODEL_NAMESPACE}.{table}").collect()}
