@@ -36,9 +36,7 @@ class ChiplakePlugin(dbtPlugin):
         values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
         for name, value in values.items():
             get_invocation_context().env[f"CHIPLAKE_{name.upper()}"] = _as_text(value)  # type: ignore[index]
-        if (get_flags().VARS or {}).get("without_lake"):
-            _compile_as_for_an_empty_lake()
-        elif get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
+        if get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
             from python_udfs.session import get_spark  # heavy: only where a session is wanted
 
             try:
@@ -51,13 +49,6 @@ class ChiplakePlugin(dbtPlugin):
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _compile_as_for_an_empty_lake() -> None:
-    """Let models be compiled without Spark, as sqlfluff does: dbt then finds no table, so it sends no query."""
-    from dbt.adapters.spark.impl import SparkAdapter
-
-    SparkAdapter.list_relations_without_caching = lambda self, schema_relation: []
 
 
 def _add_comments_to_catalog() -> None:

@@ -21,8 +21,8 @@ from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize,
 from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
 
 UNTRAINED: Final = "untrained weights"
-SEED: Final = 20
-SEEDED_SIZE: Final = EncoderSize(dim=48, depth=2, heads=2, dim_head=16, mlp_dim=96)
+SEED: Final = 2
+SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=192)
 
 _LIGHTNING_PREFIX: Final = "model.encoder."
 _DIGEST_LENGTH: Final = 16

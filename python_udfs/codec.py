@@ -13,12 +13,27 @@ blosc.use_threads = False
 
 _COMPRESSOR = b"lz4"
 _LEVEL = 5
+_HEADER_BYTES = 16
 
 
 def encode_array(array: NDArray[Any]) -> bytes:
     """Compress an array (any shape, row-major, little-endian) into one Blosc frame."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return bytes(blosc.compress(little, _COMPRESSOR, _LEVEL, shuffle=blosc.BITSHUFFLE))
+
+
+def frame_bytes(frame: bytes) -> int:
+    """Bytes that a Blosc frame unpacks to, by its header.
+
+    Source: the Blosc 1 header, 16 bytes, of which 4 to 7 are the uncompressed size and 12 to 15 the size of the
+    frame, little-endian. Blosc itself reads past the end of a frame that is cut short.
+
+    Raises:
+        ValueError: it is no Blosc frame, or not a whole one.
+    """
+    if len(frame) < _HEADER_BYTES or int.from_bytes(frame[12:16], "little") != len(frame):
+        raise ValueError(f"not a Blosc frame, or not a whole one: {len(frame)} bytes")
+    return int.from_bytes(frame[4:8], "little")
 
 
 def decode_array(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
@@ -28,10 +43,11 @@ def decode_array(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
         ValueError: the frame is no Blosc frame, or holds another number of bytes than the shape needs.
     """
     expected = np.dtype(dtype).itemsize * side * side
+    held = frame_bytes(frame)
+    if held != expected:
+        raise ValueError(f"the frame holds {held} bytes where {side} x {side} {dtype} needs {expected}")
     try:
         raw = blosc.decompress(frame)
     except RuntimeError as error:
         raise ValueError(f"not a Blosc frame: {error}") from error
-    if len(raw) != expected:
-        raise ValueError(f"the frame holds {len(raw)} bytes where {side} x {side} {dtype} needs {expected}")
     return np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).reshape(side, side)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, SCL
 from python_udfs.codec import decode_array, encode_array
-from python_udfs.masks import any_of_four, class_table, data_mask
+from python_udfs.masks import Mask, any_of_four, class_table, data_mask
 
 _DAY_US: Final = 86_400_000_000
 _STILL_MISSING: Final = 255  # in source_index
@@ -30,7 +30,7 @@ FILLED_CHIP: Final = (
 class _State:
     """The newest valid value of every pixel of a cell, and the chip it came from."""
 
-    bands: dict[str, NDArray[np.uint16]] = field(default_factory=dict)  # only bands any chip of the cell has
+    bands: dict[str, NDArray[np.uint16]] = field(default_factory=dict)  # those that the chip or one of its sources has
     scl: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8))
     # Index into `chips` of the chip that a pixel's value came from.
     seen_10m: NDArray[np.int32] = field(
@@ -41,11 +41,15 @@ class _State:
     )
     chips: list[tuple[str, int]] = field(default_factory=list)  # (chip_id, acquired_us), oldest first
 
-    def layer(self, name: str) -> NDArray[np.uint16]:
-        """The array of a band, made at the first chip that has it."""
-        if name not in self.bands:
-            self.bands[name] = np.zeros((BAND_BY_NAME[name].pixels,) * 2, np.uint16)
-        return self.bands[name]
+    def take_bands(self, bands: dict[str, NDArray[np.uint16]], valid: Mask, valid_20m: Mask) -> None:
+        """Take the valid pixels of a chip, all bands together: a band that it lacks is missing there."""
+        for name in bands:
+            if name not in self.bands:
+                self.bands[name] = np.zeros((BAND_BY_NAME[name].pixels,) * 2, np.uint16)
+        for name, layer in self.bands.items():
+            np.copyto(layer, bands.get(name, 0), where=valid if BAND_BY_NAME[name].gsd == 10 else valid_20m)
+        # Which bands are null must not depend on chips too old to fill.
+        self.bands = {name: layer for name, layer in self.bands.items() if name in bands or layer.any()}
 
     def drop_older_than(self, oldest_us: int) -> None:
         """Forget pixels whose value is older than `oldest_us`."""
@@ -85,8 +89,7 @@ class FillChips:
         scl = decode_array(row[SCL], "uint8", CHIP_PIXELS_20M)
         valid = data_mask(bands, class_table(json.loads(valid_scl_classes))[scl])
         valid_20m = any_of_four(valid)
-        for name, pixels in bands.items():
-            np.copyto(state.layer(name), pixels, where=valid if BAND_BY_NAME[name].gsd == 10 else valid_20m)
+        state.take_bands(bands, valid, valid_20m)
         np.copyto(state.scl, scl, where=valid_20m)
         state.seen_10m[valid] = own
         state.seen_20m[valid_20m] = own

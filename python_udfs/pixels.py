@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
-from python_udfs.codec import decode_array
+from python_udfs.codec import decode_array, frame_bytes
 
 
 def _decode_band(frame: bytes) -> NDArray[np.uint16]:
     """Decode a band column of either resolution into a (side, side) uint16 array."""
-    side = math.isqrt(len(blosc.decompress(frame)) // 2)
-    return decode_array(frame, "uint16", side)
+    return decode_array(frame, "uint16", math.isqrt(frame_bytes(frame) // 2))
 
 
 def chip_mean(band: bytes | None) -> float | None:
@@ -43,9 +41,9 @@ def chip_normalized_difference(first: bytes | None, second: bytes | None) -> flo
     return float(((a[both] - b[both]) / (a[both] + b[both])).mean()) if both.any() else None
 
 
-def chip_pixel(band: bytes | None, pixel_row: int, pixel_col: int) -> int | None:
+def chip_pixel(band: bytes | None, pixel_row: int | None, pixel_col: int | None) -> int | None:
     """Value of one pixel of a band, reflectance x 10,000, 0 for nodata; null outside the chip."""
-    if band is None:
+    if band is None or pixel_row is None or pixel_col is None:
         return None
     pixels = _decode_band(band)
     inside = 0 <= pixel_row < pixels.shape[0] and 0 <= pixel_col < pixels.shape[1]

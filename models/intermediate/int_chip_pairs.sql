@@ -69,8 +69,7 @@ year_before as (
         min_by(
             candidates.chip,
             struct(
-                abs(unix_micros(candidates.acquired_at) - unix_micros(chips.acquired_at - interval 1 year))
-                as distance_us,
+                abs(unix_micros(candidates.acquired_at) - unix_micros(chips.acquired_at - interval 1 year)),
                 candidates.chip_id
             )
         ) as chip

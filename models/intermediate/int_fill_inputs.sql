@@ -5,7 +5,9 @@
 with chips as (
 
     -- A chip that could not be read has no pixels to fill with, nor to fill.
-    select * from {{ ref('fct_chips') }} where error is null
+    select *
+    from {{ ref('fct_chips') }}
+    where error is null
 
 ),
 
@@ -40,7 +42,9 @@ final as (
         grid_cells.longitude,
         grid_cells.latitude,
         {{ fill_rule_version() }} as rule_version,
-        sha2(concat_ws(' ', {{ fill_rule_version() }}, array_join(array_sort(histories.history), ' ')), 256) as input_hash
+        sha2(
+            concat_ws(' ', {{ fill_rule_version() }}, array_join(array_sort(histories.history), ' ')), 256
+        ) as input_hash
     from histories
     inner join grid_cells on histories.cell_id = grid_cells.cell_id
 

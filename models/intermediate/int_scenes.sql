@@ -59,7 +59,9 @@ products as (
         *,
         map_filter(
             transform_values(assets, (layer, asset) -> asset.href),
-            (layer, href) -> array_contains(array('{{ layers | join("', '") }}'), layer)
+            (layer, href) -> array_contains(
+                split('{{ layers | join(",") }}', ','), layer
+            )
         ) as hrefs,
         get(filter(map_values(assets), asset -> asset.transform is not null and asset.shape is not null), 0) as grid,
         st_envelope(

@@ -20,6 +20,16 @@ embeddings as (
 
 ),
 
+histories as (
+
+    select
+        chip_id,
+        model_id,
+        explode(history) as earlier
+    from pending
+
+),
+
 -- Every comparison that is needed, once: with the predecessor, with the year before, and those of the history.
 comparisons as (
 
@@ -32,15 +42,15 @@ comparisons as (
     select
         model_id,
         chip_id,
-        year_before.chip_id
+        year_before.chip_id as other_chip_id
     from pending
     where year_before is not null
     union
     select
         model_id,
         earlier.chip_id,
-        earlier.predecessor_chip_id
-    from (select model_id, explode(history) as earlier from pending)
+        earlier.predecessor_chip_id as other_chip_id
+    from histories
 
 ),
 
@@ -63,7 +73,7 @@ earlier_distances as (
         histories.chip_id,
         histories.model_id,
         collect_list(distances.cosine_distance) as numbers
-    from (select chip_id, model_id, explode(history) as earlier from pending) as histories
+    from histories
     inner join distances
         on
             histories.model_id = distances.model_id

@@ -4,7 +4,9 @@
 
 with embeddings as (
 
-    select * from {{ source('raw', 'clay_embeddings') }} where error is null
+    select *
+    from {{ source('raw', 'clay_embeddings') }}
+    where error is null
 
 ),
 

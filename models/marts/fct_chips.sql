@@ -31,8 +31,20 @@ cells as (
         epsg,
         cell_row,
         scene_ids,
-        struct(chip_id, {{ chip_struct('pending', extra) }} as chip, cell_col as col, scene_ids, whole_scene_ids) as cell
+        struct(
+            chip_id, {{ chip_struct('pending', extra) }} as chip, cell_col as col, scene_ids, whole_scene_ids
+        ) as cell
     from pending
+
+),
+
+strip_scene_ids as (
+
+    select distinct
+        task_id,
+        cell_row,
+        explode(scene_ids) as scene_id
+    from cells
 
 ),
 
@@ -44,7 +56,7 @@ strip_scenes as (
         collect_list(
             struct(scenes.scene_id, scenes.mgrs_tile, scenes.scale, scenes.boa_offset, scenes.hrefs)
         ) as scenes
-    from (select distinct task_id, cell_row, explode(scene_ids) as scene_id from cells) as strip_scene_ids
+    from strip_scene_ids
     inner join scenes on strip_scene_ids.scene_id = scenes.scene_id
     group by strip_scene_ids.task_id, strip_scene_ids.cell_row
 
@@ -62,7 +74,7 @@ strip_cells as (
 
 ),
 
-strips as (
+strips as ( -- noqa: ST03
 
     select
         strip_cells.task_id,
@@ -71,7 +83,7 @@ strips as (
             struct(
                 strip_cells.epsg,
                 strip_cells.cell_row as row,
-                array('{{ cut_bands() | join("', '") }}') as bands,
+                split('{{ cut_bands() | join(",") }}', ',') as bands,
                 array({{ valid_scl_classes() }}) as valid_scl_classes,
                 strip_scenes.scenes,
                 strip_cells.cells

@@ -24,7 +24,9 @@ with fill_inputs as (
 
 chips as (
 
-    select * from {{ ref('fct_chips') }} where error is null {{ days_of_plan }}
+    select *
+    from {{ ref('fct_chips') }}
+    where error is null {{ days_of_plan }}
 
 ),
 
@@ -48,7 +50,7 @@ described as (
 
 ),
 
-chips_in_order as (
+chips_in_order as ( -- noqa: ST03
 
     select
         cell_id,
@@ -93,11 +95,13 @@ folded as (
             from_json(sources, 'array<struct<chip_id string, acquired_us bigint>>'),
             source -> struct(source.chip_id, timestamp_micros(source.acquired_us) as acquired_at)
         ) as sources
+    -- noqa: disable=LT01,LT02,LT06
     from fill_chips(
         table(chips_in_order) partition by (cell_id) order by (acquired_us, chip_id),
         {{ setting('fill_max_age_days') | int }},
         '[{{ valid_scl_classes() }}]'
     )
+    -- noqa: enable=all
 
 ),
 

@@ -91,10 +91,10 @@ def test_a_chip_is_prepared_from_the_bands_it_has_in_the_order_of_the_band_table
     ("changes", "words"),
     [
         ({"frames": {"blue": None}}, "the chip has no band"),
-        ({"frames": {"blue": b"short"}}, "column blue is no Blosc frame of 256 x 256 uint16"),
-        ({"frames": {"blue": frame(1, 128)}}, "column blue is no Blosc frame of 256 x 256 uint16"),
+        ({"frames": {"blue": b"short"}}, "column blue: not a Blosc frame"),
+        ({"frames": {"blue": frame(1, 128)}}, "column blue: the frame holds 32768 bytes where 256 x 256 uint16 needs 131072"),
         ({"frames": {"blue": frame(1, 256)[:-9]}}, "column blue"),
-        ({"source_index": frame(1, 256)}, "column source_index is no Blosc frame of 256 x 256 uint8"),
+        ({"source_index": frame(1, 256)}, "column source_index: the frame holds 131072 bytes"),
         ({"acquired_at": None}, "acquired_at is null"),
         ({"longitude": None}, "longitude or latitude is null"),
         ({"longitude": float("nan")}, "no place in degrees"),
@@ -117,5 +117,5 @@ def test_a_bad_chip_says_what_is_wrong_with_it(changes: dict[str, object], words
 def test_a_frame_that_claims_gigabytes_is_refused_before_it_is_unpacked() -> None:
     bomb = bytearray(frame(1, 256))
     bomb[4:8] = (2**31 - 1).to_bytes(4, "little")
-    with pytest.raises(ValueError, match="column blue is no Blosc frame"):
+    with pytest.raises(ValueError, match="column blue: the frame holds"):
         normalised_pixels({"blue": bytes(bomb)}, None)
