@@ -31,7 +31,7 @@ lint: $(READY) ## Check style, types and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes 1 models
+	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
 
 format: $(READY) ## Rewrite Python in the house style
 	$(BIN)/ruff check --fix .

@@ -21,7 +21,8 @@ PROJECT_NAME: Final = "chiplake"
 
 # Commands that send SQL. All others (parse, list, deps, clean, ...) start no JVM.
 _COMMANDS_WITH_SQL: Final = frozenset(
-    {"build", "run", "test", "show", "compile", "generate", "freshness", "seed", "snapshot", "run-operation", "retry", "clone"}
+    ("build", "run", "test", "show", "compile", "generate", "freshness")
+    + ("seed", "snapshot", "run-operation", "retry", "clone")
 )
 
 
@@ -32,18 +33,19 @@ class ChiplakePlugin(dbtPlugin):
         """Called by dbt when it loads a project, before anything is parsed."""
         if self.project_name != PROJECT_NAME:
             return
+        flags: Any = get_flags()  # type: ignore[no-untyped-call]
         # Macro `setting` reads these: so a dbt variable has its default from the settings.
         values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
         for name, value in values.items():
             get_invocation_context().env[f"CHIPLAKE_{name.upper()}"] = _as_text(value)  # type: ignore[index]
-        if get_flags().WHICH in _COMMANDS_WITH_SQL and get_flags().TARGET != "thrift":
+        if flags.WHICH in _COMMANDS_WITH_SQL and flags.TARGET != "thrift":
             from python_udfs.session import get_spark  # heavy: only where a session is wanted
 
             try:
                 get_spark()
             except ChiplakeError as error:
                 raise RuntimeError(str(error)) from None
-        if get_flags().WHICH == "generate":
+        if flags.WHICH == "generate":
             _add_comments_to_catalog()
 
 
@@ -71,7 +73,7 @@ def _add_comments_to_catalog() -> None:
             column["table_comment"] = described.get("Comment") or None
             yield column
 
-    SparkAdapter._get_columns_for_catalog = with_comments
+    SparkAdapter._get_columns_for_catalog = with_comments  # type: ignore[method-assign]
 
 
 plugins = [ChiplakePlugin]

@@ -36,8 +36,12 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 @app.command()
 def run(
-    job: Annotated[str, typer.Argument(help="chip_extraction, temporal_merge, embedding_generation, "
-                                            "change_detection, or nightly for all in order.")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="chip_extraction, temporal_merge, embedding_generation, change_detection, or nightly for all in order."
+        ),
+    ],
     start_date: _Day = None,
     end_date: _Day = None,
 ) -> None:
@@ -53,7 +57,9 @@ def run(
 
 @app.command()
 def demo(
-    home: Annotated[Path | None, typer.Option(help="Where the demo's lake goes; default demo/ in CHIPLAKE_HOME.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Where the demo's lake goes; default demo/ in CHIPLAKE_HOME.")
+    ] = None,
 ) -> None:
     """Make a small archive of scenes, run the nightly job on it, and show what came of it."""
     from chiplake.demo.run import run_demo

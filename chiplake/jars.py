@@ -90,7 +90,9 @@ def check_java() -> str:
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ChiplakeError(f"Java {wanted} is needed and '{java}' does not run: install one or set JAVA_HOME") from error
+        raise ChiplakeError(
+            f"Java {wanted} is needed and '{java}' does not run: install it or set JAVA_HOME"
+        ) from error
     match = re.search(r'version "(\d+)[^"]*"', answer.stderr + answer.stdout)
     if match is None or int(match[1]) not in JAVA_VERSIONS:
         found = match[0] if match else "an unknown version"

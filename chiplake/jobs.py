@@ -115,7 +115,8 @@ def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
     done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
         raise ChiplakeError(f"dbt build --select '{select}' cannot run: {done.exception}")
-    failed: list[Any] = [] if done.success else [r for r in done.result if r.status in ("error", "fail")]
+    results: list[Any] = getattr(done.result, "results", [])
+    failed = [] if done.success else [result for result in results if result.status in ("error", "fail")]
     if failed:
         lines = [line.strip() for line in (failed[0].message or "no message").splitlines()]
         words = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 from chiplake.settings import Settings
 from python_udfs.session import get_spark
@@ -25,7 +26,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             "spark.hadoop.hive.server2.thrift.port": str(port),
         },
     )
-    jvm = spark.sparkContext._jvm
+    jvm: Any = spark.sparkContext._jvm
     server = jvm.org.apache.spark.sql.hive.thriftserver.HiveThriftServer2
     server.startWithContext(spark._jsparkSession.sqlContext())
     stopped = threading.Event()

@@ -10,7 +10,7 @@ from sqlfluff.core.templaters.base import RawTemplater
 from sqlfluff_templater_dbt.templater import DbtTemplater
 
 
-class ChiplakeTemplater(DbtTemplater):
+class ChiplakeTemplater(DbtTemplater):  # type: ignore[misc]  # sqlfluff has no types
     """The dbt templater of sqlfluff, with the settings of Chiplake and with no table to be found."""
 
     name = "chiplake"
@@ -24,8 +24,8 @@ class ChiplakeTemplater(DbtTemplater):
 
         config = super().dbt_config
         # Not a command that sends SQL, so the plugin starts no session; and without tables there is nothing to ask.
-        object.__setattr__(get_flags(), "WHICH", "lint")
-        SparkAdapter.list_relations_without_caching = lambda self, schema_relation: []
+        object.__setattr__(get_flags(), "WHICH", "lint")  # type: ignore[no-untyped-call]
+        SparkAdapter.list_relations_without_caching = lambda self, schema_relation: []  # type: ignore[method-assign]
         set_up_plugin_manager(config.project_name)
         return config
 

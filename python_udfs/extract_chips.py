@@ -100,9 +100,9 @@ def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | N
     Source: Sentinel-2 products since processing baseline 04.00 (BOA_ADD_OFFSET = -1000, quantification 10,000).
 
     Returns:
-        uint16 of the same shape; 0 where the DN is 0 or `nodata`, and nowhere else.
+        uint16 of the same shape; 0 where the DN is not above 0 or is `nodata`, and nowhere else.
     """
-    missing = dn <= 0
+    missing = ~(dn > 0)  # so that NaN is missing, too
     if nodata:
         missing |= dn == nodata
     gain = scale * _DN_PER_REFLECTANCE
@@ -124,8 +124,7 @@ def merge_pixels(candidates: list[Pixels]) -> Pixels:
     if len(candidates) == 1:
         return first
     names = [name for name in BAND_NAMES if any(name in candidate.bands for candidate in candidates)]
-    shape = {name: (BAND_BY_NAME[name].pixels,) * 2 for name in names}
-    bands = {name: first.bands[name].copy() if name in first.bands else np.zeros(shape[name], np.uint16) for name in names}
+    bands = {name: first.bands[name].copy() if name in first.bands else _no_pixels(name) for name in names}
     scl, holds = first.scl.copy(), first.holds_data.copy()
     holds_20m = any_of_four(holds)
     for candidate in candidates[1:]:
@@ -138,7 +137,12 @@ def merge_pixels(candidates: list[Pixels]) -> Pixels:
         np.copyto(scl, candidate.scl, where=take_20m)
         holds |= take
         holds_20m |= take_20m
-    return Pixels(bands, scl, holds)
+    # Judged by what came out: a candidate may lack a band that another has, or give a pixel its 20 m bands alone.
+    return Pixels(bands, scl, data_mask(bands, scl != _SCL_NODATA))
+
+
+def _no_pixels(band: str) -> NDArray[np.uint16]:
+    return np.zeros((BAND_BY_NAME[band].pixels,) * 2, np.uint16)
 
 
 class ExtractChips:
@@ -193,14 +197,13 @@ class ExtractChips:
             raise UnreadableSceneError(opened.problem)
         first_col = min(cell.col for cell in cells)
         count = max(cell.col for cell in cells) - first_col + 1
-        try:
-            layers = {
-                name: _read_row_of_cells(dataset, strip.row, first_col, count)
-                for name, dataset in opened.datasets.items()
-            }
-        except (RasterioError, OSError, ValueError) as error:
-            opened.problem = f"{scene.scene_id} cannot be read: {error}"
-            raise UnreadableSceneError(opened.problem) from error
+        layers = {}
+        for name, dataset in opened.datasets.items():
+            try:
+                layers[name] = _read_row_of_cells(dataset, strip.row, first_col, count)
+            except (RasterioError, OSError, ValueError) as error:
+                # Not kept for the strips to come: what a chip is must not hang on how tasks were cut.
+                raise UnreadableSceneError(f"{scene.scene_id} asset {name} cannot be read: {error}") from error
         scl = layers.pop(SCL).astype(np.uint8)
         bands = {
             name: harmonise(dn, scene.scale, scene.boa_offset, opened.datasets[name].nodata)

@@ -33,12 +33,8 @@ class _State:
     bands: dict[str, NDArray[np.uint16]] = field(default_factory=dict)  # those that the chip or one of its sources has
     scl: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8))
     # Index into `chips` of the chip that a pixel's value came from.
-    seen_10m: NDArray[np.int32] = field(
-        default_factory=lambda: np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
-    )
-    seen_20m: NDArray[np.int32] = field(
-        default_factory=lambda: np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
-    )
+    seen_10m: NDArray[np.int32] = field(default_factory=lambda: np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32))
+    seen_20m: NDArray[np.int32] = field(default_factory=lambda: np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32))
     chips: list[tuple[str, int]] = field(default_factory=list)  # (chip_id, acquired_us), oldest first
 
     def take_bands(self, bands: dict[str, NDArray[np.uint16]], valid: Mask, valid_20m: Mask) -> None:
@@ -114,9 +110,8 @@ class FillChips:
 
 
 def _decode_bands(row: Any) -> dict[str, NDArray[np.uint16]]:
-    return {
-        name: decode_array(row[name], "uint16", BAND_BY_NAME[name].pixels) for name in BAND_NAMES if row[name] is not None
-    }
+    names = [name for name in BAND_NAMES if row[name] is not None]
+    return {name: decode_array(row[name], "uint16", BAND_BY_NAME[name].pixels) for name in names}
 
 
 def _filled_row(chip: str, state: _State, own: int) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ def class_table(classes: Iterable[int]) -> Mask:
     return table
 
 
-def to_10m(mask: NDArray[np.generic]) -> NDArray[np.generic]:
+def to_10m(mask: Mask) -> Mask:
     """Repeat each 20 m pixel into its four 10 m pixels: (h, w) to (2 h, 2 w)."""
     return mask.repeat(2, axis=0).repeat(2, axis=1)
 
@@ -48,7 +48,7 @@ def data_mask(bands: Mapping[str, Pixels], scl_holds: Mask) -> Mask:
     for name, pixels in bands.items():
         if BAND_BY_NAME[name].gsd == 20:
             holds_20m &= pixels != 0
-    holds: Mask = to_10m(holds_20m)  # type: ignore[assignment]
+    holds = to_10m(holds_20m)
     for name, pixels in bands.items():
         if BAND_BY_NAME[name].gsd == 10:
             holds &= pixels != 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf, udtf
+from pyspark.sql.udtf import UserDefinedTableFunction
 
 from python_udfs.extract_chips import EXTRACTED_CHIP, ExtractChips
 from python_udfs.fill_chips import FILLED_CHIP, FillChips
@@ -52,9 +53,8 @@ def register_functions(spark: SparkSession) -> None:
     """Register every function on the session, under its SQL name."""
     for function in FUNCTIONS:
         if function.kind == "table":
-            spark.udtf.register(
-                function.name,
-                udtf(function.implementation, returnType=function.returns, useArrow=True),  # type: ignore[call-overload]
-            )
+            handler = cast("type[Any]", function.implementation)
+            table_function = udtf(handler, returnType=function.returns, useArrow=True)
+            spark.udtf.register(function.name, cast(UserDefinedTableFunction, table_function))
         else:
             spark.udf.register(function.name, udf(function.implementation, function.returns, useArrow=True))

@@ -40,9 +40,10 @@ def dbt(*arguments: str) -> dict[str, str]:
     """Run a dbt command in this process; it must succeed. Returns what each model's run said, by model."""
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     done = dbtRunner().invoke(["--quiet", *arguments, *project])
-    failed = [f"{r.node.name}: {r.message}" for r in getattr(done.result, "results", ()) if r.status in ("error", "fail")]
+    results = getattr(done.result, "results", [])
+    failed = [f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")]
     assert done.success, (failed, done.exception)
-    return {r.node.name: str(r.message) for r in done.result.results if r.node.resource_type == "model"}
+    return {result.node.name: str(result.message) for result in results if result.node.resource_type == "model"}
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

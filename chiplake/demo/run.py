@@ -76,7 +76,9 @@ def _summary(spark: SparkSession, archive: Archive) -> DemoSummary:
         return spark.sql(sql).first()
 
     valid = one("select count(*) as chips, avg(valid_fraction) as share from chiplake.fct_chips")
-    model = one("select count(*) as n, min(model_id) as id, min(is_trained) as trained from chiplake.fct_chip_embeddings")
+    model = one(
+        "select count(*) as n, min(model_id) as id, min(is_trained) as trained from chiplake.fct_chip_embeddings"
+    )
     changed = spark.sql(
         "select cell_id from chiplake.fct_chip_changes where is_change and date(acquired_at) = :day order by cell_id",
         args={"day": _planted_day(archive)},
@@ -139,7 +141,10 @@ def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
         limit 3
         """
     ).collect()
-    cells = [*summary.planted_cells[:1], *(row.cell_id for row in recovered if row.cell_id not in summary.planted_cells)]
+    cells = [
+        *summary.planted_cells[:1],
+        *(row.cell_id for row in recovered if row.cell_id not in summary.planted_cells),
+    ]
     return cells[:3]
 
 

@@ -1,7 +1,7 @@
 {#
-    Iceberg properties of the tables whose rows hold pixels. The values are compressed already (Blosc): no
-    Parquet codec and no statistics on them, and small row groups, as each task holds one a partition.
-    Merge on read, for a table function in the source of a MERGE runs twice otherwise.
+    The values are compressed already (Blosc): no Parquet codec and no statistics on them, and small row groups,
+    as each task holds one a partition. Merge on read, for a table function in the source of a MERGE runs twice
+    otherwise.
 #}
 {% macro chip_table_properties(pixel_columns) %}
     {%- set properties = {

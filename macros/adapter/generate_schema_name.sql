@@ -1,4 +1,3 @@
-{# Every model lives in the schema of the target. #}
 {% macro generate_schema_name(custom_schema_name, node) %}
     {{- target.schema if custom_schema_name is none else custom_schema_name | trim -}}
 {% endmacro %}

@@ -1,8 +1,6 @@
 {#
-    Incremental models on Iceberg, in place of dbt-spark's materialization, which commits a snapshot even when
-    nothing changed, drops a table before it makes it anew, and cannot delete.
-
-    A run writes only rows that differ, and no snapshot where none does. Three ways, by configuration:
+    In place of dbt-spark's materialization, which commits a snapshot even when nothing changed, drops a table
+    before it makes it anew, and cannot delete. Three ways, by configuration:
 
     - `incremental_strategy='append'`: rows of the select are added.
     - `meta.inputs` given: the select yields rows for those inputs that the table has not yet. They are merged on
@@ -67,20 +65,17 @@
 {% endmaterialization %}
 
 
-{# True if a select gives at least one row. #}
 {% macro has_rows(select) %}
     {% set found = run_query('select 1 as found from (' ~ select ~ ') limit 1') %}
     {{ return(found.rows | length > 0) }}
 {% endmacro %}
 
 
-{# A string or a list of strings, as a list. #}
 {% macro as_list(value) %}
     {{ return([value] if value is string else (value or [])) }}
 {% endmacro %}
 
 
-{# Rows of `source` that are not in `target` as they are, and rows of `target` that are gone from `source`. #}
 {% macro changed_rows(source, target, keys, columns, version) %}
     select source.*, false as is_gone
     from {{ source }} as source
@@ -95,7 +90,6 @@
 {% endmacro %}
 
 
-{# `a.x <=> b.x and a.y <=> b.y`: equal, null being equal to null. #}
 {% macro same(columns, first, second) %}
     {%- for column in columns -%}
         {{ first }}.{{ column }} <=> {{ second }}.{{ column }}{{ ' and ' if not loop.last }}
@@ -103,7 +97,7 @@
 {% endmacro %}
 
 
-{# Insert, update or (where `is_gone`) delete rows by key. Snapshot per statement: all of it or nothing. #}
+{# One statement, so one snapshot: all of it or nothing. #}
 {% macro merge_rows(target, changes, keys, columns) %}
     merge into {{ target }} as target
     using ({{ changes }}) as source
@@ -117,8 +111,8 @@
 
 
 {#
-    Delete rows whose input is gone. Where an input makes several rows (its key is not the model's own), those
-    of an older version of the input go too: the merge has put the newer ones beside them.
+    Where an input makes several rows (its key is not the model's own), those of an older version of the input go
+    too: the merge has put the newer ones beside them.
 #}
 {% macro delete_rows_without_input(target, inputs, keys) %}
     {%- set input_keys = as_list(inputs.key) -%}

@@ -1,7 +1,3 @@
-{#
-    Polygon of a grid cell in EPSG:4326 (Sedona geometry, longitude first).
-    Arguments: SQL expressions, int: EPSG code of the UTM zone, column, row.
-#}
 {% macro grid_cell_polygon(epsg, col, row) -%}
     st_transform(
         st_polygonfromenvelope(

@@ -1,8 +1,4 @@
-{#
-    EPSG code of the UTM zone that owns a place, with the exceptions of MGRS: zone 32 is wider in band V
-    (western Norway), and zones 31, 33, 35, 37 alone cover band X (Svalbard).
-    Arguments: SQL expressions, degrees.
-#}
+{# MGRS: zone 32 is wider in band V (western Norway); zones 31, 33, 35, 37 alone cover band X (Svalbard). #}
 {% macro utm_epsg(longitude, latitude) -%}
     case when {{ latitude }} < 0 then 32700 else 32600 end
     + case

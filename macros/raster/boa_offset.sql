@@ -1,8 +1,3 @@
-{#
-    Offset to add to a digital number before it is scaled to reflectance, DN (-1000 or 0), for an item of
-    stg_stac__items. What decides, in order: whether the provider says it has applied it already; the offset on
-    the assets; the processing baseline (since 04.00 products carry it). Never two of them.
-#}
 {% macro boa_offset(relation) -%}
     case {{ boa_offset_reason(relation) }}
         when 'already applied' then 0
@@ -13,7 +8,10 @@
 {%- endmacro %}
 
 
-{# Why `boa_offset` is what it is, in words. #}
+{#
+    In order: whether the provider says it has applied it already; the offset on the assets; the processing
+    baseline (since 04.00 products carry it). Never two of them.
+#}
 {% macro boa_offset_reason(relation) -%}
     case
         when {{ relation }}.is_boa_offset_applied then 'already applied'

@@ -1,8 +1,4 @@
-{#
-    The columns that identify a chip and say where it comes from, as one JSON text. Table functions hand it
-    through: joining them to the pixels afterwards would send the pixels over the network.
-    `parse_chip` and `chip_columns` take them out again. `extra`: more columns, as [(name, type), ...].
-#}
+{# Handed through, for joining them to the pixels afterwards would send the pixels over the network. #}
 {% macro chip_struct(relation, extra) -%}
     to_json(
         struct(
@@ -19,7 +15,6 @@
 {%- endmacro %}
 
 
-{# Columns from the JSON text of `chip_struct`. Argument: a struct parsed by `parse_chip`. #}
 {% macro chip_columns(parsed, extra) -%}
     {%- for name, type in chip_fields(extra) -%}
         {%- if type == 'timestamp' -%}
@@ -32,7 +27,6 @@
 {%- endmacro %}
 
 
-{# The JSON text of `chip_struct`, parsed into a struct. #}
 {% macro parse_chip(text, extra) -%}
     from_json(
         {{ text }},
@@ -45,7 +39,6 @@
 {%- endmacro %}
 
 
-{# Columns that fct_chips and fct_filled_chips share, with their types. #}
 {% macro chip_fields(extra) %}
     {{ return([
         ('chip_id', 'string'),

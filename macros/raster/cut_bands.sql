@@ -1,4 +1,3 @@
-{# Names of the bands to cut and embed: variable or setting `bands`, in the order of the band table. #}
 {% macro cut_bands() %}
     {%- set wanted = setting('bands') -%}
     {%- for name in wanted if name not in band_names() -%}

@@ -1,4 +1,3 @@
-{# Median of an array of doubles; null if it is empty. Argument: SQL expression, array<double> without nulls. #}
 {% macro median(numbers) -%}
     (
         get(array_sort({{ numbers }}), cast(floor((size({{ numbers }}) - 1) / 2) as int))

@@ -1,4 +1,3 @@
-{# Days from one timestamp to a later one, with their fraction, double. #}
 {% macro days_between(earlier, later) -%}
     (unix_micros({{ later }}) - unix_micros({{ earlier }})) / 86400000000D
 {%- endmacro %}

@@ -1,6 +1,5 @@
 {#
-    Which chip of which cell plays which part in filling the pending chips: one row per chip and role.
-
+    Roles:
     - pending: to be filled.
     - seed: the newest filled chip before the first pending one that is up to date; the fold goes on from it, so
       a night with one new date reads two chips a cell, however long the history.
@@ -78,10 +77,7 @@
 {% endmacro %}
 
 
-{#
-    Condition on `acquired_at` that holds for every chip of the plan, as literals: so that Iceberg opens only the
-    files of those days. Asked of the lake when the model is about to run; nothing on a first run.
-#}
+{# Asked of the lake when the model is about to run. #}
 {% macro fill_plan_days(plan) %}
     {%- if execute and load_relation(this) is not none and not should_full_refresh() -%}
         {%- set span = run_query('select min(acquired_at), max(acquired_at) from (' ~ plan ~ ')').rows[0] -%}

@@ -1,4 +1,3 @@
-{# The rule by which gaps are filled, with all its parameters; part of `input_hash` of every filled chip. #}
 {% macro fill_rule_version() -%}
     'newest-valid-v1 max_age_days={{ setting("fill_max_age_days") | int }} valid_scl_classes={{ valid_scl_classes() }}'
 {%- endmacro %}

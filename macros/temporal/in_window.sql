@@ -1,8 +1,3 @@
-{#
-    Conditions that keep to the acquisitions asked for: `start_date` and `end_date` (both days included) and
-    the setting `bbox` (west, south, east, north). Nothing given keeps all. For rows with acquired_at,
-    longitude and latitude.
-#}
 {% macro in_window(relation) %}
     {%- set start_date = var('start_date', none) -%}
     {%- set end_date = var('end_date', none) -%}
@@ -16,7 +11,6 @@
 {% endmacro %}
 
 
-{# A timestamp literal from YYYY-MM-DD; anything else is refused, as it would go into SQL. #}
 {% macro day(text) %}
     {%- if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', text | string) -%}
         {{ exceptions.raise_compiler_error("'" ~ text ~ "' is not a date: write YYYY-MM-DD") }}

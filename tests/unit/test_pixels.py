@@ -80,9 +80,7 @@ def test_null_in_gives_null_out() -> None:
     [chip_mean, lambda frame: chip_normalized_difference(frame, frame), lambda frame: chip_pixel(frame, 0, 0)],
     ids=["chip_mean", "chip_normalized_difference", "chip_pixel"],
 )
-@pytest.mark.parametrize(
-    "frame", [b"", b"no frame at all, only words", band([1, 2])], ids=["empty", "words", "oblong"]
-)
+@pytest.mark.parametrize("frame", [b"", b"no frame at all, only words", band([1, 2])], ids=["empty", "words", "oblong"])
 def test_what_is_no_band_is_refused(function: Callable[[bytes], object], frame: bytes) -> None:
     with pytest.raises(ValueError, match="frame"):
         function(frame)

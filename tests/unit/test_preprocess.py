@@ -92,7 +92,10 @@ def test_a_chip_is_prepared_from_the_bands_it_has_in_the_order_of_the_band_table
     [
         ({"frames": {"blue": None}}, "the chip has no band"),
         ({"frames": {"blue": b"short"}}, "column blue: not a Blosc frame"),
-        ({"frames": {"blue": frame(1, 128)}}, "column blue: the frame holds 32768 bytes where 256 x 256 uint16 needs 131072"),
+        (
+            {"frames": {"blue": frame(1, 128)}},
+            "column blue: the frame holds 32768 bytes where 256 x 256 uint16 needs 131072",
+        ),
         ({"frames": {"blue": frame(1, 256)[:-9]}}, "column blue"),
         ({"source_index": frame(1, 256)}, "column source_index: the frame holds 131072 bytes"),
         ({"acquired_at": None}, "acquired_at is null"),

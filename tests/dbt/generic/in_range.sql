@@ -1,4 +1,3 @@
-{# Fails for each value outside of the range; null passes. #}
 {% test in_range(model, column_name, minimum, maximum) %}
     select {{ column_name }}
     from {{ model }}

@@ -1,4 +1,3 @@
-{# Fails for each combination of the columns that more than one row has. #}
 {% test unique_together(model, columns) %}
     select
         {{ columns | join(', ') }},

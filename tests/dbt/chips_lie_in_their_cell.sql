@@ -1,0 +1,25 @@
+-- A chip's id and geohash, by which the tables of chips are partitioned, are those of its cell and datatake.
+with chips as (
+
+    select
+        chip_id,
+        cell_id,
+        datatake_id,
+        geohash
+    from {{ ref('fct_chips') }}
+    union all
+    select
+        chip_id,
+        cell_id,
+        datatake_id,
+        geohash
+    from {{ ref('fct_filled_chips') }}
+
+)
+
+select chips.*
+from chips
+left join {{ ref('dim_grid_cells') }} as grid_cells on chips.cell_id = grid_cells.cell_id
+where
+    chips.chip_id != concat(chips.cell_id, '_', chips.datatake_id)
+    or not chips.geohash <=> grid_cells.geohash

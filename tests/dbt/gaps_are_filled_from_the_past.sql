@@ -1,0 +1,48 @@
+-- Sources of a filled chip are chips of its cell, earlier, at most `fill_max_age_days` older, newest first.
+-- Of filled chips that are up to date: a run kept to a window leaves others as they were.
+with sources as (
+
+    select
+        filled_chips.chip_id,
+        filled_chips.cell_id,
+        filled_chips.acquired_at,
+        posexplode(filled_chips.sources) as (position, source)
+    from {{ ref('fct_filled_chips') }} as filled_chips
+    inner join {{ ref('int_fill_inputs') }} as inputs
+        on filled_chips.chip_id = inputs.chip_id and filled_chips.input_hash = inputs.input_hash
+
+),
+
+chips as (
+
+    select
+        chip_id,
+        cell_id,
+        acquired_at
+    from {{ ref('fct_chips') }}
+    where error is null
+
+),
+
+described as (
+
+    select
+        sources.*,
+        chips.cell_id as source_cell_id,
+        chips.acquired_at as source_acquired_at,
+        lag(sources.source.acquired_at) over (
+            partition by sources.chip_id order by sources.position
+        ) as previous_acquired_at
+    from sources
+    left join chips on sources.source.chip_id = chips.chip_id
+
+)
+
+select *
+from described
+where
+    not source_cell_id <=> cell_id
+    or not source.acquired_at <=> source_acquired_at
+    or source.acquired_at >= acquired_at
+    or {{ days_between('source.acquired_at', 'acquired_at') }} > {{ setting('fill_max_age_days') | int }}
+    or source.acquired_at > previous_acquired_at

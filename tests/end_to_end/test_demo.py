@@ -1,0 +1,149 @@
+"""What a new user does: the demo, then plain dbt on its lake. Every command is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from chiplake.lake import open_catalog
+from chiplake.settings import PROJECT_DIR, Settings
+
+BIN = Path(sys.executable).parent
+MODELS = {
+    "stg_stac__items", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells", "int_chip_inputs",
+    "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_embeddings", "int_chip_pairs", "fct_chip_changes",
+}  # fmt: skip
+
+
+class Shell:
+    """Runs commands in the project, on a lake of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def __call__(self, command: str, *arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [BIN / command, *arguments],
+            cwd=PROJECT_DIR,
+            env=os.environ | {"CHIPLAKE_HOME": str(self.home)} | environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def dbt(self, *arguments: str, **environment: str) -> str:
+        """A plain dbt command, its artefacts beside the lake."""
+        places = ["--target-path", str(self.target), "--log-path", str(self.home / "logs")]
+        return self("dbt", "--no-use-colors", *arguments, *places, **environment)
+
+    @property
+    def target(self) -> Path:
+        """Where dbt writes its artefacts."""
+        return self.home / "target"
+
+    def snapshot_ids(self) -> dict[str, list[int]]:
+        """The snapshots of every table, as PyIceberg sees them."""
+        catalog = open_catalog(Settings(home=self.home))
+        tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
+        return {
+            ".".join(name): [snapshot.snapshot_id for snapshot in catalog.load_table(name).snapshots()]
+            for name in tables
+        }
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    home = tmp_path_factory.mktemp("demo")
+    shell = Shell(home / "lake")
+    (home / "said.txt").write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="140"))
+    return shell
+
+
+def test_the_demo_finds_the_planted_change_and_draws_it(shell: Shell) -> None:
+    said = (shell.home.parent / "said.txt").read_text()
+    assert "found in 32633_231_1981, 32633_232_1981" in said
+    assert "2 (0 outside the planted one)" in said
+    assert "untrained weights" in said
+    with Image.open(shell.home / "demo.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width >= 1200
+        assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 1000
+
+
+def test_a_second_build_passes_every_test_and_writes_no_snapshot(shell: Shell) -> None:
+    before = shell.snapshot_ids()
+    exported = sorted(shell.home.glob("transform/**/*"))
+    assert set(before) >= {f"chiplake.{model}" for model in MODELS}
+
+    said = shell.dbt("build")
+    shell("chiplake", "run", "embedding_generation")
+
+    assert "ERROR=0" in said
+    assert "WARN=0" in said
+    assert shell.snapshot_ids() == before
+    assert sorted(shell.home.glob("transform/**/*")) == exported
+
+
+def test_sql_calls_sedona_and_python_functions(shell: Shell) -> None:
+    sql = """
+        select
+            count(*) as chips,
+            min(chip_mean(red)) as least_mean,
+            max(abs(st_x(st_centroid(st_geomfromwkb(geometry))) - longitude)) as farthest
+        from {{ ref('fct_filled_chips') }}
+        inner join {{ ref('dim_grid_cells') }} using (cell_id)
+    """
+    said = shell.dbt("show", "--inline", sql, "--output", "json", "--log-format", "text", "--quiet")
+    (row,) = json.loads(said[said.index("{") :])["show"]
+    assert row["chips"] > 100
+    assert 1 <= row["least_mean"] <= 10_000
+    assert 0 <= row["farthest"] < 1e-3
+
+
+def test_docs_describe_every_model_and_column_and_the_lineage_is_whole(shell: Shell) -> None:
+    shell.dbt("docs", "generate")
+    catalog = json.loads((shell.target / "catalog.json").read_text())
+    manifest = json.loads((shell.target / "manifest.json").read_text())
+
+    nodes = {name.rsplit(".", 1)[-1]: node for name, node in catalog["nodes"].items()}
+    assert set(nodes) == MODELS
+    for name, node in nodes.items():
+        assert node["metadata"]["comment"], name
+        for column in node["columns"].values():
+            assert column["type"], (name, column)
+            assert column["comment"], (name, column)
+    assert {name.rsplit(".", 1)[-1] for name in catalog["sources"]} == {"stac_items", "stac_rejects", "clay_embeddings"}
+
+    ancestors = _ancestors(manifest["parent_map"], "model.chiplake.fct_chip_changes")
+    assert {name.rsplit(".", 1)[-1] for name in ancestors} == MODELS - {"fct_chip_changes"} | {
+        "stac_items",
+        "clay_embeddings",
+    }
+
+
+def _ancestors(parents: dict[str, Any], node: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        for parent in parents.get(waiting.pop(), []):
+            if parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    return found
+
+
+def test_source_freshness_is_known(shell: Shell) -> None:
+    assert "stac_items" in shell.dbt("source", "freshness")
+
+
+@pytest.mark.parametrize("command", ["parse", "list"])
+def test_commands_that_send_no_sql_start_no_java(shell: Shell, command: str) -> None:
+    shell.dbt(command, JAVA_HOME="/nonexistent", SPARK_HOME="/nonexistent")
