@@ -21,8 +21,10 @@ PROJECT_NAME: Final = "chiplake"
 
 # Commands that send SQL. All others (parse, list, deps, clean, ...) start no JVM.
 _COMMANDS_WITH_SQL: Final = frozenset(
-    ("build", "run", "test", "show", "compile", "generate", "freshness")
-    + ("seed", "snapshot", "run-operation", "retry", "clone")
+    {
+        *("build", "run", "test", "show", "compile", "generate", "freshness"),
+        *("seed", "snapshot", "run-operation", "retry", "clone"),
+    }
 )
 
 
