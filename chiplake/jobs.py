@@ -109,8 +109,8 @@ def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
             on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
 
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    # Tests that also read models of a later job wait for that job.
-    arguments += ["--indirect-selection", "buildable"]
+    # Tests that also read models of a later job wait for that job; unit tests are not for the night.
+    arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
     arguments += ["--vars", json.dumps(window.dbt_vars()), "--select", *select.split()]
     done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
