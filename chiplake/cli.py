@@ -52,7 +52,7 @@ def run(
         raise typer.BadParameter(f"there is no job '{job}'; choose from {', '.join(JOBS)}")
     console = Console()
     window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None)
-    run_job(job, window, lambda line: console.print(line, highlight=False))
+    run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 
 @app.command()

@@ -51,7 +51,7 @@ def run_demo(home: Path | None, console: Console) -> None:
     ingested = ingest(IngestRequest(items=archive.items_path), settings)
     console.print(f"{ingested.written} items written to raw.stac_items")
     console.rule("chiplake run nightly")
-    run_job("nightly", Window(), lambda line: console.print(line, highlight=False))
+    run_job("nightly", Window(), lambda line: console.print(line, highlight=False, soft_wrap=True))
 
     console.rule()
     spark = get_spark(settings)
