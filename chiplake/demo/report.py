@@ -140,6 +140,7 @@ def draw(
     planted_cells: Collection[str],
     day: date,
     min_score: float,
+    min_distance: float,
     model_id: str,
     is_untrained: bool,
 ) -> Path:
@@ -152,6 +153,7 @@ def draw(
         planted_cells: cell_ids in which a change was planted.
         day: of the map.
         min_score: least score of a change; the legend marks it.
+        min_distance: least cosine distance of a change.
         model_id: model behind the scores.
         is_untrained: the model's weights are seeded; the picture says so.
 
@@ -159,7 +161,7 @@ def draw(
         The path.
     """
     panels = [_chips_panel(row) for row in rows]
-    panels.append(_map_panel(scores, planted_cells, day, min_score, model_id, is_untrained))
+    panels.append(_map_panel(scores, planted_cells, day, min_score, min_distance, model_id, is_untrained))
     header = _header(with_missing=any(not chip.valid_after.all() for row in rows for chip in row.chips))
     page = Image.new("RGB", (_WIDTH, header.height + sum(panel.height for panel in panels) + _MARGIN // 2), _PAPER)
     top = 0
@@ -241,6 +243,7 @@ def _map_panel(
     planted_cells: Collection[str],
     day: date,
     min_score: float,
+    min_distance: float,
     model_id: str,
     is_untrained: bool,
 ) -> Image.Image:
@@ -257,7 +260,8 @@ def _map_panel(
     pen.line((_MARGIN, 8, _WIDTH - _MARGIN, 8), _FAINT)
     pen.text((_MARGIN, 26), f"Change scores of {day:%d %B %Y}", _INK, _font(22))
     weights = f"  ({UNTRAINED})" if is_untrained else ""
-    subtitle = f"each chip against its predecessor in the same cell  |  {model_id}{weights}"
+    rule = f"a change has a score of {min_score:g} and a cosine distance of {min_distance:g}"
+    subtitle = f"each chip against its predecessor in the same cell; {rule}  |  {model_id}{weights}"
     pen.text((_MARGIN, 60), subtitle, _MUTED, _font(15))
 
     full = 2.5 * min_score  # score at the dark end of the ramp

@@ -124,6 +124,7 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
         summary.planted_cells,
         day,
         settings.change_min_score,
+        settings.change_min_distance,
         summary.model_id,
         summary.is_untrained,
     )

@@ -89,6 +89,7 @@ def test_the_picture_shows_missing_pixels_and_outlines(tmp_path: Path) -> None:
         planted_cells=["a", "not on the map"],
         day=date(2023, 8, 25),
         min_score=6.0,
+        min_distance=0.01,
         model_id="clay-seeded-tiny",
         is_untrained=True,
     )
