@@ -14,8 +14,9 @@ setup: $(READY) ## Make the virtual environment and fetch the jars
 $(READY): requirements.lock pyproject.toml
 	@sh scripts/check_tools.sh $(PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint requirements.lock uv 2>/dev/null || $(BIN)/python -m pip install --quiet uv
+	@# uv first, by the same hashes; it then installs all the rest.
+	awk '/^uv==/ {found = 1} found {print} found && !/\\$$/ {exit}' requirements.lock > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	$(BIN)/chiplake setup

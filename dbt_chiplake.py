@@ -12,10 +12,11 @@ from typing import Any, Final
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
+from pydantic import ValidationError
 
 from chiplake.bands import BAND_NAMES
 from chiplake.errors import ChiplakeError
-from chiplake.settings import get_settings
+from chiplake.settings import Settings, get_settings
 
 PROJECT_NAME: Final = "chiplake"
 
@@ -36,6 +37,7 @@ class ChiplakePlugin(dbtPlugin):
         if self.project_name != PROJECT_NAME:
             return
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
+        _check_variables(flags.VARS or {})
         # Macro `setting` reads these: so a dbt variable has its default from the settings.
         values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
         for name, value in values.items():
@@ -49,6 +51,21 @@ class ChiplakePlugin(dbtPlugin):
                 raise RuntimeError(str(error)) from None
         if flags.WHICH == "generate":
             _add_comments_to_catalog()
+
+
+def _check_variables(variables: dict[str, Any]) -> None:
+    """Judge dbt variables named like settings as the settings are: they become SQL.
+
+    Raises:
+        RuntimeError: a variable has a value that the setting could not have.
+    """
+    settings = get_settings()
+    named = {name: value for name, value in variables.items() if name in type(settings).model_fields}
+    try:
+        Settings.model_validate(settings.model_dump() | named)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RuntimeError(f"dbt variable {first['loc'][0]}: {first['msg']}") from None
 
 
 def _as_text(value: Any) -> str:

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class ChiplakeError(Exception):
     """What went wrong and what to do about it. The command line prints it without a traceback."""
+
+
+class IncompleteError(ChiplakeError):
+    """A job did what it could, but some chips failed; each is a row with an error, which the next run tries again."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
-from chiplake.errors import ChiplakeError
+from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.settings import PROJECT_DIR, get_settings
 
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
@@ -40,6 +40,7 @@ class Window:
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
     dbt_build("+fct_chips", window, on_line)
+    _raise_if_unreadable(window)
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
@@ -63,21 +64,41 @@ def change_detection(window: Window, on_line: OnLine) -> None:
 
 def nightly(window: Window, on_line: OnLine) -> None:
     """All jobs in order. What failed for some chips alone is said at the end, after what could be done."""
-    chip_extraction(window, on_line)
-    temporal_merge(window, on_line)
-    incomplete: ChiplakeError | None = None
-    try:
-        embedding_generation(window, on_line)
-    except ChiplakeError as error:
-        incomplete = error
-    change_detection(window, on_line)
+    incomplete: list[IncompleteError] = []
+    for job in (chip_extraction, temporal_merge, embedding_generation, change_detection):
+        try:
+            job(window, on_line)
+        except IncompleteError as error:
+            incomplete.append(error)
     if incomplete:
-        raise incomplete
+        raise IncompleteError("; ".join(map(str, incomplete)))
 
 
 JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
     job.__name__: job for job in (chip_extraction, temporal_merge, embedding_generation, change_detection, nightly)
 }
+
+
+def _raise_if_unreadable(window: Window) -> None:
+    from python_udfs.session import get_spark
+
+    days = window.dbt_vars()
+    unreadable = (
+        get_spark()
+        .sql(
+            """
+        select count(*) as chips, min(error) as first
+        from chiplake.fct_chips
+        where error is not null and date(acquired_at) between :first and :last
+        """,
+            args={"first": days.get("start_date", "0001-01-01"), "last": days.get("end_date", "9999-12-31")},
+        )
+        .head()
+    )
+    if unreadable and unreadable.chips:
+        raise IncompleteError(
+            f"{unreadable.chips} chips could not be read, see column error of fct_chips: {unreadable.first}"
+        )
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:

@@ -151,7 +151,12 @@ def pyiceberg_properties(settings: Settings) -> dict[str, str]:
 def spark_catalog_conf(settings: Settings) -> dict[str, str]:
     """Spark properties (`spark.sql.catalog.lake…`) with which Iceberg's Spark catalog opens the same catalog."""
     name = f"spark.sql.catalog.{CATALOG_NAME}"
-    conf = {name: "org.apache.iceberg.spark.SparkCatalog", f"{name}.warehouse": settings.warehouse_location}
+    conf = {
+        name: "org.apache.iceberg.spark.SparkCatalog",
+        f"{name}.warehouse": settings.warehouse_location,
+        # Else a session goes on seeing a table as it was when PyIceberg or another session commits to it.
+        f"{name}.cache-enabled": "false",
+    }
     if settings.catalog == "sql":
         busy_ms = BUSY_TIMEOUT_S * 1000
         return conf | {

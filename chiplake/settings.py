@@ -37,14 +37,13 @@ class Settings(BaseSettings):
     spark_driver_memory: str = Field("4g", description="memory of the Spark driver's JVM")
     shuffle_partitions: int = Field(8, ge=1, description="shuffle partitions of Spark SQL")
 
-    stac_api: str = Field("https://earth-search.aws.element84.com/v1", description="STAC API to search")
     stac_collection: str = Field("sentinel-2-l2a", description="STAC collection to search")
 
-    bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut and to embed")
+    bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut")
     bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are cut")
     chip_rows_per_task: int = Field(22, ge=1, description="rows of cells that one task cuts; half a tile by default")
     valid_scl_classes: tuple[int, ...] = Field((2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel")
-    fill_max_age_days: int = Field(60, ge=1, description="oldest pixel that may fill a gap, days")
+    fill_max_age_days: int = Field(60, ge=1, le=250, description="oldest pixel that may fill a gap, days")
 
     clay_checkpoint: Path | None = Field(None, description="Clay checkpoint; none: seeded, untrained weights")
     clay_latlon_order: Literal["longitude_first", "latitude_first"] = Field(
@@ -56,7 +55,7 @@ class Settings(BaseSettings):
 
     change_min_valid_fraction: Fraction = Field(0.5, description="least own valid share of a comparable chip")
     change_min_history: int = Field(2, ge=1, description="fewest earlier pairs for a score")
-    change_history: int = Field(24, ge=1, description="most earlier pairs a score looks at")
+    change_history: int = Field(24, ge=1, description="how many pairs back a score looks")
     change_year_window_days: int = Field(30, ge=0, description="how far from a year before its chip may lie, days")
     change_min_distance: float = Field(0.01, ge=0, description="least cosine distance of a change")
     change_min_score: float = Field(6.0, gt=0, description="least robust score of a change")
@@ -68,6 +67,22 @@ class Settings(BaseSettings):
         if unknown or not bands:
             raise ValueError(f"unknown bands {unknown}; choose from {', '.join(BAND_NAMES)}")
         return tuple(name for name in BAND_NAMES if name in bands)  # always in the order of the band table
+
+    @field_validator("bbox", "embed_bbox")
+    @classmethod
+    def _on_earth(cls, box: BBox | None) -> BBox | None:
+        if box is not None:
+            west, south, east, north = box
+            if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
+                raise ValueError(f"{list(box)} is no box of west, south, east, north in degrees")
+        return box
+
+    @field_validator("valid_scl_classes")
+    @classmethod
+    def _scl_classes(cls, classes: tuple[int, ...]) -> tuple[int, ...]:
+        if not classes or any(not 1 <= one <= 11 for one in classes):
+            raise ValueError(f"{list(classes)} are not all classes of SCL that hold data, 1 to 11")
+        return tuple(sorted(set(classes)))
 
     @field_validator("home", "jars_dir")
     @classmethod

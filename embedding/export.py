@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from chiplake.bands import BAND_BY_NAME, CHIP_PIXELS_10M
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from chiplake.errors import ChiplakeError
 from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
 from chiplake.settings import BBox, Settings
@@ -69,7 +69,7 @@ def export_chips(
             raise ChiplakeError(f"there is no table {table}; make it with `dbt build`")
     for table in (FILLED_CHIPS, GRID_CELLS, CLAY_EMBEDDINGS):
         spark.catalog.refreshTable(table)  # another process may have written it a moment ago
-    size = chips_per_object(settings.embed_chips_per_object, settings.bands)
+    size = chips_per_object(settings.embed_chips_per_object, BAND_NAMES)
     where, arguments = _selection(settings, start, end)
     keys = spark.sql(
         # row_number over all keys is one task, but of keys only: no pixels are read for it.
@@ -97,13 +97,11 @@ def export_chips(
         if keys.isEmpty():
             return None
         run = new_run(settings.transform_dir)
-        payload = spark.table(FILLED_CHIPS).select(
-            "chip_id", "input_hash", "acquired_at", *settings.bands, "source_index"
-        )
+        payload = spark.table(FILLED_CHIPS).select("chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index")
         entries = (
             payload.join(keys, ["chip_id", "input_hash"])
             .groupBy("object_index")
-            .applyInArrow(object_writer(run.input_dir, settings.bands), _ENTRY_DDL)
+            .applyInArrow(object_writer(run.input_dir, BAND_NAMES), _ENTRY_DDL)
             .orderBy("name")
             .collect()
         )
@@ -114,7 +112,7 @@ def export_chips(
         model_id=card.model_id,
         weights=card.weights,
         dimension=card.dimension,
-        bands=settings.bands,
+        bands=BAND_NAMES,
         objects=tuple(ExportedObject(**entry.asDict()) for entry in entries),
     )
     write_atomically(run.manifest_path, manifest.model_dump_json(indent=2).encode())

@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from chiplake.errors import ChiplakeError
+from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.settings import Settings
 from embedding.checkpoint import ModelCard, describe_model, preprocessing_of
 from embedding.export import export_chips
@@ -38,7 +38,7 @@ class EmbeddingSummary(BaseModel):
         """Turn what failed into one line.
 
         Raises:
-            ChiplakeError: an object has no answer, or a chip has an error in place of an embedding.
+            IncompleteError: an object has no answer, or a chip has an error in place of an embedding.
         """
         words = []
         if self.failures:
@@ -47,7 +47,7 @@ class EmbeddingSummary(BaseModel):
         if self.errors:
             words.append(f"{self.errors} chips could not be embedded, see column error of raw.clay_embeddings")
         if words:
-            raise ChiplakeError("; ".join(words) + "; run the job again to try them again")
+            raise IncompleteError("; ".join(words) + "; run the job again to try them again")
 
 
 def run_embedding(

@@ -31,6 +31,9 @@ class Reason(StrEnum):
     UNSUPPORTED_HREF = "unsupported href scheme"
     OFF_LATTICE = "off-lattice transform"
     NO_GEOMETRY = "no usable geometry"
+    NO_TILE = "no MGRS tile"
+    NO_DATATAKE = "no datatake"
+    IMPLAUSIBLE_RASTER = "implausible raster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,9 @@ class StacItemRow:
     acquired_at: datetime  # UTC
     updated_at: datetime | None  # UTC
     platform: str | None  # sentinel-2a
-    mgrs_tile: str | None  # 33TWL
+    mgrs_tile: str  # 33TWL
     product_id: str | None  # without .SAFE
-    datatake_id: str | None  # S2A_20230815T095031
+    datatake_id: str  # S2A_20230815T095031
     datastrip_started_at: datetime | None  # UTC
     processing_baseline: str | None  # 05.09
     relative_orbit: int | None

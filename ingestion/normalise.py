@@ -40,6 +40,8 @@ from ingestion.providers import (
 )
 
 REMOTE_SCHEMES: Final = frozenset({"http", "https", "s3"})
+MAX_TILE_M: Final = 120_000  # a Sentinel-2 tile is 109,800 m wide
+MAX_TILE_DEGREES: Final = 1.5  # and so about a degree high
 MAX_DETAIL: Final = 500  # characters
 
 _PRODUCT: Final = re.compile(r"(S2[A-Z])_MSI(L\w\w)_(\d{8}T\d{6})_")
@@ -146,6 +148,13 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
         raise _RejectedError(Reason.NO_GEOMETRY, "neither geometry nor proj:transform with proj:shape give an area")
     xmin, ymin, xmax, ymax = footprint.bounds
     datastrip = _first_text(properties, DATASTRIP)
+    tile = mgrs_tile(properties, product, item_id)
+    if tile is None:
+        raise _RejectedError(Reason.NO_TILE, f"neither properties nor product nor id name the tile of {item_id}")
+    datatake = datatake_id(properties, product, platform, acquired_at)
+    if datatake is None:
+        raise _RejectedError(Reason.NO_DATATAKE, f"neither datatake nor product nor satellite of {item_id} are stated")
+    _check_rasters(assets, footprint)
     return StacItemRow(
         collection=collection or default_collection or NO_COLLECTION,
         item_id=item_id,
@@ -154,9 +163,9 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
         acquired_at=acquired_at,
         updated_at=parse_time(properties.get("updated")) or parse_time(properties.get("created")),
         platform=platform,
-        mgrs_tile=mgrs_tile(properties, product, item_id),
+        mgrs_tile=tile,
         product_id=product,
-        datatake_id=datatake_id(properties, product, platform, acquired_at),
+        datatake_id=datatake,
         datastrip_started_at=datastrip_start(datastrip, item_id),
         processing_baseline=processing_baseline(properties, product),
         relative_orbit=relative_orbit(properties, product),
@@ -172,6 +181,23 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
         assets=assets,
         item=text,
     )
+
+
+def _check_rasters(assets: Mapping[str, Asset], footprint: Any) -> None:
+    """Refuse what would make endless rows of cells, or no reflectance."""
+    states_grid = False
+    for band, asset in assets.items():
+        if band != SCL and asset.scale is not None and not 0 < asset.scale <= 1:
+            raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} has the scale {asset.scale}")
+        if asset.transform is not None and asset.shape is not None:
+            states_grid = True
+            side = max(abs(asset.transform[0]) * asset.shape[1], abs(asset.transform[4]) * asset.shape[0])
+            if side > MAX_TILE_M:
+                raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} is {side:.0f} m wide or high")
+    if not states_grid:  # the footprint then says where the raster may lie
+        size = footprint.area * math.cos(math.radians(footprint.centroid.y))
+        if size > MAX_TILE_DEGREES**2:
+            raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"the footprint covers {size:.1f} square degrees")
 
 
 # --- identity -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,9 @@ def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | N
     if active is not None:
         return active
     ensure_sources(settings)
+    # PySpark hands timestamps out in the local time of the process.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     # PySpark would log the whole trace of every failed statement, beside raising it.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

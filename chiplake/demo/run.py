@@ -41,7 +41,7 @@ def run_demo(home: Path | None, console: Console) -> None:
     started = time.monotonic()
     home = (home or get_settings().home / "demo").resolve()
     _clear(home)
-    os.environ["CHIPLAKE_HOME"] = str(home)  # a lake of its own, for dbt as well
+    _use_only(home)
     get_settings.cache_clear()
     settings = get_settings()
 
@@ -61,6 +61,15 @@ def run_demo(home: Path | None, console: Console) -> None:
     console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
     console.print(f"lake:    {home}   (CHIPLAKE_HOME={home} dbt show …)", highlight=False, soft_wrap=True)
     console.print(f"took {time.monotonic() - started:.0f} s", highlight=False)
+
+
+def _use_only(home: Path) -> None:
+    """A lake and settings of its own, for dbt as well: none of the user's choices but where Spark runs."""
+    kept = {"CHIPLAKE_JARS_DIR": str(get_settings().jars_dir), "CHIPLAKE_HOME": str(home)}
+    for name in [name for name in os.environ if name.startswith("CHIPLAKE_")]:
+        if not name.startswith(("CHIPLAKE_SPARK_", "CHIPLAKE_SHUFFLE_")):
+            del os.environ[name]
+    os.environ.update(kept)
 
 
 def _clear(home: Path) -> None:

@@ -1,8 +1,7 @@
 {#
     In place of dbt-spark's materialization, which commits a snapshot even when nothing changed, drops a table
-    before it makes it anew, and cannot delete. Three ways, by configuration:
+    before it makes it anew, and cannot delete. Two ways, by configuration:
 
-    - `incremental_strategy='append'`: rows of the select are added.
     - `meta.inputs` given: the select yields rows for those inputs that the table has not yet. They are merged on
       `unique_key`; then rows whose input is gone are deleted. With `is_costly`, the select is not even started
       unless `pending_inputs` finds some (cheap, metadata alone).
@@ -10,7 +9,6 @@
       those missing from the select are deleted. `meta.version` may name the columns that tell a difference.
 #}
 {% materialization incremental, adapter='spark', supported_languages=['sql'] %}
-    {%- set strategy = config.get('incremental_strategy') or 'merge' -%}
     {%- set inputs = (config.get('meta') or {}).get('inputs') -%}
     {%- set existing = load_relation(this) -%}
     {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
@@ -23,8 +21,9 @@
             {{ create_table_as(false, this, compiled_code) }}
         {% endcall %}
         {% do persist_docs(this, model) %}
-    {% elif inputs and inputs.is_costly and not has_rows(pending_inputs(inputs)) %}
-        {% call noop_statement('main', 'nothing pending') %}{% endcall %}
+    {% elif flags.EMPTY %}
+        {#- `--empty` lets every input look empty: a table that is there stays as it is. -#}
+        {% call noop_statement('main', 'left as it is') %}{% endcall %}
     {% else %}
         {% call statement('create_source') %}
             {{ create_temporary_view(source, compiled_code) }}
@@ -33,30 +32,30 @@
             incremental_validate_on_schema_change(config.get('on_schema_change'), default='append_new_columns'),
             source, existing
         ) %}
+        {% if config.get('contract').enforced %}
+            {% do get_assert_columns_equivalent(compiled_code) %}
+        {% endif %}
         {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
-        {% if inputs or strategy == 'append' %}
+        {% if inputs %}
             {% set changes = 'select *, false as is_gone from ' ~ source %}
         {% else %}
             {% set changes = changed_rows(source, this, keys, columns, (config.get('meta') or {}).get('version')) %}
         {% endif %}
 
-        {% if not (inputs and inputs.is_costly) and not has_rows(changes) %}
+        {% if inputs and inputs.is_costly and not has_rows(pending_inputs(inputs)) %}
+            {% call noop_statement('main', 'nothing pending') %}{% endcall %}
+        {% elif not (inputs and inputs.is_costly) and not has_rows(changes) %}
             {% call noop_statement('main', 'nothing changed') %}{% endcall %}
         {% else %}
             {% call statement('main') %}
-                {% if strategy == 'append' %}
-                    insert into {{ this }} ({{ columns | join(', ') }})
-                    select {{ columns | join(', ') }} from {{ source }}
-                {% else %}
-                    {{ merge_rows(this, changes, keys, columns) }}
-                {% endif %}
+                {{ merge_rows(this, changes, keys, columns) }}
             {% endcall %}
         {% endif %}
         {% do run_query('drop view if exists ' ~ source) %}
         {% do persist_docs(this, model) %}
     {% endif %}
 
-    {% if inputs and existing is not none and not should_full_refresh() %}
+    {% if inputs and existing is not none and not should_full_refresh() and not flags.EMPTY %}
         {% do delete_rows_without_input(this, inputs, keys) %}
     {% endif %}
 
@@ -77,13 +76,17 @@
 
 
 {% macro changed_rows(source, target, keys, columns, version) %}
-    select source.*, false as is_gone
+    select
+        {% for column in columns %}source.{{ column }}, {% endfor %}
+        false as is_gone
     from {{ source }} as source
     left anti join {{ target }} as target
         on {{ same(keys, 'source', 'target') }}
         and {{ same(as_list(version) or columns, 'source', 'target') }}
     union all
-    select target.*, true as is_gone
+    select
+        {% for column in columns %}target.{{ column }}, {% endfor %}
+        true as is_gone
     from {{ target }} as target
     left anti join {{ source }} as source
         on {{ same(keys, 'source', 'target') }}

@@ -59,7 +59,10 @@
         where inputs.acquired_at <= spans.last_at
             and inputs.acquired_at >= spans.first_at - interval {{ setting('fill_max_age_days') | int }} days
             {% if filled_before %}
-            and (seeds.cell_id is null or inputs.acquired_at > seeds.acquired_at)
+            and (
+                seeds.cell_id is null
+                or struct(inputs.acquired_at, inputs.chip_id) > struct(seeds.acquired_at, seeds.chip_id)
+            )
             {% endif %}
 
     )
@@ -80,9 +83,9 @@
 {# Asked of the lake when the model is about to run. #}
 {% macro fill_plan_days(plan) %}
     {%- if execute and load_relation(this) is not none and not should_full_refresh() -%}
-        {%- set span = run_query('select min(acquired_at), max(acquired_at) from (' ~ plan ~ ')').rows[0] -%}
+        {%- set span = run_query('select min(unix_micros(acquired_at)), max(unix_micros(acquired_at)) from (' ~ plan ~ ')').rows[0] -%}
         {%- if span[0] is not none -%}
-            and acquired_at between timestamp '{{ span[0] }}' and timestamp '{{ span[1] }}'
+            and acquired_at between timestamp_micros({{ span[0] | int }}) and timestamp_micros({{ span[1] | int }})
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

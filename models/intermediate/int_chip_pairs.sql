@@ -107,7 +107,7 @@ pairs as (
 
 ),
 
--- The earlier comparable pairs of the cell, against which a distance is judged.
+-- The comparable ones among the cell's last pairs, against which a distance is judged.
 histories as (
 
     select

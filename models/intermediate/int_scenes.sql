@@ -120,10 +120,16 @@ final as (
 
     select
         *,
-        -- All that decides about the pixels. What follows the '?' of an address is a signature that expires.
+        -- All that decides about the scene's cells and chips. What follows the '?' of an address is a signature that expires.
         sha2(
             to_json(
                 struct(
+                    {{ grid_version() }} as grid_version,
+                    item_id,
+                    platform,
+                    processing_baseline,
+                    unix_micros(acquired_at) as acquired_us,
+                    sha2(geometry, 256) as footprint,
                     epsg,
                     boa_offset,
                     scale,

@@ -1,4 +1,4 @@
-{{ config(incremental_strategy='append') }}
+{{ config(unique_key='cell_id', meta={'version': 'grid_version'}) }}
 
 with scene_cells as (
 
@@ -11,23 +11,13 @@ with scene_cells as (
 
 ),
 
-new_cells as (
-
-    select scene_cells.*
-    from scene_cells
-    {% if is_incremental() %}
-    left anti join {{ this }} as known on scene_cells.cell_id = known.cell_id
-    {% endif %}
-
-),
-
 shapes as (
 
     select
         *,
         {{ grid_cell_polygon('epsg', 'cell_col', 'cell_row') }} as polygon,
         {{ grid_cell_centre('epsg', 'cell_col', 'cell_row') }} as centre
-    from new_cells
+    from scene_cells
 
 ),
 

@@ -1,6 +1,4 @@
-{%- set inputs = {'model': 'fct_filled_chips', 'key': 'chip_id', 'version': 'input_hash'} -%}
-
-{{ config(unique_key=['chip_id', 'model_id'], meta={'inputs': inputs}) }}
+{{ config(unique_key=['chip_id', 'model_id'], meta={'version': 'input_hash'}) }}
 
 with embeddings as (
 
@@ -33,13 +31,6 @@ final as (
     from embeddings
     inner join filled_chips
         on embeddings.chip_id = filled_chips.chip_id and embeddings.input_hash = filled_chips.input_hash
-    {% if is_incremental() %}
-    left anti join {{ this }} as done
-        on
-            embeddings.chip_id = done.chip_id
-            and embeddings.model_id = done.model_id
-            and embeddings.input_hash = done.input_hash
-    {% endif %}
 
 )
 

@@ -18,6 +18,17 @@ versions as (
 
 ),
 
+current_versions as (
+
+    select
+        *,
+        -- Offset and scale are the same for all bands of a product; SCL is no band.
+        map_values(map_filter(assets, (layer, asset) -> layer != 'scl')) as band_assets
+    from versions
+    where version_rank = 1
+
+),
+
 final as (
 
     select
@@ -40,9 +51,8 @@ final as (
         -- rasters
         is_boa_offset_applied,
         assets,
-        -- Offset and scale are the same for all bands of a product; SCL has none.
-        array_min(transform(map_values(assets), asset -> asset.offset)) as asset_offset,
-        coalesce(array_max(transform(map_values(assets), asset -> asset.scale)), 0.0001D) as asset_scale,
+        array_min(transform(band_assets, asset -> asset.offset)) as asset_offset,
+        coalesce(array_max(transform(band_assets, asset -> asset.scale)), 0.0001D) as asset_scale,
 
         -- place
         geometry,
@@ -56,8 +66,7 @@ final as (
         datastrip_started_at,
         updated_at,
         ingested_at
-    from versions
-    where version_rank = 1
+    from current_versions
 
 )
 

@@ -20,6 +20,7 @@ from chiplake.errors import ChiplakeError
 from chiplake.lake import ensure_sources
 from chiplake.settings import Settings
 from embedding import commands, pipeline, transform
+from embedding.checkpoint import SEEDED_SIZE
 from embedding.load import load_run
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
 from embedding.runs import Run, unfinished_runs
@@ -118,7 +119,9 @@ def test_every_filled_chip_is_embedded_and_a_second_run_does_nothing(
     assert stages[-1] == ("transform", 3, 3)
     rows = embeddings(spark)
     assert sorted(rows) == [f"chip-{number:03d}" for number in range(CHIPS)]
-    assert {(len(row.embedding), row.error, row.model_id) for row in rows.values()} == {(48, None, summary.model_id)}
+    assert {(len(row.embedding), row.error, row.model_id) for row in rows.values()} == {
+        (SEEDED_SIZE.dim, None, summary.model_id)
+    }
     assert len({tuple(row.embedding) for row in rows.values()}) == CHIPS
 
     before = snapshots(spark)
@@ -176,7 +179,7 @@ def test_nothing_is_written_when_there_is_nothing_to_export(small: Settings) -> 
 def test_invalid_answers_become_errors_in_words(spark: SparkSession, small: Settings) -> None:
     run = export(small)
     model_id = run.manifest().model_id
-    answer(run, "chips-00000.arrow", embedding=[[float("nan")] * 48, [0.5] * 3])
+    answer(run, "chips-00000.arrow", embedding=[[float("nan")] * SEEDED_SIZE.dim, [0.5] * 3])
     answer(run, "chips-00001.arrow", embedding=None)
     (run.output_dir / "chips-00002.arrow.out").write_bytes(b"not arrow")
 
@@ -186,7 +189,7 @@ def test_invalid_answers_become_errors_in_words(spark: SparkSession, small: Sett
     rows = embeddings(spark)
     assert {row.embedding for row in rows.values()} == {None}
     assert rows["chip-000"].error == "the embedding holds values that are not finite"
-    assert rows["chip-001"].error == f"the embedding has 3 values where {model_id} gives 48"
+    assert rows["chip-001"].error == f"the embedding has 3 values where {model_id} gives {SEEDED_SIZE.dim}"
     assert rows["chip-002"].error == rows["chip-003"].error == "the answer has no column embedding"
     assert rows["chip-004"].error.startswith("the answer cannot be read: ")
 
@@ -208,14 +211,14 @@ def test_an_answer_of_another_model_or_without_the_chip_is_an_error(spark: Spark
 
 def test_an_embedding_replaces_an_error_and_never_the_reverse(spark: SparkSession, small: Settings) -> None:
     run = export(small)
-    answer(run, "chips-00000.arrow", embedding=[[0.5] * 48, None], error=[None, "first words"])
+    answer(run, "chips-00000.arrow", embedding=[[0.5] * SEEDED_SIZE.dim, None], error=[None, "first words"])
     load_run(spark, small, run)
     before = snapshots(spark)
 
     assert load_run(spark, small, run).embedded == 0, "the same answers are no news"
     assert snapshots(spark) == before
 
-    answer(run, "chips-00000.arrow", embedding=[None, [0.25] * 48], error=["too late", None])
+    answer(run, "chips-00000.arrow", embedding=[None, [0.25] * SEEDED_SIZE.dim], error=["too late", None])
     load_run(spark, small, run)
 
     rows = embeddings(spark)
@@ -260,7 +263,7 @@ def test_a_chip_with_an_error_is_tried_again_and_told_each_time(spark: SparkSess
 
     assert (first.embedded, first.errors, second.exported_chips, second.errors) == (CHIPS - 1, 1, 1, 1)
     assert snapshots(spark) == before, "the same error is no news"
-    assert embeddings(spark)["chip-001"].error == "column red: not a Blosc frame: 1 bytes"
+    assert embeddings(spark)["chip-001"].error == "column red: not a Blosc frame, or not a whole one: 1 bytes"
     with pytest.raises(ChiplakeError, match="1 chips could not be embedded"):
         second.raise_if_incomplete()
 

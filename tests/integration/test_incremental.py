@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,8 @@ def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_t
     before = nights.files("fct_chips")
 
     nights.items[newer["id"]] = newer
-    nights.run([newer["id"]])
+    with _time_zone("Asia/Tokyo"):  # the lake is in UTC wherever the process is
+        nights.run([newer["id"]])
 
     assert _written(before, nights.files("fct_chips")) == touched
     assert all(newer["id"] in rows(spark, "fct_chips")[chip_id].item_ids for chip_id in touched)
@@ -133,6 +136,34 @@ def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_t
     left = rows(spark, "fct_chips")
     assert not any({newer["id"], item_id} & set(chip.item_ids) for chip in left.values())
     assert set(rows(spark, "fct_filled_chips")) == set(left)
+
+
+def test_an_item_whose_time_was_corrected_moves_its_chips_in_time(nights: Nights) -> None:
+    item_id = nights.scene_ids(0)[0]
+    corrected = json.loads(json.dumps(nights.items[item_id]))
+    corrected["properties"] |= {"datetime": "2023-08-04T09:58:11Z", "updated": "2024-01-01T00:00:00Z"}
+    nights.items[item_id] = corrected
+    nights.run([item_id])
+    moved = {chip_id: chip for chip_id, chip in rows(nights.spark, "fct_chips").items() if item_id in chip.item_ids}
+    assert moved
+    assert {chip.acquired_at.day for chip in moved.values()} == {4}
+    filled = rows(nights.spark, "fct_filled_chips")
+    assert {filled[chip_id].acquired_at.day for chip_id in moved} == {4}
+
+
+def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -> None:
+    before = snapshots(nights.spark)
+    dbt("run", "--empty", *SELECT)
+    assert snapshots(nights.spark) == before
+
+
+@contextmanager
+def _time_zone(name: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", name)
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:

@@ -210,7 +210,6 @@ def test_the_projection_may_be_on_the_assets() -> None:
         ({"grid:code": None}, "x", "33TWL"),
         ({"grid:code": None, "s2:product_uri": None}, "S2A_33TWL_20230815_0_L2A", "33TWL"),
         ({"grid:code": None, "s2:product_uri": None}, "S2A_T33TWL_20230815T095630_L2A", "33TWL"),
-        ({"grid:code": None, "s2:product_uri": None}, "something", None),
     ],
 )
 def test_the_tile_is_found_wherever_a_provider_puts_it(properties: dict[str, Any], item_id: str, tile: str) -> None:
