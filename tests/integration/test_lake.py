@@ -21,6 +21,10 @@ def _append(settings: Settings, number: int) -> None:
     table.append(pa.Table.from_pylist([row], schema=schema))
 
 
+def _insert(number: int) -> str:
+    return f"insert into {CLAY_EMBEDDINGS} values ('spark-{number}', null, null, null, null, null, null)"
+
+
 def test_each_engine_sees_what_the_other_commits_afterwards(spark: SparkSession, settings: Settings) -> None:
     empty_lake(spark, settings)
     assert spark.table(STAC_REJECTS).count() == 0
@@ -28,7 +32,7 @@ def test_each_engine_sees_what_the_other_commits_afterwards(spark: SparkSession,
     _append(settings, 0)
     assert [row.item_id for row in spark.table(STAC_REJECTS).collect()] == ["python-0"]
 
-    spark.sql(f"insert into {CLAY_EMBEDDINGS} (chip_id) values ('spark-0')")
+    spark.sql(_insert(0))
     table = open_catalog(settings).load_table(CLAY_EMBEDDINGS)
     assert table.scan(selected_fields=("chip_id",)).to_arrow()["chip_id"].to_pylist() == ["spark-0"]
 
@@ -42,7 +46,7 @@ def test_both_engines_commit_at_the_same_time_and_nothing_is_lost(spark: SparkSe
 
     def by_spark() -> None:
         for number in range(COMMITS):
-            spark.sql(f"insert into {CLAY_EMBEDDINGS} (chip_id) values ('spark-{number}')")
+            spark.sql(_insert(number))
 
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(by_python), pool.submit(by_spark)]:
