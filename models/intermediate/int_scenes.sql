@@ -120,7 +120,8 @@ final as (
 
     select
         *,
-        -- All that decides about the scene's cells and chips. What follows the '?' of an address is a signature that expires.
+        -- All that decides about the scene's cells and chips.
+        -- What follows the '?' of an address is a signature that expires.
         sha2(
             to_json(
                 struct(
