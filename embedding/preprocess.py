@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
-from python_udfs.codec import decode_array
+from python_udfs.codec import STILL_MISSING, decode_array
 
 PREPROCESS_VERSION: Final = 1
-STILL_MISSING: Final = 255  # in source_index: no chip had a valid pixel here
 TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip
 
 LatLonOrder = Literal["longitude_first", "latitude_first"]

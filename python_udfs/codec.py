@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # Spark runs one Python worker a core: threads inside a worker would only fight each other.
 blosc.use_threads = False
 
+STILL_MISSING = 255  # in source_index: no chip had a valid pixel here
 _COMPRESSOR = b"lz4"
 _LEVEL = 5
 _HEADER_BYTES = 16

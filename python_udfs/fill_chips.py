@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, SCL
-from python_udfs.codec import decode_array, encode_array
+from python_udfs.codec import STILL_MISSING, decode_array, encode_array
 from python_udfs.masks import Mask, any_of_four, class_table, data_mask
 
 _DAY_US: Final = 86_400_000_000
-_STILL_MISSING: Final = 255  # in source_index
 _NEVER_SEEN: Final = -1  # in _State.seen_10m and .seen_20m
 
 FILLED_CHIP: Final = (
@@ -118,9 +117,9 @@ def _filled_row(chip: str, state: _State, own: int) -> tuple[Any, ...]:
     seen = state.seen_10m
     counts = np.bincount(seen.ravel() + 1, minlength=own + 2)[1:]  # pixels by chip, those never seen left out
     used = [index for index in np.flatnonzero(counts)[::-1] if index != own]  # newest first
-    if len(used) >= _STILL_MISSING:
-        raise ValueError(f"{chip}: more than {_STILL_MISSING - 1} sources; lower fill_max_age_days")
-    to_source = np.full(own + 2, _STILL_MISSING, np.uint8)  # the last stands for never seen (-1)
+    if len(used) >= STILL_MISSING:
+        raise ValueError(f"{chip}: more than {STILL_MISSING - 1} sources; lower fill_max_age_days")
+    to_source = np.full(own + 2, STILL_MISSING, np.uint8)  # the last stands for never seen (-1)
     to_source[own] = 0
     for position, index in enumerate(used, start=1):
         to_source[index] = position

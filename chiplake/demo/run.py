@@ -20,12 +20,11 @@ from chiplake.errors import ChiplakeError
 from chiplake.jobs import Window, run_job
 from chiplake.settings import Settings, get_settings
 from ingestion import IngestRequest, ingest
-from python_udfs.codec import decode_array
+from python_udfs.codec import STILL_MISSING, decode_array
 from python_udfs.masks import class_table, data_mask
 from python_udfs.session import get_spark
 
 _MARKER: Final = "chiplake-demo"  # a file that says a folder is the demo's, to be replaced
-_STILL_MISSING: Final = 255  # in source_index
 
 
 def run_demo(home: Path | None, console: Console) -> None:
@@ -189,5 +188,5 @@ def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
         rgb_before=stretch_rgb(before["red"], before["green"], before["blue"]),
         rgb_after=stretch_rgb(after["red"], after["green"], after["blue"]),
         valid_before=data_mask(before, class_table(settings.valid_scl_classes)[scl]),
-        valid_after=decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M) != _STILL_MISSING,
+        valid_after=decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M) != STILL_MISSING,
     )
