@@ -55,6 +55,33 @@ def run(
     run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 
+@app.command("boa-offsets")
+def boa_offsets(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="CSV file with the columns collection,item_id,start_date,end_date,boa_offset,note."),
+    ] = None,
+) -> None:
+    """Put your own BOA offsets in force in place of those in force; without a file, show these.
+
+    A line is for an item, a collection, days of acquisition, or several of these. The most specific counts. A file
+    with nothing but its header ends all.
+    """
+    from ingestion.boa_offsets import COLUMNS, put_in_force, read_boa_offsets, stored_boa_offsets
+
+    console = Console()
+    settings = get_settings()
+    if file is not None:
+        overrides = read_boa_offsets(file)
+        words = "now in force" if put_in_force(overrides, settings) else "were in force already"
+        console.print(f"{len(overrides)} offsets {words}; the next chip_extraction cuts what they change")
+        return
+    table = Table(*COLUMNS, title="BOA offsets in force")
+    for override in stored_boa_offsets(settings):
+        table.add_row(*("" if value is None else str(value) for value in override.model_dump().values()))
+    console.print(table)
+
+
 @app.command()
 def demo(
     home: Annotated[

@@ -1,6 +1,8 @@
 {{ config(unique_key='scene_id', meta={'version': ['content_hash', 'scene_hash']}) }}
 
 {% set layers = cut_bands() + ['scl'] %}
+{% set same_tile_time_us = 3 * 1000000 %}
+{% set same_datastrip_us = 60 * 1000000 %}
 
 with items as (
 
@@ -8,23 +10,56 @@ with items as (
 
 ),
 
--- A pass that was sent down in two parts gives two products of one tile, whose datastrips start minutes apart.
--- Reprocessing a product leaves the start of its datastrip where it was, give or take a second.
+-- The same product in two collections is one, whichever of them states the datastrip.
+products_of_items as (
+
+    select
+        *,
+        max(datastrip_started_at) over (
+            partition by datatake_id, mgrs_tile, coalesce(product_id, concat_ws('/', collection, item_id))
+        ) as product_datastrip_started_at
+    from items
+
+),
+
+-- Where nothing states the datastrip, the tile's own time tells which part it is: that of an item seconds from it.
 part_starts as (
 
     select
         *,
-        coalesce(datastrip_started_at, acquired_at) as part_started_at,
         coalesce(
-            unix_seconds(coalesce(datastrip_started_at, acquired_at))
-            - unix_seconds(lag(coalesce(datastrip_started_at, acquired_at)) over item_order)
-            > 60,
+            product_datastrip_started_at,
+            max(product_datastrip_started_at) over (
+                partition by datatake_id, mgrs_tile
+                order by unix_micros(acquired_at)
+                range between {{ same_tile_time_us }} preceding and {{ same_tile_time_us }} following
+            )
+        ) as known_start_at
+    from products_of_items
+
+),
+
+-- A pass that was sent down in two parts gives two products of one tile, whose datastrips start minutes apart, their
+-- own times seconds apart. Reprocessing leaves both where they were, give or take a second.
+part_breaks as (
+
+    select
+        *,
+        coalesce(known_start_at, acquired_at) as part_started_at,
+        coalesce(
+            unix_micros(coalesce(known_start_at, acquired_at))
+            - unix_micros(lag(coalesce(known_start_at, acquired_at)) over start_order)
+            > if(
+                known_start_at is null and lag(known_start_at) over start_order is null,
+                {{ same_tile_time_us }},
+                {{ same_datastrip_us }}
+            ),
             false
         ) as is_next_part
-    from items
-    window item_order as (
+    from part_starts
+    window start_order as (
         partition by datatake_id, mgrs_tile
-        order by coalesce(datastrip_started_at, acquired_at), collection, item_id
+        order by coalesce(known_start_at, acquired_at), collection, item_id
     )
 
 ),
@@ -36,7 +71,7 @@ parts as (
         sum(int(is_next_part)) over (
             partition by datatake_id, mgrs_tile order by part_started_at, collection, item_id
         ) as part
-    from part_starts
+    from part_breaks
 
 ),
 

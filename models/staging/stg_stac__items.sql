@@ -1,8 +1,14 @@
-{{ config(unique_key=['collection', 'item_id'], meta={'version': 'content_hash'}) }}
+{{ config(unique_key=['collection', 'item_id'], meta={'version': ['content_hash', 'override_offset']}) }}
 
 with source as (
 
     select * from {{ source('raw', 'stac_items') }}
+
+),
+
+overrides as (
+
+    select * from {{ source('raw', 'boa_offset_overrides') }}
 
 ),
 
@@ -29,12 +35,33 @@ current_versions as (
 
 ),
 
+-- The most specific of the user's offsets: for the item, else for its collection, else for the day; of equals the
+-- last in the file.
+overridden_items as (
+
+    select
+        items.collection,
+        items.item_id,
+        max_by(
+            overrides.boa_offset,
+            struct(overrides.item_id is not null, overrides.collection is not null, overrides.position)
+        ) as override_offset
+    from current_versions as items
+    inner join overrides
+        on coalesce(overrides.item_id, items.item_id) = items.item_id
+        and coalesce(overrides.collection, items.collection) = items.collection
+        and coalesce(overrides.start_date <= date(items.acquired_at), true)
+        and coalesce(overrides.end_date >= date(items.acquired_at), true)
+    group by items.collection, items.item_id
+
+),
+
 final as (
 
     select
         -- ids
-        collection,
-        item_id,
+        current_versions.collection,
+        current_versions.item_id,
         content_hash,
         product_id,
         datatake_id,
@@ -49,6 +76,7 @@ final as (
         nodata_percent,
 
         -- rasters
+        override_offset,
         is_boa_offset_applied,
         assets,
         array_min(transform(band_assets, asset -> asset.offset)) as asset_offset,
@@ -67,6 +95,9 @@ final as (
         updated_at,
         ingested_at
     from current_versions
+    left join overridden_items
+        on current_versions.collection = overridden_items.collection
+        and current_versions.item_id = overridden_items.item_id
 
 )
 

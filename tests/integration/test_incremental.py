@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows, snapshots, write_items
+from numcodecs import blosc
 from pyiceberg.expressions import In
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from chiplake.lake import MODEL_NAMESPACE, STAC_ITEMS, open_catalog
 from chiplake.settings import Settings, get_settings
+from ingestion.boa_offsets import BoaOffsetOverride, put_in_force, stored_boa_offsets
 
 SELECT = ("--select", "+fct_filled_chips")
 
@@ -136,6 +139,42 @@ def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_t
     left = rows(spark, "fct_chips")
     assert not any({newer["id"], item_id} & set(chip.item_ids) for chip in left.values())
     assert set(rows(spark, "fct_filled_chips")) == set(left)
+
+
+def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_line(nights: Nights) -> None:
+    spark = nights.spark
+    item_id = nights.scene_ids(0)[0]
+    chips = rows(spark, "fct_chips")
+    touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
+    own = (BoaOffsetOverride(item_id=item_id, boa_offset=25, note="of a test"),)
+    assert touched
+
+    before = nights.files("fct_chips")
+    assert put_in_force(own, nights.settings)
+    assert stored_boa_offsets(nights.settings) == own
+    dbt("run", *SELECT)
+    assert _written(before, nights.files("fct_chips")) == touched
+    shifted = rows(spark, "fct_chips")
+    for chip_id in touched:
+        was, now = chips[chip_id], shifted[chip_id]
+        assert now.boa_offsets == [25 if one == item_id else offset for one, offset in zip_offsets(was)]
+        if was.item_ids == [item_id]:
+            old, new = (numpy.frombuffer(blosc.decompress(chip.red), "<u2").astype(int) for chip in (was, now))
+            assert (new[old > 1] - old[old > 1] == 25 - was.boa_offsets[0]).all()
+            assert ((new == 0) == (old == 0)).all()
+
+    # In force already: nothing is written. Without the line all is as it was.
+    counted = snapshots(spark)
+    assert not put_in_force(own, nights.settings)
+    dbt("run", *SELECT)
+    assert snapshots(spark) == counted
+    assert put_in_force((), nights.settings)
+    dbt("run", *SELECT)
+    assert rows(spark, "fct_chips") == chips
+
+
+def zip_offsets(chip: Row) -> list[tuple[str, int]]:
+    return list(zip(chip.item_ids, chip.boa_offsets, strict=True))
 
 
 def test_an_item_whose_time_was_corrected_moves_its_chips_in_time(nights: Nights) -> None:

@@ -1,0 +1,107 @@
+"""The user's own BOA offsets: from a CSV file to `raw.boa_offset_overrides`, where they outrank all else.
+
+They are state of the lake, not of an item: putting a file in force, or another one, changes the scenes it is about
+and their chips at the next run, without another ingest.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+from chiplake.errors import ChiplakeError
+from chiplake.lake import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
+from chiplake.settings import Settings
+
+MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by more than 1
+
+
+class BoaOffsetOverride(BaseModel):
+    """One line of the file: of which items it is, and the offset. What is left empty holds for all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    collection: str | None = None
+    item_id: str | None = None
+    start_date: date | None = None  # first day of acquisition, UTC
+    end_date: date | None = None  # last day of acquisition, UTC, included
+    boa_offset: Annotated[int, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)]  # added to the DN
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _says_of_which_items(self) -> BoaOffsetOverride:
+        if not (self.collection or self.item_id or self.start_date or self.end_date):
+            raise ValueError("it names neither collection nor item_id nor dates")
+        if self.start_date and self.end_date and self.start_date > self.end_date:
+            raise ValueError(f"start_date {self.start_date} is after end_date {self.end_date}")
+        return self
+
+
+_TOO_MANY: Final = "values without a column"
+COLUMNS: Final = tuple(BoaOffsetOverride.model_fields)
+
+
+def read_boa_offsets(path: Path) -> tuple[BoaOffsetOverride, ...]:
+    """The overrides of a CSV file with a header line, in its order.
+
+    Raises:
+        ChiplakeError: the file cannot be read, or a line is wrong; the words name file, line and column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey=_TOO_MANY, strict=True)
+            header = reader.fieldnames or []
+            if "boa_offset" not in header or len(set(header)) != len(header) or not set(header) <= set(COLUMNS):
+                raise ChiplakeError(f"{path}: its first line should name columns of {','.join(COLUMNS)}")
+            return tuple(_override(path, reader.line_num, line) for line in reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ChiplakeError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _override(path: Path, number: int, line: dict[str, Any]) -> BoaOffsetOverride:
+    if _TOO_MANY in line:
+        raise ChiplakeError(f"{path}, line {number}: it has more values than the first line has columns")
+    values = {name: (value or "").strip() for name, value in line.items()}
+    try:
+        return BoaOffsetOverride.model_validate({name: value for name, value in values.items() if value})
+    except ValidationError as error:
+        first = error.errors()[0]
+        column = f"column {first['loc'][0]}: " if first["loc"] else ""
+        words = first["msg"].removeprefix("Value error, ")
+        raise ChiplakeError(f"{path}, line {number}: {column}{words}") from error
+
+
+def stored_boa_offsets(settings: Settings) -> tuple[BoaOffsetOverride, ...]:
+    """The overrides in force, in order."""
+    rows = ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES).scan().to_arrow().to_pylist()
+    rows.sort(key=lambda row: row["position"])
+    return tuple(BoaOffsetOverride(**{name: row[name] for name in COLUMNS}) for row in rows)
+
+
+def put_in_force(overrides: Sequence[BoaOffsetOverride], settings: Settings) -> bool:
+    """Put these overrides in the place of those in force, in one commit; False if they are in force already.
+
+    Raises:
+        ChiplakeError: another process changed them at the same time.
+    """
+    table = ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES)
+    if stored_boa_offsets(settings) == tuple(overrides):
+        return False
+    rows = [override.model_dump() | {"position": position} for position, override in enumerate(overrides)]
+    try:
+        with table.transaction() as transaction:
+            if table.current_snapshot() is not None:
+                transaction.delete(AlwaysTrue())
+            transaction.append(pa.Table.from_pylist(rows, schema_to_pyarrow(BOA_OFFSET_OVERRIDES_SCHEMA)))
+    except CommitFailedException as error:
+        raise ChiplakeError(f"another process changed {BOA_OFFSET_OVERRIDES} at the same time; try again") from error
+    return True
