@@ -10,25 +10,35 @@ import sqlite3
 from typing import Final
 
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    ResolveError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, promote
 from pyiceberg.transforms import MonthTransform
 from pyiceberg.types import (
     BinaryType,
     BooleanType,
+    DateType,
     DoubleType,
     FloatType,
+    IcebergType,
     IntegerType,
     ListType,
+    LongType,
     MapType,
     NestedField,
     StringType,
     StructType,
     TimestamptzType,
 )
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from chiplake.settings import CATALOG_NAME, Settings
+from chiplake.errors import ChiplakeError
+from chiplake.settings import CATALOG_NAME, PropertyType, Settings, column_of_property
 
 RAW_NAMESPACE: Final = "raw"
 MODEL_NAMESPACE: Final = "chiplake"
@@ -56,12 +66,19 @@ _ASSET = StructType(
         required=False,
         doc="rows, columns",
     ),
+    NestedField(
+        110,
+        "passed_over",
+        ListType(122, StringType(), element_required=False),
+        required=False,
+        doc="keys of the other assets of the band at native resolution, which were not taken",
+    ),
 )
 
 STAC_ITEMS_SCHEMA: Final = Schema(
     NestedField(1, "collection", StringType(), required=False, doc="STAC collection id"),
     NestedField(2, "item_id", StringType(), required=False, doc="STAC item id"),
-    NestedField(3, "content_hash", StringType(), required=False, doc="SHA-256 of the item's canonical JSON"),
+    NestedField(3, "content_hash", StringType(), required=False, doc="SHA-256 of item, rules and resolved hrefs"),
     NestedField(4, "source", StringType(), required=False, doc="STAC API or file the item came from"),
     NestedField(5, "ingested_at", TimestamptzType(), required=False, doc="when this version was written"),
     NestedField(6, "acquired_at", TimestamptzType(), required=False, doc="the item's datetime"),
@@ -78,7 +95,7 @@ STAC_ITEMS_SCHEMA: Final = Schema(
     NestedField(17, "nodata_percent", DoubleType(), required=False, doc="nodata share of the item, percent"),
     NestedField(18, "is_boa_offset_applied", BooleanType(), required=False, doc="earthsearch:boa_offset_applied"),
     NestedField(19, "geometry", BinaryType(), required=False, doc="footprint, WKB in EPSG:4326"),
-    NestedField(20, "xmin", DoubleType(), required=False, doc="west edge of the footprint, degrees"),
+    NestedField(20, "xmin", DoubleType(), required=False, doc="west edge, degrees; above xmax across 180"),
     NestedField(21, "ymin", DoubleType(), required=False, doc="south edge of the footprint, degrees"),
     NestedField(22, "xmax", DoubleType(), required=False, doc="east edge of the footprint, degrees"),
     NestedField(23, "ymax", DoubleType(), required=False, doc="north edge of the footprint, degrees"),
@@ -89,7 +106,9 @@ STAC_ITEMS_SCHEMA: Final = Schema(
         required=False,
         doc="raster assets by band name (blue ... swir22, scl)",
     ),
-    NestedField(25, "item", StringType(), required=False, doc="the item as received, JSON"),
+    NestedField(25, "item", StringType(), required=False, doc="the item as received, JSON, without signatures"),
+    NestedField(26, "datastrip_id", StringType(), required=False, doc="datastrip as the item names it"),
+    NestedField(27, "geometry_source", StringType(), required=False, doc="what the footprint was taken from"),
 )
 
 STAC_REJECTS_SCHEMA: Final = Schema(
@@ -100,7 +119,29 @@ STAC_REJECTS_SCHEMA: Final = Schema(
     NestedField(5, "source", StringType(), required=False, doc="STAC API or file the item came from"),
     NestedField(6, "content_hash", StringType(), required=False, doc="SHA-256 of what was received"),
     NestedField(7, "rejected_at", TimestamptzType(), required=False, doc="when it was rejected"),
-    NestedField(8, "item", StringType(), required=False, doc="what was received"),
+    NestedField(8, "item", StringType(), required=False, doc="what was received, without signatures"),
+)
+
+STAC_CHECKPOINTS_SCHEMA: Final = Schema(
+    NestedField(1, "source", StringType(), required=False, doc="STAC API that was searched"),
+    NestedField(2, "collection", StringType(), required=False, doc="STAC collection id; * for all"),
+    NestedField(3, "search_id", StringType(), required=False, doc="short hash of search"),
+    NestedField(4, "search", StringType(), required=False, doc="area and cloud limit that were asked for, JSON"),
+    NestedField(5, "window_start", TimestamptzType(), required=False, doc="first moment that was searched"),
+    NestedField(6, "window_end", TimestamptzType(), required=False, doc="first moment after those searched"),
+    NestedField(7, "received", LongType(), required=False, doc="items that the server gave for the window"),
+    NestedField(8, "written", LongType(), required=False, doc="versions of items that were new, and written"),
+    NestedField(9, "completed_at", TimestamptzType(), required=False, doc="when its items were all committed"),
+)
+
+BOA_OFFSET_OVERRIDES_SCHEMA: Final = Schema(
+    NestedField(1, "position", IntegerType(), required=False, doc="place in the user's file, from 0"),
+    NestedField(2, "collection", StringType(), required=False, doc="STAC collection it is for; null: any"),
+    NestedField(3, "item_id", StringType(), required=False, doc="STAC item it is for; null: any"),
+    NestedField(4, "start_date", DateType(), required=False, doc="first day of acquisition, UTC; null: no bound"),
+    NestedField(5, "end_date", DateType(), required=False, doc="last day of acquisition, UTC; null: no bound"),
+    NestedField(6, "boa_offset", IntegerType(), required=False, doc="offset to add to the DN"),
+    NestedField(7, "note", StringType(), required=False, doc="the user's reason"),
 )
 
 CLAY_EMBEDDINGS_SCHEMA: Final = Schema(
@@ -121,7 +162,17 @@ CLAY_EMBEDDINGS_SCHEMA: Final = Schema(
 
 STAC_ITEMS: Final = f"{RAW_NAMESPACE}.stac_items"
 STAC_REJECTS: Final = f"{RAW_NAMESPACE}.stac_rejects"
+STAC_CHECKPOINTS: Final = f"{RAW_NAMESPACE}.stac_checkpoints"
+BOA_OFFSET_OVERRIDES: Final = f"{RAW_NAMESPACE}.boa_offset_overrides"
 CLAY_EMBEDDINGS: Final = f"{RAW_NAMESPACE}.clay_embeddings"
+
+_PROPERTY_TYPES: Final[dict[PropertyType, IcebergType]] = {
+    "string": StringType(),
+    "double": DoubleType(),
+    "long": LongType(),
+    "boolean": BooleanType(),
+    "timestamp": TimestamptzType(),
+}
 
 _SOURCES: Final = {
     STAC_ITEMS: (
@@ -129,6 +180,8 @@ _SOURCES: Final = {
         PartitionSpec(PartitionField(6, 1000, MonthTransform(), "acquired_month")),
     ),
     STAC_REJECTS: (STAC_REJECTS_SCHEMA, PartitionSpec()),
+    STAC_CHECKPOINTS: (STAC_CHECKPOINTS_SCHEMA, PartitionSpec()),
+    BOA_OFFSET_OVERRIDES: (BOA_OFFSET_OVERRIDES_SCHEMA, PartitionSpec()),
     CLAY_EMBEDDINGS: (CLAY_EMBEDDINGS_SCHEMA, PartitionSpec()),
 }
 
@@ -186,7 +239,12 @@ def open_catalog(settings: Settings) -> Catalog:
 def ensure_sources(settings: Settings) -> Catalog:
     """Make the namespaces and the source tables that are not there yet, and return the catalog.
 
-    dbt sources must exist before the first `dbt build`, also when nothing was ingested yet.
+    dbt sources must exist before the first `dbt build`, also when nothing was ingested yet. A table that an older
+    release made, or other settings, gets the columns it lacks; where nothing is missing, nothing is committed.
+
+    Raises:
+        ChiplakeError: a column is of a type that cannot be widened to the one wanted, or the settings draw out a
+            property whose column is there already.
     """
     catalog = open_catalog(settings)
     existing = {namespace[0] for namespace in catalog.list_namespaces()}
@@ -198,10 +256,78 @@ def ensure_sources(settings: Settings) -> Catalog:
             continue  # another process was faster
     present = {".".join(identifier) for identifier in catalog.list_tables(RAW_NAMESPACE)}
     for name, (schema, spec) in _SOURCES.items():
-        if name in present:
-            continue
-        try:
-            catalog.create_table(name, schema, partition_spec=spec, properties={"format-version": "2"})
-        except TableAlreadyExistsError:
-            continue
+        wanted = _with_properties(schema, settings) if name == STAC_ITEMS else schema
+        if name not in present:
+            try:
+                catalog.create_table(name, wanted, partition_spec=spec, properties={"format-version": "2"})
+                continue
+            except TableAlreadyExistsError:
+                pass  # another process was faster, maybe one with other settings
+        _evolve(catalog, name, wanted)
     return catalog
+
+
+def _with_properties(schema: Schema, settings: Settings) -> Schema:
+    """The schema with a column for each property that the settings draw out of items."""
+    columns = {column_of_property(name): (name, kind) for name, kind in settings.stac_properties.items()}
+    for column in columns.keys() & set(schema.column_names):
+        raise ChiplakeError(
+            f"CHIPLAKE_STAC_PROPERTIES: {columns[column][0]!r} would be the column {column}, which is there already"
+        )
+    drawn = [
+        NestedField(1001 + number, column, _PROPERTY_TYPES[kind], required=False, doc=f"{name} of the item")
+        for number, (column, (name, kind)) in enumerate(columns.items())
+    ]
+    return Schema(*schema.fields, *drawn)
+
+
+def _evolve(catalog: Catalog, name: str, wanted: Schema) -> None:
+    """Add what a table of an older release lacks. What a newer one has besides stays, and so do all rows."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type(CommitFailedException), stop=stop_after_attempt(5), wait=wait_random(0, 1)
+    ):
+        with attempt:
+            table = catalog.load_table(name)
+            if _lacks(table.schema().as_struct(), wanted.as_struct(), name):
+                with table.update_schema() as update:
+                    update.union_by_name(wanted)
+
+
+def _lacks(present: IcebergType, wanted: IcebergType, name: str) -> bool:
+    """Whether a type, or one inside it, lacks a field or is too narrow.
+
+    Raises:
+        ChiplakeError: it can never hold what is wanted.
+    """
+    match present, wanted:
+        case StructType(), StructType():
+            fields = {field.name: field.field_type for field in present.fields}
+            lacking = [
+                field.name not in fields or _lacks(fields[field.name], field.field_type, f"{name}.{field.name}")
+                for field in wanted.fields
+            ]
+            return any(lacking)
+        case ListType(), ListType():
+            return _lacks(present.element_type, wanted.element_type, name)
+        case MapType(), MapType():
+            lacking = [
+                _lacks(present.key_type, wanted.key_type, name),
+                _lacks(present.value_type, wanted.value_type, name),
+            ]
+            return any(lacking)
+    if present == wanted or _holds(present, wanted):
+        return False
+    if _holds(wanted, present):
+        return True
+    raise ChiplakeError(
+        f"{name} is of type {present} and cannot become {wanted}: it was made by another release or with another "
+        "CHIPLAKE_STAC_PROPERTIES; name that type there, or drop the column"
+    )
+
+
+def _holds(wide: IcebergType, narrow: IcebergType) -> bool:
+    """Whether Iceberg can widen the one type to the other."""
+    try:
+        return bool(promote(narrow, wide) == wide)
+    except ResolveError:
+        return False

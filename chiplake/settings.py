@@ -6,6 +6,7 @@ defaults from here too (macro `setting`), so a value is never said twice.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +20,14 @@ PROJECT_DIR = Path(__file__).resolve().parent.parent
 CATALOG_NAME = "lake"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PropertyType = Literal["string", "double", "long", "boolean", "timestamp"]
 BBox = tuple[float, float, float, float]  # west, south, east, north, degrees
+
+
+def column_of_property(name: str) -> str:
+    """Column of a STAC property that is drawn out: `s2:snow_ice_percentage` is `s2_snow_ice_percentage`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 
 
 class Settings(BaseSettings):
@@ -37,7 +45,15 @@ class Settings(BaseSettings):
     spark_driver_memory: str = Field("4g", description="memory of the Spark driver's JVM")
     shuffle_partitions: int = Field(8, ge=1, description="shuffle partitions of Spark SQL")
 
+    href_signer: str = Field(
+        "none",
+        pattern=r"^(none|planetary_computer|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="who signs addresses of rasters when they are opened: none, planetary_computer, module:function",
+    )
     stac_collection: str = Field("sentinel-2-l2a", description="STAC collection to search")
+    stac_properties: dict[str, PropertyType] = Field(
+        {}, description="further STAC properties to draw out as columns of raw.stac_items: name to type"
+    )
 
     bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut")
     bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are cut")
@@ -67,6 +83,19 @@ class Settings(BaseSettings):
         if unknown or not bands:
             raise ValueError(f"unknown bands {unknown}; choose from {', '.join(BAND_NAMES)}")
         return tuple(name for name in BAND_NAMES if name in bands)  # always in the order of the band table
+
+    @field_validator("stac_properties")
+    @classmethod
+    def _nameable(cls, properties: dict[str, PropertyType]) -> dict[str, PropertyType]:
+        by_column: dict[str, str] = {}
+        for name in properties:
+            column = column_of_property(name)
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+                raise ValueError(f"the property {name!r} gives no name for a column; it must start with a letter")
+            if column in by_column:
+                raise ValueError(f"the properties {by_column[column]!r} and {name!r} give the same column {column}")
+            by_column[column] = name
+        return properties
 
     @field_validator("bbox", "embed_bbox")
     @classmethod

@@ -19,6 +19,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CHIP_SIZE_M, SCL
+from chiplake.settings import get_settings
+from chiplake.signing import load_signer, without_signature
 from python_udfs.codec import encode_array
 from python_udfs.masks import any_of_four, class_table, data_mask, to_10m
 
@@ -203,7 +205,8 @@ class ExtractChips:
                 layers[name] = _read_row_of_cells(dataset, strip.row, first_col, count)
             except (RasterioError, OSError, ValueError) as error:
                 # Not kept for the strips to come: what a chip is must not hang on how tasks were cut.
-                raise UnreadableSceneError(f"{scene.scene_id} asset {name} cannot be read: {error}") from error
+                words = without_signature(str(error), dataset.name, scene.hrefs[name])
+                raise UnreadableSceneError(f"{scene.scene_id} asset {name} cannot be read: {words}") from None
         scl = layers.pop(SCL).astype(np.uint8)
         bands = {
             name: harmonise(dn, scene.scale, scene.boa_offset, opened.datasets[name].nodata)
@@ -232,7 +235,7 @@ class ExtractChips:
             href = scene.hrefs[name]
             gsd = 20 if name == SCL else BAND_BY_NAME[name].gsd
             try:
-                dataset = rasterio.open(href, driver=_JPEG2000 if _is_jpeg2000(href) else _GEOTIFF)
+                dataset = _open_raster(href)
                 opened.datasets[name] = dataset
                 _require_lattice(dataset, strip.epsg, gsd)
             except (RasterioError, OSError, ValueError) as error:
@@ -242,6 +245,22 @@ class ExtractChips:
         if opened.problem is None and SCL not in opened.datasets:
             opened.problem = f"{scene.scene_id} has no asset scl"
         return opened
+
+
+def _open_raster(href: str) -> rasterio.DatasetReader:
+    """Open a raster at its address, signed if the provider asks for it.
+
+    Raises:
+        RasterioError, OSError: it cannot be signed or opened; the words do not hold the signature.
+    """
+    try:
+        signed = load_signer(get_settings().href_signer)(href)
+    except Exception as error:  # whatever a signer of the user's own raises
+        raise OSError(f"its address cannot be signed: {type(error).__name__}: {error}") from error
+    try:
+        return rasterio.open(signed, driver=_JPEG2000 if _is_jpeg2000(href) else _GEOTIFF)
+    except (RasterioError, OSError) as error:
+        raise OSError(without_signature(str(error), signed, href)) from None
 
 
 def _is_jpeg2000(href: str) -> bool:

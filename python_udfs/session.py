@@ -61,6 +61,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])),
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
+    conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.href_signer
     return conf | spark_catalog_conf(settings)
 
 

@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 from pyiceberg.schema import Schema
 
-from chiplake.lake import CLAY_EMBEDDINGS_SCHEMA, STAC_ITEMS_SCHEMA, STAC_REJECTS_SCHEMA
+from chiplake.lake import (
+    BOA_OFFSET_OVERRIDES_SCHEMA,
+    CLAY_EMBEDDINGS_SCHEMA,
+    STAC_ITEMS_SCHEMA,
+    STAC_REJECTS_SCHEMA,
+)
 from chiplake.settings import PROJECT_DIR
 from ingestion.model import Reason
 
@@ -131,18 +136,21 @@ def test_every_singular_test_says_what_it_promises(manifest: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "schema"),
+    ("table", "schema", "loaded_at"),
     [
-        ("stac_items", STAC_ITEMS_SCHEMA),
-        ("stac_rejects", STAC_REJECTS_SCHEMA),
-        ("clay_embeddings", CLAY_EMBEDDINGS_SCHEMA),
+        ("stac_items", STAC_ITEMS_SCHEMA, "ingested_at"),
+        ("stac_rejects", STAC_REJECTS_SCHEMA, "rejected_at"),
+        ("boa_offset_overrides", BOA_OFFSET_OVERRIDES_SCHEMA, None),
+        ("clay_embeddings", CLAY_EMBEDDINGS_SCHEMA, "embedded_at"),
     ],
 )
-def test_sources_are_described_as_python_writes_them(manifest: Node, table: str, schema: Schema) -> None:
+def test_sources_are_described_as_python_writes_them(
+    manifest: Node, table: str, schema: Schema, loaded_at: str | None
+) -> None:
     source = manifest["sources"][f"source.chiplake.raw.{table}"]
     assert list(source["columns"]) == [field.name for field in schema.fields]
     assert source["description"].startswith("One row per ")
-    assert source["loaded_at_field"] in source["columns"]
+    assert source["loaded_at_field"] == loaded_at
 
 
 def test_every_reason_of_ingestion_is_an_accepted_one(manifest: Node) -> None:

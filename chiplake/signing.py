@@ -1,0 +1,54 @@
+"""Signing of raster addresses, where a provider asks for it, at the moment a raster is opened.
+
+Tables hold unsigned addresses alone: a signature is a secret, and expires. `CHIPLAKE_HREF_SIGNER` names the signer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from chiplake.errors import ChiplakeError
+
+Signer = Callable[[str], str]  # from the address in the tables to the address to open; may raise anything
+
+NO_SIGNER: Final = "none"
+PLANETARY_COMPUTER: Final = "planetary_computer"
+
+
+@lru_cache(maxsize=4)
+def load_signer(name: str) -> Signer:
+    """The signer of a name: none, planetary_computer, or `module:function` of your own.
+
+    Planetary Computer's asks its token service for a SAS token a container and keeps it until it expires; addresses
+    elsewhere stay as they are. It takes an optional key from PC_SDK_SUBSCRIPTION_KEY.
+
+    Raises:
+        ChiplakeError: there is no such function.
+    """
+    if name == NO_SIGNER:
+        return _unsigned
+    if name == PLANETARY_COMPUTER:
+        with warnings.catch_warnings():
+            # Its settings are of pydantic's older style, which pydantic 2 takes with a warning.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from planetary_computer.sas import sign_url
+        return sign_url
+    module, _, function = name.partition(":")
+    try:
+        signer: Signer = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ChiplakeError(f"CHIPLAKE_HREF_SIGNER: there is no {name}: {error}") from error
+    return signer
+
+
+def without_signature(words: str, signed: str, href: str) -> str:
+    """An error's words with the address as the tables have it: whoever reads them must not learn the signature."""
+    return words.replace(signed, href).replace(signed.partition("?")[2] or signed, "…") if signed != href else words
+
+
+def _unsigned(href: str) -> str:
+    return href
