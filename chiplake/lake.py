@@ -35,6 +35,7 @@ from pyiceberg.types import (
     StructType,
     TimestamptzType,
 )
+from sqlalchemy.exc import IntegrityError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from chiplake.errors import ChiplakeError
@@ -252,7 +253,7 @@ def ensure_sources(settings: Settings) -> Catalog:
     for namespace in {"default", RAW_NAMESPACE, MODEL_NAMESPACE} - existing:
         try:
             catalog.create_namespace(namespace)
-        except NamespaceAlreadyExistsError:
+        except (NamespaceAlreadyExistsError, IntegrityError):  # the latter is what SQLite says then
             continue  # another process was faster
     present = {".".join(identifier) for identifier in catalog.list_tables(RAW_NAMESPACE)}
     for name, (schema, spec) in _SOURCES.items():

@@ -35,7 +35,8 @@ def load_signer(name: str) -> Signer:
         with warnings.catch_warnings():
             # Its settings are of pydantic's older style, which pydantic 2 takes with a warning.
             warnings.simplefilter("ignore", DeprecationWarning)
-            from planetary_computer.sas import sign_url
+            sas = importlib.import_module("planetary_computer.sas")
+        sign_url: Signer = sas.sign_url
         return sign_url
     module, _, function = name.partition(":")
     try:

@@ -14,13 +14,14 @@ from typing import Annotated, Any, Final
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.table import Table
 
 from chiplake.errors import ChiplakeError
 from chiplake.lake import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
 from chiplake.settings import Settings
+from ingestion.commits import commit, without_blind_retry
 
 MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by more than 1
 
@@ -82,26 +83,30 @@ def _override(path: Path, number: int, line: dict[str, Any]) -> BoaOffsetOverrid
 
 def stored_boa_offsets(settings: Settings) -> tuple[BoaOffsetOverride, ...]:
     """The overrides in force, in order."""
-    rows = ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES).scan().to_arrow().to_pylist()
-    rows.sort(key=lambda row: row["position"])
-    return tuple(BoaOffsetOverride(**{name: row[name] for name in COLUMNS}) for row in rows)
+    return _stored(ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES))
 
 
 def put_in_force(overrides: Sequence[BoaOffsetOverride], settings: Settings) -> bool:
     """Put these overrides in the place of those in force, in one commit; False if they are in force already.
 
     Raises:
-        ChiplakeError: another process changed them at the same time.
+        ChiplakeError: other writers commit to the table without pause.
     """
-    table = ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES)
-    if stored_boa_offsets(settings) == tuple(overrides):
+    catalog = ensure_sources(settings)
+    return commit(catalog, BOA_OFFSET_OVERRIDES, lambda table: _replace(table, tuple(overrides)))
+
+
+def _replace(table: Table, overrides: tuple[BoaOffsetOverride, ...]) -> bool:
+    if _stored(table) == overrides:
         return False
     rows = [override.model_dump() | {"position": position} for position, override in enumerate(overrides)]
-    try:
-        with table.transaction() as transaction:
-            if table.current_snapshot() is not None:
-                transaction.delete(AlwaysTrue())
-            transaction.append(pa.Table.from_pylist(rows, schema_to_pyarrow(BOA_OFFSET_OVERRIDES_SCHEMA)))
-    except CommitFailedException as error:
-        raise ChiplakeError(f"another process changed {BOA_OFFSET_OVERRIDES} at the same time; try again") from error
+    with without_blind_retry(table).transaction() as transaction:
+        if table.current_snapshot() is not None:
+            transaction.delete(AlwaysTrue())
+        transaction.append(pa.Table.from_pylist(rows, schema_to_pyarrow(BOA_OFFSET_OVERRIDES_SCHEMA)))
     return True
+
+
+def _stored(table: Table) -> tuple[BoaOffsetOverride, ...]:
+    rows = table.scan().to_arrow().sort_by("position").to_pylist()
+    return tuple(BoaOffsetOverride(**{name: row[name] for name in COLUMNS}) for row in rows)

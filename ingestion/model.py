@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,16 @@ class Reason(StrEnum):
     IMPLAUSIBLE_RASTER = "implausible raster"
 
 
+class GeometrySource(StrEnum):
+    """What a footprint was taken from: the first of these that gives one which agrees with the raster grid."""
+
+    GEOMETRY = "geometry"  # the item's own
+    PROJ_GEOMETRY = "proj:geometry"
+    GRID = "raster grid"  # proj:transform and proj:shape
+    PROJ_BBOX = "proj:bbox"
+    BBOX = "bbox"  # the item's own, degrees
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Which of the items that arrive are wanted. Applied here whatever a server did before."""
@@ -49,13 +59,18 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """One run's input: either `items` or `api`, never both."""
+    """One run's input: exactly one of `items`, `catalog` and `api`."""
 
-    items: Path | None = None  # file of items or folder of such files
+    items: Path | None = None  # file of items, static catalogue or stac-geoparquet, or a folder of such files
+    catalog: str | None = None  # http or https address of a static catalogue's root
     api: str | None = None  # root address of a STAC API, http or https
     filters: Filters = Filters()
     limit: int | None = None  # most items taken, rejected ones included, items that were not wanted left out
     page_size: int = 100  # items asked of a server at once
+    concurrency: int = 4  # most requests to a server at the same time
+    since_last: bool = False  # go on where the last search of this API ended; `filters.start` is then not given
+    overlap: timedelta = timedelta(days=10)  # how far `since_last` goes back, for scenes that were published late
+    allow_file_hrefs: bool = False  # local items may name local files outside the folder they were read from
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,10 @@ class Origin:
 
     source: str  # STAC API or file, as recorded in the tables
     folder: str | None = None  # absolute folder of the local file it was read from; None: from a server
+    root: str | None = None  # absolute folder that local hrefs may not leave; None: that of the file
     is_own_file: bool = False  # the file is the item itself, so its folder outranks the item's self link
+    url: str | None = None  # address of the document of a static catalogue it was, to which hrefs are relative
+    allow_file_hrefs: bool = False  # local hrefs may lead anywhere on this machine
 
     @property
     def is_local(self) -> bool:
@@ -95,6 +113,7 @@ class Asset:
     nodata: float | None  # DN
     transform: tuple[float, ...] | None  # pixel width, 0, west edge, 0, minus pixel height, north edge: metres
     shape: tuple[int, int] | None  # rows, columns
+    passed_over: tuple[str, ...]  # keys of the other assets of the band at native resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +122,7 @@ class StacItemRow:
 
     collection: str
     item_id: str
-    content_hash: str  # SHA-256 of the canonical JSON, hex
+    content_hash: str  # SHA-256, hex, of all that decides about the row
     source: str
     acquired_at: datetime  # UTC
     updated_at: datetime | None  # UTC
@@ -111,6 +130,7 @@ class StacItemRow:
     mgrs_tile: str  # 33TWL
     product_id: str | None  # without .SAFE
     datatake_id: str  # S2A_20230815T095031
+    datastrip_id: str | None
     datastrip_started_at: datetime | None  # UTC
     processing_baseline: str | None  # 05.09
     relative_orbit: int | None
@@ -119,12 +139,14 @@ class StacItemRow:
     nodata_percent: float | None  # percent
     is_boa_offset_applied: bool | None
     geometry: bytes  # WKB, EPSG:4326
-    xmin: float  # degrees
+    geometry_source: str  # one of GeometrySource
+    xmin: float  # degrees; the west edge, so more than xmax where the footprint crosses the antimeridian
     ymin: float  # degrees
-    xmax: float  # degrees
+    xmax: float  # degrees; the east edge
     ymax: float  # degrees
     assets: Mapping[str, Asset]  # by band name
-    item: str  # canonical JSON
+    item: str  # canonical JSON without signatures and passwords
+    drawn: Mapping[str, object] = field(default_factory=dict)  # further properties by column, as the settings ask
 
     @property
     def key(self) -> tuple[str, str]:
@@ -152,14 +174,17 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """What became of all that arrived; every item is counted in exactly one of the other fields."""
+    """What became of all that arrived: each item received is written, unchanged, superseded, skipped or rejected."""
 
-    received: int = 0
+    received: int = 0  # from a STAC API each item once, however often the server gives it
+    repeated: int = 0  # times that a server gave an item again; in no other count
     written: int = 0  # new items, and new versions of known ones
     unchanged: int = 0  # the version is there already
     superseded: int = 0  # an older version than the one that is there, or that came in the same batch
     skipped: int = 0  # not wanted: outside area, dates, cloud limit or collection
     rejected: Mapping[str, int] = field(default_factory=dict)  # by reason, also those recorded by an earlier run
+    # Up to when this search of an API is complete, UTC: where `since_last` goes on, but for the overlap.
+    searched_until: datetime | None = field(default=None, compare=False)
 
     @property
     def rejected_total(self) -> int:

@@ -9,18 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import unquote, urljoin, urlsplit
 
+import orjson
 import shapely
 
 from chiplake.bands import SCL
-from ingestion.geometry import footprint_of_grid, footprint_of_item
-from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
+from chiplake.settings import column_of_property
+from ingestion.geometry import (
+    Footprint,
+    footprint_of_bbox,
+    footprint_of_geojson,
+    footprint_of_grid,
+    footprint_of_projected_bbox,
+    footprint_of_projected_geojson,
+    is_on_grid,
+)
+from ingestion.hrefs import is_refused_file, is_relative, resolve_href, without_secrets
+from ingestion.model import (
+    NO_COLLECTION,
+    Asset,
+    GeometrySource,
+    JsonObject,
+    Origin,
+    Reason,
+    Received,
+    Reject,
+    StacItemRow,
+)
 from ingestion.providers import (
     BAND_GSD_M,
     BASELINE,
@@ -37,11 +56,19 @@ from ingestion.providers import (
     TILE,
     TILE_PARTS,
     band_of_asset,
+    band_of_description,
+    is_other_asset,
 )
 
-REMOTE_SCHEMES: Final = frozenset({"http", "https", "s3"})
+__all__ = ["RULES_VERSION", "canonical_json", "normalise", "parse_time", "resolve_href"]
+
+# Part of every content hash: raise it when the rules change, so that stored items get them when they come again.
+RULES_VERSION: Final = 2
+
 MAX_TILE_M: Final = 120_000  # a Sentinel-2 tile is 109,800 m wide
 MAX_TILE_DEGREES: Final = 1.5  # and so about a degree high
+MAX_SCALE: Final = 0.01  # reflectance per DN; Sentinel-2's is 0.0001
+MAX_OFFSET: Final = 1.0  # reflectance, either way; Sentinel-2's is -0.1
 MAX_DETAIL: Final = 500  # characters
 
 _PRODUCT: Final = re.compile(r"(S2[A-Z])_MSI(L\w\w)_(\d{8}T\d{6})_")
@@ -58,6 +85,13 @@ _BASELINE: Final = re.compile(r"(\d{1,2})\.(\d{1,2})")
 _TILE: Final = re.compile(r"(?:MGRS-|.*_)?T?(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?:_.*)?")
 
 
+_UNKNOWN_FORMAT: Final = 2
+_JPEG_2000: Final = 3
+
+# Whether only its description says what it is, rank of its format, key, asset: the least is the best.
+_Candidate = tuple[bool, int, str, JsonObject]
+
+
 class _RejectedError(Exception):
     """Ends the normalisation of one item; never leaves this module."""
 
@@ -71,16 +105,31 @@ def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces, the same text for the same content.
 
     Raises:
-        ValueError: it holds NaN or an infinity, which JSON has no words for, or is nested too deep.
+        ValueError: it holds NaN or an infinity, which JSON has no words for, it is nested too deep, or it is no JSON.
     """
     try:
+        # Its answer to NaN is null, and to what JSON cannot say an error; neither is in most items.
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+        if b"null" not in text or orjson.loads(text) == value:
+            return text.decode()
+    except (TypeError, ValueError):
+        pass  # a number of more than 64 bits, half of a surrogate pair, deep nesting: json knows them
+    try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+    except (RecursionError, TypeError) as error:
+        raise ValueError("it is nested too deep" if isinstance(error, RecursionError) else str(error)) from error
 
 
-def normalise(received: Received, default_collection: str | None = None) -> StacItemRow | Reject:
-    """Turn one thing that arrived into a row or a reject. Raises nothing."""
+def normalise(
+    received: Received, default_collection: str | None = None, drawn: Mapping[str, str] | None = None
+) -> StacItemRow | Reject:
+    """Turn one thing that arrived into a row or a reject. Raises nothing.
+
+    Args:
+        received: what arrived.
+        default_collection: collection of an item that names none.
+        drawn: further properties to draw out, as in the setting `stac_properties`: name of the property to its type.
+    """
     content, origin = received.content, received.origin
     try:
         if received.parse_error is not None:
@@ -89,22 +138,22 @@ def normalise(received: Received, default_collection: str | None = None) -> Stac
             text = canonical_json(content)
         except ValueError as error:
             raise _RejectedError(Reason.INVALID_JSON, str(error)) from error
-        return _row(_checked_item(content), text, origin, default_collection)
+        return _row(_checked_item(content), without_secrets(text), origin, default_collection, drawn or {})
     except _RejectedError as rejected:
         return _reject(received, rejected.reason, rejected.detail, default_collection)
 
 
 def _reject(received: Received, reason: Reason, detail: str, default_collection: str | None) -> Reject:
     content = received.content
-    text = content if isinstance(content, str) else _lenient_json(content)
+    text = without_secrets(content if isinstance(content, str) else _lenient_json(content))
     item = content if isinstance(content, dict) else {}
     content_hash = hashlib.sha256(text.encode(errors="replace")).hexdigest()
     return Reject(
         collection=_text(item.get("collection")) or default_collection or NO_COLLECTION,
         item_id=_text(item.get("id")) or received.place or f"sha256:{content_hash[:16]}",
         reason=reason,
-        detail=detail[:MAX_DETAIL],
-        source=received.origin.source,
+        detail=without_secrets(detail)[:MAX_DETAIL].encode(errors="replace").decode(),
+        source=without_secrets(received.origin.source),
         content_hash=content_hash,
         item=text.encode(errors="replace").decode(),
     )
@@ -130,7 +179,9 @@ def _checked_item(content: Any) -> JsonObject:
     return content
 
 
-def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | None) -> StacItemRow:
+def _row(
+    item: JsonObject, text: str, origin: Origin, default_collection: str | None, drawn: Mapping[str, str]
+) -> StacItemRow:
     properties: JsonObject = item["properties"]
     item_id = str(item["id"])
     collection = _text(item.get("collection"))
@@ -143,10 +194,7 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
         raise _RejectedError(Reason.NO_DATETIME, f"datetime is {properties.get('datetime')!r}")
     epsg = _epsg(item)
     assets = _assets(item, origin)
-    footprint = footprint_of_item(item.get("geometry")) or _footprint_of_assets(epsg, assets)
-    if footprint is None:
-        raise _RejectedError(Reason.NO_GEOMETRY, "neither geometry nor proj:transform with proj:shape give an area")
-    xmin, ymin, xmax, ymax = footprint.bounds
+    footprint, geometry_source = _footprint(item, epsg, assets)
     datastrip = _first_text(properties, DATASTRIP)
     tile = mgrs_tile(properties, product, item_id)
     if tile is None:
@@ -158,14 +206,15 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
     return StacItemRow(
         collection=collection or default_collection or NO_COLLECTION,
         item_id=item_id,
-        content_hash=hashlib.sha256(text.encode()).hexdigest(),
-        source=origin.source,
+        content_hash=_content_hash(item, text, assets, drawn),
+        source=without_secrets(origin.source),
         acquired_at=acquired_at,
         updated_at=parse_time(properties.get("updated")) or parse_time(properties.get("created")),
         platform=platform,
         mgrs_tile=tile,
         product_id=product,
         datatake_id=datatake,
+        datastrip_id=datastrip,
         datastrip_started_at=datastrip_start(datastrip, item_id),
         processing_baseline=processing_baseline(properties, product),
         relative_orbit=relative_orbit(properties, product),
@@ -173,31 +222,65 @@ def _row(item: JsonObject, text: str, origin: Origin, default_collection: str | 
         cloud_cover=_first_number(properties, CLOUD_COVER),
         nodata_percent=_nodata_percent(properties),
         is_boa_offset_applied=next((v for n in BOA_OFFSET_APPLIED if isinstance(v := properties.get(n), bool)), None),
-        geometry=shapely.to_wkb(footprint),
-        xmin=xmin,
-        ymin=ymin,
-        xmax=xmax,
-        ymax=ymax,
+        geometry=shapely.to_wkb(footprint.outline),
+        geometry_source=geometry_source.value,
+        xmin=footprint.xmin,
+        ymin=footprint.ymin,
+        xmax=footprint.xmax,
+        ymax=footprint.ymax,
         assets=assets,
         item=text,
+        drawn={column_of_property(name): _DRAW[kind](properties.get(name)) for name, kind in drawn.items()},
     )
 
 
-def _check_rasters(assets: Mapping[str, Asset], footprint: Any) -> None:
-    """Refuse what would make endless rows of cells, or no reflectance."""
+def _content_hash(item: JsonObject, text: str, assets: Mapping[str, Asset], drawn: Mapping[str, str]) -> str:
+    """Of the item, of the rules that were applied to it, and of where its relative hrefs led to."""
+    digest = hashlib.sha256(text.encode())
+    digest.update(b"\0rules %d" % RULES_VERSION)
+    for asset in assets.values():
+        if is_relative(item["assets"][asset.asset_key].get("href")):
+            digest.update(f"\0{asset.asset_key} {asset.href}".encode())
+    if drawn:
+        digest.update(b"\0" + canonical_json(dict(drawn)).encode())
+    return digest.hexdigest()
+
+
+def _check_rasters(assets: Mapping[str, Asset], footprint: Footprint) -> None:
+    """Refuse what would make endless rows of cells, or wrong reflectances without a word."""
     states_grid = False
     for band, asset in assets.items():
-        if band != SCL and asset.scale is not None and not 0 < asset.scale <= 1:
-            raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} has the scale {asset.scale}")
+        if band != SCL:
+            _check_values(asset)
         if asset.transform is not None and asset.shape is not None:
             states_grid = True
             side = max(abs(asset.transform[0]) * asset.shape[1], abs(asset.transform[4]) * asset.shape[0])
             if side > MAX_TILE_M:
                 raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} is {side:.0f} m wide or high")
+    # A product has one offset and one scale; with two of them, one band or the other would come out wrong.
+    _check_alike("offset", ((asset.asset_key, asset.offset) for band, asset in assets.items() if band != SCL))
+    _check_alike("scale", ((asset.asset_key, asset.scale) for band, asset in assets.items() if band != SCL))
     if not states_grid:  # the footprint then says where the raster may lie
-        size = footprint.area * math.cos(math.radians(footprint.centroid.y))
+        size = footprint.square_degrees * math.cos(math.radians(footprint.centre[1]))
         if size > MAX_TILE_DEGREES**2:
             raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"the footprint covers {size:.1f} square degrees")
+
+
+def _check_values(asset: Asset) -> None:
+    if asset.scale is not None and not 0 < asset.scale <= MAX_SCALE:
+        raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} has the scale {asset.scale}")
+    if asset.offset is not None and abs(asset.offset) > MAX_OFFSET:
+        detail = f"asset {asset.asset_key} has the offset {asset.offset}, which is no reflectance"
+        raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, detail)
+
+
+def _check_alike(what: str, values: Iterable[tuple[str, float | None]]) -> None:
+    stated = [(key, value) for key, value in values if value is not None]
+    for key, value in stated:
+        first_key, first = stated[0]
+        if value != first and not math.isclose(value, first, rel_tol=1e-6):
+            detail = f"assets differ in {what}: {first_key} has {first}, {key} has {value}"
+            raise _RejectedError(Reason.IMPLAUSIBLE_RASTER, detail)
 
 
 # --- identity -------------------------------------------------------------------------------------------------
@@ -305,14 +388,17 @@ def _nodata_percent(properties: Mapping[str, Any]) -> float | None:
 
 
 def _epsg(item: JsonObject) -> int:
-    places = [item["properties"], *(asset for asset in item["assets"].values() if isinstance(asset, dict))]
-    stated = [code for place in places for name in EPSG if (code := _epsg_code(place.get(name))) is not None]
-    zones = (code for code in stated if 32601 <= code <= 32660 or 32701 <= code <= 32760)
-    zone = next(zones, None)
-    if zone is None:
-        found = f"EPSG:{stated[0]} is no UTM zone" if stated else "neither proj:epsg nor proj:code"
-        raise _RejectedError(Reason.NO_PROJECTION, found)
-    return zone
+    stated = None
+    for place in (item["properties"], *item["assets"].values()):
+        if not isinstance(place, dict):
+            continue
+        for name in EPSG:
+            code = _epsg_code(place.get(name))
+            if code is not None and (32601 <= code <= 32660 or 32701 <= code <= 32760):
+                return code
+            stated = code if stated is None else stated
+    found = f"EPSG:{stated} is no UTM zone" if stated is not None else "neither proj:epsg nor proj:code"
+    raise _RejectedError(Reason.NO_PROJECTION, found)
 
 
 def _epsg_code(value: object) -> int | None:
@@ -322,11 +408,29 @@ def _epsg_code(value: object) -> int | None:
     return _integer(value)
 
 
-def _footprint_of_assets(epsg: int, assets: Mapping[str, Asset]) -> Any:
-    for asset in assets.values():
-        if asset.transform is not None and asset.shape is not None:
-            return footprint_of_grid(epsg, asset.transform, asset.shape)
-    return None
+def _footprint(item: JsonObject, epsg: int, assets: Mapping[str, Asset]) -> tuple[Footprint, GeometrySource]:
+    """Where the scene lies: the item's own words, unless they lie elsewhere than the raster grid; else the grid."""
+    grid = next(((a.transform, a.shape) for a in assets.values() if a.transform and a.shape), None)
+    own = footprint_of_geojson(item.get("geometry"))
+    if own is not None and (grid is None or is_on_grid(own, epsg, *grid)):
+        return own, GeometrySource.GEOMETRY
+    places = (item["properties"], *(item["assets"][asset.asset_key] for asset in assets.values()))
+    for place in places:
+        projected = footprint_of_projected_geojson(epsg, place.get("proj:geometry"))
+        if projected is not None and (grid is None or is_on_grid(projected, epsg, *grid)):
+            return projected, GeometrySource.PROJ_GEOMETRY
+    of_grid = None if grid is None else footprint_of_grid(epsg, *grid)
+    if of_grid is not None:
+        return of_grid, GeometrySource.GRID
+    for place in places:
+        projected = footprint_of_projected_bbox(epsg, place.get("proj:bbox"))
+        if projected is not None:
+            return projected, GeometrySource.PROJ_BBOX
+    boxed = footprint_of_bbox(item.get("bbox"))
+    if boxed is None:
+        detail = "neither geometry nor proj:geometry, proj:transform with proj:shape, proj:bbox or bbox give an area"
+        raise _RejectedError(Reason.NO_GEOMETRY, detail)
+    return boxed, GeometrySource.BBOX
 
 
 # --- assets ---------------------------------------------------------------------------------------------------
@@ -334,56 +438,106 @@ def _footprint_of_assets(epsg: int, assets: Mapping[str, Asset]) -> Any:
 
 def _assets(item: JsonObject, origin: Origin) -> dict[str, Asset]:
     """The best raster of each band: native resolution only, COG before JPEG 2000."""
-    candidates: dict[str, list[tuple[str, JsonObject]]] = {}
+    candidates: dict[str, list[_Candidate]] = {}
+    off_grid: dict[str, list[_Candidate]] = {}
     coarser: list[str] = []
+    properties = item["properties"]
     for key, value in item["assets"].items():
-        found = band_of_asset(key)
-        if found is None or not isinstance(value, dict):
+        if not isinstance(value, dict):
             continue
-        band, gsd = found
-        if gsd in (None, BAND_GSD_M[band]):
-            candidates.setdefault(band, []).append((key, value))
+        named = band_of_asset(key)
+        if named is not None:
+            (band, gsd), is_named = named, True
+        elif is_other_asset(key):
+            continue
         else:
-            coarser.append(key)
-    note = f"; not at native resolution: {', '.join(coarser)}" if coarser else ""
-    if SCL not in candidates:
-        raise _RejectedError(Reason.NO_SCL, f"assets are {', '.join(item['assets'])}{note}")
-    if len(candidates) == 1:
-        raise _RejectedError(Reason.NO_BAND, f"assets are {', '.join(item['assets'])}{note}")
+            described = band_of_description(value, properties)
+            if described is None or _format_rank(value) == _UNKNOWN_FORMAT:
+                continue
+            band, gsd, is_named = described, None, False
+        resolution = gsd or _resolution(value, is_named)
+        candidate = (not is_named, _format_rank(value), key, value)
+        if resolution in (None, BAND_GSD_M[band]):
+            candidates.setdefault(band, []).append(candidate)
+            continue
+        coarser.append(key)
+        if is_named and gsd is None:
+            off_grid.setdefault(band, []).append(candidate)
+    # The name alone says that it is the band: not to be left out in silence for the grid it states.
+    candidates = off_grid | candidates
+    if SCL not in candidates or len(candidates) == 1:
+        note = f"; not at native resolution: {', '.join(coarser)}" if coarser else ""
+        reason = Reason.NO_BAND if SCL in candidates else Reason.NO_SCL
+        raise _RejectedError(reason, f"assets are {', '.join(item['assets'])}{note}")
     order = [band for band in BAND_GSD_M if band in candidates]
     return {band: _best_asset(band, candidates[band], item, origin) for band in order}
 
 
-def _best_asset(band: str, candidates: Sequence[tuple[str, JsonObject]], item: JsonObject, origin: Origin) -> Asset:
-    ranked = sorted(candidates, key=lambda candidate: _format_rank(candidate[1]))
-    hrefs = ((key, value, resolve_href(value.get("href"), item, origin)) for key, value in ranked)
-    usable = next(((key, value, href) for key, value, href in hrefs if href is not None), None)
+def _resolution(asset: JsonObject, is_named: bool) -> float | None:
+    """Pixel size that an asset states, metres. Of one that its key names only the grid counts."""
+    transform = _transform(asset.get("proj:transform"))
+    if transform is not None:
+        return transform[0] if transform[0] == -transform[4] and transform[1] == transform[3] == 0 else None
+    if is_named:
+        return None
+    stated = _first_object(asset.get("raster:bands")).get("spatial_resolution"), asset.get("raster:spatial_resolution")
+    return next((size for value in (*stated, asset.get("gsd")) if (size := _number(value)) is not None), None)
+
+
+def _best_asset(band: str, candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> Asset:
+    ranked = sorted(candidates, key=lambda candidate: candidate[:2]) if len(candidates) > 1 else candidates
+    resolved = ((key, value, resolve_href(value.get("href"), item, origin)) for _, _, key, value in ranked)
+    usable = next(((key, value, href) for key, value, href in resolved if href is not None), None)
     if usable is None:
-        key, value = ranked[0]
-        raise _RejectedError(Reason.UNSUPPORTED_HREF, f"asset {key}: {str(value.get('href'))[:200]!r}")
+        raise _RejectedError(Reason.UNSUPPORTED_HREF, _unsupported(ranked, item, origin))
     key, value, href = usable
     bands = _first_object(value.get("raster:bands")), _first_object(value.get("bands")), value
-    transform, rows_columns = _grid(key, band, value, item["properties"])
+    properties = item["properties"]
+    transform, rows_columns = _grid(key, band, value, properties)
+    scale, offset = _fact(bands, ("raster:scale", "scale")), _fact(bands, ("raster:offset", "offset"))
+    if band != SCL:
+        scale = _lenient_number(properties.get("raster:scale")) if scale is None else scale
+        offset = _lenient_number(properties.get("raster:offset")) if offset is None else offset
+    if scale == 1 and offset in (None, 0):
+        scale = offset = None  # what GDAL answers where a file states nothing, and some catalogues pass on
     return Asset(
-        href=href,
+        href=without_secrets(href),
         media_type=_text(value.get("type")),
         asset_key=key,
         gsd=float(BAND_GSD_M[band]),
-        scale=_first_number_of(bands, ("raster:scale", "scale")),
-        offset=_first_number_of(bands, ("raster:offset", "offset")),
-        nodata=_first_number_of(bands, ("nodata", "raster:nodata")),
+        scale=scale,
+        offset=offset,
+        nodata=_fact((*bands, properties), ("nodata", "raster:nodata")),
         transform=transform,
         shape=rows_columns,
+        passed_over=tuple(other[2] for other in candidates if other[2] != key),
     )
 
 
+def _unsupported(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> str:
+    for _, _, key, value in candidates:
+        if is_refused_file(value.get("href"), item, origin):
+            return (
+                f"asset {key}: {str(value.get('href'))[:200]!r} is a local file outside the folder that was read; "
+                "--allow-file-hrefs allows it"
+            )
+    _, _, key, value = candidates[0]
+    return f"asset {key}: {str(value.get('href'))[:200]!r}"
+
+
 def _format_rank(asset: JsonObject) -> int:
-    """0 for GeoTIFF, 1 for what is not stated, 2 for JPEG 2000, which decodes twenty times slower."""
-    media_type = (_text(asset.get("type")) or "").lower()
-    path = (_text(asset.get("href")) or "").lower().partition("?")[0]
-    if "tiff" in media_type or path.endswith((".tif", ".tiff")):
-        return 0
-    return 2 if "jp2" in media_type or path.endswith(".jp2") else 1
+    """0 for a COG, 1 for any GeoTIFF, then what is not stated; JPEG 2000 last, for it decodes twenty times slower."""
+    stated = asset.get("type")
+    media_type = stated.lower() if isinstance(stated, str) else ""
+    if "tiff" in media_type:
+        return 0 if "cloud-optimized" in media_type else 1
+    if "jp2" in media_type:
+        return _JPEG_2000
+    href = asset.get("href")
+    path = href.partition("?")[0].lower() if isinstance(href, str) else ""
+    if path.endswith((".tif", ".tiff")):
+        return 1
+    return _JPEG_2000 if path.endswith(".jp2") else _UNKNOWN_FORMAT
 
 
 def _grid(
@@ -408,10 +562,13 @@ def _grid(
 
 
 def _transform(value: object) -> tuple[float, ...] | None:
-    if not isinstance(value, list) or len(value) < 6:
+    if not isinstance(value, list) or len(value) < 6 or not {*map(type, value[:6])} <= {int, float}:
         return None
-    numbers = tuple(number for entry in value[:6] if (number := _number(entry)) is not None)
-    return numbers if len(numbers) == 6 else None
+    try:
+        numbers = tuple(map(float, value[:6]))
+    except OverflowError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _shape(value: object) -> tuple[int, int] | None:
@@ -426,66 +583,6 @@ def _rescaled(rows_columns: tuple[int, int] | None, factor: float) -> tuple[int,
         return None
     rows, columns = (size * factor for size in rows_columns)
     return (int(rows), int(columns)) if rows.is_integer() and columns.is_integer() and rows and columns else None
-
-
-def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
-    """An href that a reader may open: an http, https or s3 URL, or a local path if the item was a local file.
-
-    A relative one is taken from the item's own file, else from its self link, else from the file it came in.
-    None for anything else, GDAL's virtual file systems (`/vsi…`) and control characters included.
-    """
-    if not isinstance(href, str) or not href or not href.isprintable():
-        return None
-    scheme = _scheme(href)
-    if scheme in REMOTE_SCHEMES:
-        return href if urlsplit_safe(href) else None
-    if scheme == "file":
-        path = unquote(href[len("file://") :]) if href.startswith("file:///") else ""
-        return _local_path(path, origin) if path.isprintable() else None
-    if scheme:
-        return None
-    if href.startswith("/"):
-        return _local_path(href, origin)
-    base = None if origin.is_own_file else _self_link(item)
-    if base is not None:
-        return _join(base, href)
-    return _local_path(posixpath.join(origin.folder, href), origin) if origin.folder else None
-
-
-def urlsplit_safe(url: str) -> bool:
-    """Whether a URL has a host, and a form that can be parsed."""
-    try:
-        return bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
-
-
-def _scheme(href: str) -> str:
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", href)
-    return match[1].lower() if match else ""
-
-
-def _local_path(path: str, origin: Origin) -> str | None:
-    normal = posixpath.normpath(path)
-    # GDAL would read /vsicurl/… and its like as something other than the file the name suggests.
-    return None if not origin.is_local or re.match(r"/+vsi", normal, re.IGNORECASE) else normal
-
-
-def _self_link(item: JsonObject) -> str | None:
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            href = _text(link.get("href"))
-            if href and href.isprintable() and _scheme(href) in REMOTE_SCHEMES and urlsplit_safe(href):
-                return href
-    return None
-
-
-def _join(base: str, href: str) -> str | None:
-    # urljoin knows the hierarchy of http only: lend its name to s3 for the join.
-    scheme, _, rest = base.partition(":")
-    joined = urljoin(f"http:{rest}", href)
-    return f"{scheme.lower()}:{joined.partition(':')[2]}" if urlsplit_safe(joined) else None
 
 
 # --- values ---------------------------------------------------------------------------------------------------
@@ -530,6 +627,16 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def _lenient_number(value: object) -> float | None:
+    """A number, also one that is written as a string."""
+    if isinstance(value, str):
+        try:
+            return _number(float(value))
+        except ValueError:
+            return None
+    return _number(value)
+
+
 def _integer(value: object) -> int | None:
     """A whole number of 32 bits, which is what the tables hold."""
     number = _number(value)
@@ -552,5 +659,33 @@ def _first_integer(properties: Mapping[str, Any], names: Sequence[str]) -> int |
     return next((number for name in names if (number := _integer(properties.get(name))) is not None), None)
 
 
-def _first_number_of(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
-    return next((number for place in places if (number := _first_number(place, names)) is not None), None)
+def _fact(places: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
+    for place in places:
+        for name in names:
+            value = place.get(name)
+            if value is not None and (number := _lenient_number(value)) is not None:
+                return number
+    return None
+
+
+def _drawn_text(value: object) -> str | None:
+    text = _text(value)
+    return None if text is None else without_secrets(text)
+
+
+def _drawn_long(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -(2**63) <= value < 2**63 else None
+
+
+# By the types of the setting `stac_properties`; a value of another type is null.
+_DRAW: Final[Mapping[str, Callable[[object], object]]] = {
+    "string": _drawn_text,
+    "double": _number,
+    "long": _drawn_long,
+    "boolean": lambda value: value if isinstance(value, bool) else None,
+    "timestamp": parse_time,
+}

@@ -28,7 +28,7 @@ current_versions as (
 
     select
         *,
-        -- Offset and scale are the same for all bands of a product; SCL is no band.
+        -- Offset and scale are the same for all bands of a product, or ingestion rejects it; SCL is no band.
         map_values(map_filter(assets, (layer, asset) -> layer != 'scl')) as band_assets
     from versions
     where version_rank = 1
@@ -40,19 +40,33 @@ current_versions as (
 overridden_items as (
 
     select
-        items.collection,
-        items.item_id,
+        newest.collection,
+        newest.item_id,
         max_by(
             overrides.boa_offset,
             struct(overrides.item_id is not null, overrides.collection is not null, overrides.position)
         ) as override_offset
-    from current_versions as items
+    from current_versions as newest
     inner join overrides
-        on coalesce(overrides.item_id, items.item_id) = items.item_id
-        and coalesce(overrides.collection, items.collection) = items.collection
-        and coalesce(overrides.start_date <= date(items.acquired_at), true)
-        and coalesce(overrides.end_date >= date(items.acquired_at), true)
-    group by items.collection, items.item_id
+        on
+            coalesce(overrides.item_id, newest.item_id) = newest.item_id
+            and coalesce(overrides.collection, newest.collection) = newest.collection
+            and coalesce(overrides.start_date <= date(newest.acquired_at), true)
+            and coalesce(overrides.end_date >= date(newest.acquired_at), true)
+    group by newest.collection, newest.item_id
+
+),
+
+items as (
+
+    select
+        current_versions.*,
+        overridden_items.override_offset
+    from current_versions
+    left join overridden_items
+        on
+            current_versions.collection = overridden_items.collection
+            and current_versions.item_id = overridden_items.item_id
 
 ),
 
@@ -60,8 +74,8 @@ final as (
 
     select
         -- ids
-        current_versions.collection,
-        current_versions.item_id,
+        collection,
+        item_id,
         content_hash,
         product_id,
         datatake_id,
@@ -78,7 +92,21 @@ final as (
         -- rasters
         override_offset,
         is_boa_offset_applied,
-        assets,
+        -- Field by field: one that the source gains must not become part of a table that is there already.
+        transform_values(
+            assets,
+            (layer, asset) -> named_struct(
+                'href', asset.href,
+                'media_type', asset.media_type,
+                'asset_key', asset.asset_key,
+                'gsd', asset.gsd,
+                'scale', asset.scale,
+                'offset', asset.offset,
+                'nodata', asset.nodata,
+                'transform', asset.transform,
+                'shape', asset.shape
+            )
+        ) as assets,
         array_min(transform(band_assets, asset -> asset.offset)) as asset_offset,
         coalesce(array_max(transform(band_assets, asset -> asset.scale)), 0.0001D) as asset_scale,
 
@@ -94,10 +122,7 @@ final as (
         datastrip_started_at,
         updated_at,
         ingested_at
-    from current_versions
-    left join overridden_items
-        on current_versions.collection = overridden_items.collection
-        and current_versions.item_id = overridden_items.item_id
+    from items
 
 )
 

@@ -15,6 +15,7 @@ from pyiceberg.schema import Schema
 from chiplake.lake import (
     BOA_OFFSET_OVERRIDES_SCHEMA,
     CLAY_EMBEDDINGS_SCHEMA,
+    STAC_CHECKPOINTS_SCHEMA,
     STAC_ITEMS_SCHEMA,
     STAC_REJECTS_SCHEMA,
 )
@@ -140,6 +141,7 @@ def test_every_singular_test_says_what_it_promises(manifest: Node) -> None:
     [
         ("stac_items", STAC_ITEMS_SCHEMA, "ingested_at"),
         ("stac_rejects", STAC_REJECTS_SCHEMA, "rejected_at"),
+        ("stac_checkpoints", STAC_CHECKPOINTS_SCHEMA, "completed_at"),
         ("boa_offset_overrides", BOA_OFFSET_OVERRIDES_SCHEMA, None),
         ("clay_embeddings", CLAY_EMBEDDINGS_SCHEMA, "embedded_at"),
     ],

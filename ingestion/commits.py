@@ -1,0 +1,46 @@
+"""Commits that hold against other writers of the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.table import Table, TableProperties
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from chiplake.errors import ChiplakeError
+
+COMMIT_ATTEMPTS: Final = 12
+COMMIT_MAX_WAIT_S: Final = 5.0
+
+T = TypeVar("T")
+
+
+def commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
+    """Run `write` on the table as it is now, again from the start whenever another writer was faster.
+
+    Raises:
+        ChiplakeError: others commit to it without pause.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type(CommitFailedException),
+        stop=stop_after_attempt(COMMIT_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.1, max=COMMIT_MAX_WAIT_S),
+        reraise=True,
+    )
+    try:
+        return attempts(lambda: write(catalog.load_table(name)))
+    except CommitFailedException as error:
+        raise ChiplakeError(f"other writers kept changing {name}; run this again: {error}") from error
+
+
+def without_blind_retry(table: Table) -> Table:
+    """The table with PyIceberg's own retry off, in this process only.
+
+    That retry puts the same rows on top of whatever the other writer did, which may be the same rows.
+    """
+    properties = table.metadata.properties | {TableProperties.COMMIT_NUM_RETRIES: "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": properties})
+    return table

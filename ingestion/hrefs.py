@@ -1,0 +1,183 @@
+"""Hrefs: where an asset is, and what must not be stored of its address.
+
+An item is untrusted: an href may lead to http, https and s3, and to a local file only where the item itself is one,
+in or below the folder that was read. Signatures and passwords are taken out before anything is hashed or stored.
+"""
+
+from __future__ import annotations
+
+import os.path
+import posixpath
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from ingestion.model import JsonObject, Origin
+
+REMOTE_SCHEMES: Final = frozenset({"http", "https", "s3"})
+
+# Parameters of signed addresses: of Amazon S3 (versions 2 and 4), CloudFront and Google Cloud Storage, and tokens.
+_SECRET_PREFIXES: Final = ("x-amz-", "x-goog-")
+_SECRET_PARAMETERS: Final = frozenset(
+    {"sig", "signature", "awsaccesskeyid", "googleaccessid", "expires", "policy", "key-pair-id"}
+    | {"token", "access_token", "api_key", "apikey", "key", "subscription-key", "password"}
+)
+# https://learn.microsoft.com/en-us/rest/api/storageservices/create-user-delegation-sas, and the account and service SAS
+_AZURE_PARAMETERS: Final = frozenset(
+    {"se", "si", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "srt", "ss", "st", "sv"}
+    | {"saoid", "scid", "sdd", "suoid", "rscc", "rscd", "rsce", "rscl", "rsct"}
+)
+
+# In JSON text as well as alone: a query goes on to the end of the string.
+_QUERY: Final = re.compile(r"\?((?:[^\"\s\\#]|\\.)+)")
+_USER: Final = re.compile(r"((?:https?|s3|ftps?|file|gs|abfss?|azure?):(?:\\?/){2})[^/\"\s\\?#@]*@", re.IGNORECASE)
+_AND: Final = re.compile(r"(&amp;|\\u0026|&)")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PLAIN_URL: Final = re.compile(r"(?:https?|s3)://[a-z0-9][a-z0-9._-]*(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """An address, or a text with addresses in it such as JSON, without signatures, tokens, user names and passwords.
+
+    The other parameters of a query stay as they are.
+    """
+    if "@" in text:
+        text = _USER.sub(r"\1", _USER.sub(r"\1", text))  # twice: a password may hold an @
+    return _QUERY.sub(_clean_query, text) if "?" in text else text
+
+
+def _clean_query(match: re.Match[str]) -> str:
+    query = match[1]
+    if "=" not in query:
+        return match[0]
+    parts = _AND.split(query)  # parameter, separator, parameter ...
+    names = [unquote(part.partition("=")[0]).lower() for part in parts[::2]]
+    is_azure = "sig" in names
+    kept = [
+        (separator, _clean_parameter(part))
+        for separator, part, name in zip(["", *parts[1::2]], parts[::2], names, strict=True)
+        if not (
+            name in _SECRET_PARAMETERS or name.startswith(_SECRET_PREFIXES) or (is_azure and name in _AZURE_PARAMETERS)
+        )
+    ]
+    if not kept:
+        return ""
+    (_, first), *others = kept
+    return "?" + first + "".join(separator + part for separator, part in others)
+
+
+def _clean_parameter(part: str) -> str:
+    """A parameter whose value may be an address in its turn."""
+    name, equals, value = part.partition("=")
+    if "%3f" not in value.lower() and "%40" not in value:
+        return part
+    inner = unquote(value)
+    clean = without_secrets(inner)
+    return part if clean == inner else name + equals + quote(clean, safe="")
+
+
+def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
+    """An href that a reader may open: an http, https or s3 URL, or a local path if the item was a local file.
+
+    A relative one is taken from the item's own file, else from the address that the document was read from, else
+    from its self link, else from the file it came in. None for anything else: GDAL's virtual file systems (`/vsi…`),
+    control characters, and local files outside the folder that was read, unless the origin allows them.
+    """
+    if not isinstance(href, str) or not href or not href.isprintable():
+        return None
+    if _PLAIN_URL.match(href):
+        return href
+    scheme = _scheme(href)
+    if scheme in REMOTE_SCHEMES:
+        return href if _has_host(href) else None
+    path = _stated_path(href, scheme)
+    if path is not None:
+        return None if _is_outside(path, origin) else path
+    if scheme:
+        return None
+    base = None if origin.is_own_file else (origin.url or _self_link(item))
+    if base is not None and not (href.startswith("/") and origin.is_local):
+        return _join(base, href)
+    if origin.folder is None:
+        return None
+    path = _normal_path(posixpath.join(origin.folder, href))
+    return None if path is None or _is_outside(path, origin) else path
+
+
+def is_relative(href: object) -> bool:
+    """Whether where an href leads depends on where the item was."""
+    return isinstance(href, str) and not _SCHEME.match(href)
+
+
+def is_refused_file(href: object, item: JsonObject, origin: Origin) -> bool:
+    """Whether an href leads to a local file that is refused only for where it lies."""
+    if not origin.is_local or origin.allow_file_hrefs or resolve_href(href, item, origin) is not None:
+        return False
+    allowing = Origin(origin.source, origin.folder, origin.root, origin.is_own_file, origin.url, allow_file_hrefs=True)
+    return resolve_href(href, item, allowing) is not None
+
+
+def _stated_path(href: str, scheme: str) -> str | None:
+    """The local path that an absolute href states."""
+    if scheme == "file":
+        for start in ("file:///", "file://localhost/"):
+            if href.lower().startswith(start):
+                return _normal_path("/" + unquote(href[len(start) :]))
+    return None
+
+
+def _normal_path(path: str) -> str | None:
+    normal = posixpath.normpath(path)
+    # GDAL would read /vsicurl/… and its like as something other than the file the name suggests.
+    return None if not normal.isprintable() or re.match(r"/+vsi", normal, re.IGNORECASE) else normal
+
+
+def _is_outside(path: str, origin: Origin) -> bool:
+    """Whether a local file may not be named by this item. Links are followed: what counts is where the file is."""
+    if not origin.is_local:
+        return True
+    if origin.allow_file_hrefs:
+        return False
+    root = _real_folder(origin.root or origin.folder or "/")
+    folder, name = posixpath.split(path)
+    real = os.path.realpath(path) if os.path.islink(path) else posixpath.join(_real_folder(folder), name)
+    return not (real + "/").startswith(root.rstrip("/") + "/")
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _scheme(href: str) -> str:
+    match = _SCHEME.match(href)
+    return match[1].lower() if match else ""
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # also where the port is none
+        return False
+
+
+def _self_link(item: JsonObject) -> str | None:
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self":
+            href = link.get("href")
+            if isinstance(href, str) and href.isprintable() and _scheme(href) in REMOTE_SCHEMES and _has_host(href):
+                return href
+    return None
+
+
+def _join(base: str, href: str) -> str | None:
+    # urljoin knows the hierarchy of http only: lend its name to s3 for the join.
+    scheme, _, rest = base.partition(":")
+    try:
+        joined = urljoin(f"http:{rest}", href)
+    except ValueError:
+        return None
+    return f"{scheme.lower()}:{joined.partition(':')[2]}" if _has_host(joined) else None
