@@ -1,0 +1,112 @@
+"""Items from stac-geoparquet, a batch of rows at a time, as the JSON objects that they were.
+
+The layout is that of https://github.com/radiantearth/stac-geoparquet-spec: an item's own members and each of its
+properties are columns, geometry is WKB, and what an item does not have is null. rustac reads it
+too, and faster; but it panics over a geometry column of large binaries, and loses a whole batch over one broken
+geometry.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+
+from ingestion.model import JsonObject
+
+BATCH_ROWS: Final = 256
+BUFFER_BYTES: Final = 1 << 16  # of each column, read ahead
+
+_REQUIRED: Final = frozenset({"id", "assets"})
+# The other columns are the item's properties.
+_MEMBERS: Final = frozenset(
+    {"type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection"}
+)
+_BOX_SIDES: Final = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
+
+
+def read_stac_geoparquet(path: Path) -> Iterator[JsonObject]:
+    """Each row as a STAC item. Nulls are left out, and so is NaN, which pandas writes for them.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no stac-geoparquet, or is broken.
+    """
+    with path.open("rb") as stream:
+        try:
+            with pq.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+                _check_columns(file.schema_arrow)
+                for batch in file.iter_batches(BATCH_ROWS):
+                    yield from (item_of_row(row) for row in _microseconds(batch).to_pylist())
+        except (OSError, pa.ArrowException) as error:  # pyarrow says OSError where a page is damaged
+            raise ValueError(str(error)) from error
+
+
+def item_of_row(row: JsonObject) -> JsonObject:
+    """The STAC item that a row stands for."""
+    values = {name: kept for name, value in row.items() if (kept := _json_value(value)) is not None}
+    members = {name: value for name, value in values.items() if name in _MEMBERS}
+    properties = {name: value for name, value in values.items() if name not in _MEMBERS}
+    box = row.get("bbox")
+    if isinstance(box, dict):
+        members["bbox"] = [box[side] for side in _BOX_SIDES if box.get(side) is not None]
+    assets = members.get("assets")
+    if isinstance(assets, dict):
+        # Writers that know no null struct write one full of nulls for an asset that the item does not have.
+        members["assets"] = {key: asset for key, asset in assets.items() if asset}
+    return {"type": "Feature", "geometry": None, **members, "properties": properties}
+
+
+def _check_columns(schema: pa.Schema) -> None:
+    missing = sorted(_REQUIRED - set(schema.names))
+    if missing:
+        raise ValueError(f"it has no column {' and no column '.join(missing)}")
+    if "geometry" in schema.names:
+        kind = schema.field("geometry").type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
+            raise ValueError(f"its geometry is no WKB, but {str(kind)[:60]}")
+
+
+def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Timestamps of nanoseconds, which Python does not know, cut to microseconds."""
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            column = batch.column(index).cast(pa.timestamp("us", field.type.tz), safe=False)
+            batch = batch.set_column(index, field.name, column)
+    return batch
+
+
+def _json_value(value: Any) -> Any:
+    """A value as JSON has it; None for one that is absent."""
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool:  # most of them, so they come first
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is dict:
+        return {name: kept for name, member in value.items() if (kept := _json_value(member)) is not None}
+    if kind is list:
+        return [_json_value(entry) for entry in value]  # a null in a list has its place there
+    if isinstance(value, datetime):
+        time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return time.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return _geojson(value)
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+def _geojson(wkb: bytes) -> JsonObject | None:
+    """A geometry as GeoJSON; None if the bytes are none, so that one bad row does not stop the others."""
+    try:
+        geojson: JsonObject = json.loads(shapely.to_geojson(shapely.from_wkb(wkb)))
+    except shapely.errors.GEOSException:
+        return None
+    return geojson

@@ -1,0 +1,292 @@
+"""Items of a static STAC catalogue: a tree of JSON documents at http or https addresses or in local files.
+
+Links are resolved against the place where a document was found, not against its self link, which is stale once a
+catalogue was copied. A document is read once, however many links lead to it. One that cannot be had is one thing
+received that cannot be parsed, so that it is recorded by name and the others go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import requests
+
+from chiplake.errors import ChiplakeError
+from ingestion.documents import is_catalog, read_file
+from ingestion.http import FetchError, HttpPolicy, check_root_url, get_json, open_session, shown, split_http
+from ingestion.model import JsonObject, Origin, Received
+
+MAX_DEPTH: Final = 64  # a server can go on inventing children for ever
+DEFAULT_POLICY: Final = HttpPolicy()
+
+_RELATIONS: Final = frozenset({"child", "item", "items"})
+
+Target = Path | str  # a local file, or an http or https address
+
+
+def read_catalog(url: str, concurrency: int = 4, policy: HttpPolicy = DEFAULT_POLICY) -> Iterator[Received]:
+    """All items of a static catalogue at an http or https address, in the order of its links.
+
+    Args:
+        url: address of its root: a Catalog or Collection, or an ItemCollection or item.
+        concurrency: most requests at the same time.
+        policy: how patient to be with the server.
+
+    Raises:
+        ChiplakeError: the root cannot be fetched, or is no STAC.
+    """
+    check_root_url(url)
+    with open_session(policy, concurrency) as session, _ClosingPool(concurrency) as pool:
+        crawl = _Crawl(url, None, False, _Fetcher(session, pool, policy, concurrency))
+        content, found_at = get_json(session, url, policy)
+        _check_root(content, url)
+        crawl.seen |= {_key(url), _key(found_at)}
+        yield from crawl.pages(content, found_at, depth=0)
+
+
+def read_local_catalog(
+    path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = 4
+) -> Iterator[Received]:
+    """All items of a static catalogue in local files, in the order of its links; those to servers are followed too.
+
+    Args:
+        path: the root document, absolute.
+        content: what it holds, a Catalog or Collection.
+        allow_file_hrefs: links may lead to local files outside the root's folder.
+        concurrency: most requests at the same time.
+    """
+    policy = DEFAULT_POLICY
+    with open_session(policy, concurrency) as session, _ClosingPool(concurrency) as pool:
+        crawl = _Crawl(str(path), path.parent, allow_file_hrefs, _Fetcher(session, pool, policy, concurrency))
+        crawl.seen.add(_key(path))
+        yield from crawl.document(content, path, depth=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    """Fetches ahead, no more documents than there may be requests at once."""
+
+    session: requests.Session
+    pool: ThreadPoolExecutor
+    policy: HttpPolicy
+    concurrency: int
+
+    def ahead(self, targets: Iterable[Target | Received]) -> Iterator[tuple[Target | Received, Future[Any] | None]]:
+        """Each target in order; those at an address with what comes from there."""
+        waiting: deque[tuple[Target | Received, Future[Any] | None]] = deque()
+        for target in targets:
+            waiting.append((target, self.submit(target) if isinstance(target, str) else None))
+            if len(waiting) >= self.concurrency:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+    def submit(self, url: str) -> Future[Any]:
+        return self.pool.submit(get_json, self.session, url, self.policy)
+
+
+@dataclass(slots=True)
+class _Crawl:
+    """One walk through a catalogue, depth first; what it keeps are the addresses that it has seen."""
+
+    source: str
+    root: Path | None  # folder that local links may not leave; None: there are no local files
+    allow_file_hrefs: bool
+    fetcher: _Fetcher
+    seen: set[str] = field(default_factory=set)
+
+    def document(self, content: Any, found_at: Target, depth: int) -> Iterator[Received]:
+        """Everything that a document holds or leads to, in place of items."""
+        features = content if isinstance(content, list) else None
+        if isinstance(content, dict) and isinstance(content.get("features"), list):
+            features = content["features"]
+        if features is not None:
+            for number, feature in enumerate(features):
+                origin = self._origin(found_at, is_own_file=False, has_self_link=_has_self_link(feature))
+                yield Received(feature, f"{self._place(found_at)}#{number}", origin)
+        elif not is_catalog(content):
+            yield Received(content, self._place(found_at), self._origin(found_at, is_own_file=True))
+        elif depth > MAX_DEPTH:
+            yield self._broken(self._place(found_at), f"it is more than {MAX_DEPTH} catalogues deep")
+        else:
+            for target, future in self.fetcher.ahead(self._links(content, found_at, _RELATIONS)):
+                yield from self._target(target, future, depth + 1)
+
+    def _target(self, target: Target | Received, future: Future[Any] | None, depth: int) -> Iterator[Received]:
+        if isinstance(target, Received):
+            yield target
+        elif isinstance(target, Path):
+            yield from self._local(target, depth)
+        elif future is not None:
+            yield from self._remote(target, future, depth)
+
+    def _remote(self, url: str, future: Future[Any], depth: int) -> Iterator[Received]:
+        try:
+            content, found_at = future.result()
+        except FetchError as error:
+            yield self._broken(self._place(url), str(error))
+            return
+        if found_at == url or self._is_new(found_at):  # else redirected to a document that was read already
+            yield from self.pages(content, found_at, depth)
+
+    def pages(self, content: Any, found_at: Target, depth: int) -> Iterator[Received]:
+        """A document and, if it is one page of an ItemCollection on a server, the pages after it."""
+        while True:
+            following: tuple[str, Future[Any]] | None = None
+            if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+                for target in self._links(content, found_at, frozenset({"next"})):
+                    if isinstance(target, str):
+                        following = target, self.fetcher.submit(target)
+                    elif isinstance(target, Received):
+                        yield target
+            yield from self.document(content, found_at, depth)
+            if following is None:
+                return
+            url, future = following
+            try:
+                content, found_at = future.result()
+            except FetchError as error:
+                yield self._broken(self._place(url), str(error))
+                return
+            if found_at != url and not self._is_new(found_at):
+                return
+
+    def _local(self, path: Path, depth: int) -> Iterator[Received]:
+        place = self._place(path)
+        origins = [self._origin(path, is_own_file) for is_own_file in (False, True)]
+        try:
+            for entry in read_file(path):
+                if entry.is_own_file and is_catalog(entry.content):
+                    yield from self.document(entry.content, path, depth)
+                else:
+                    origin = origins[entry.is_own_file]
+                    yield Received(entry.content, f"{place}#{entry.number}", origin, entry.parse_error)
+        except ChiplakeError as error:
+            yield self._broken(place, str(error))
+
+    def _links(self, content: JsonObject, found_at: Target, relations: frozenset[str]) -> list[Target | Received]:
+        """Where a document's links lead, each place once in the whole walk."""
+        links = content.get("links")
+        targets: list[Target | Received] = []
+        for number, link in enumerate(links if isinstance(links, list) else []):
+            if not isinstance(link, dict) or str(link.get("rel")) not in relations:
+                continue
+            try:
+                target = self._resolved(link, found_at)
+                if self._is_new(target):
+                    targets.append(target)
+            except (ChiplakeError, OSError, ValueError) as error:  # of names and addresses that cannot be
+                targets.append(self._broken(f"{self._place(found_at)}#/links/{number}", str(error)))
+        return targets
+
+    def _resolved(self, link: JsonObject, found_at: Target) -> Target:
+        href = link.get("href")
+        if not isinstance(href, str) or not href or not href.isprintable():
+            raise ChiplakeError(f"its {link['rel']} link has no usable href")
+        if str(link.get("method", "GET")).upper() != "GET":
+            raise ChiplakeError("a link that is not fetched by GET belongs to a STAC API: give its root as --api")
+        if isinstance(found_at, Path) and not re.match(r"https?:", href, re.IGNORECASE):
+            return self._local_target(href, found_at)
+        url = urldefrag(urljoin(found_at, href) if isinstance(found_at, str) else href).url
+        split_http(url)
+        return url
+
+    def _local_target(self, href: str, found_at: Path) -> Path:
+        if re.match(r"file:///", href, re.IGNORECASE):
+            href = unquote(urlsplit(href).path)
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", href):
+            raise ChiplakeError(f"{shown(href)!r} is neither a local file nor an http or https address")
+        if not (found_at.parent / href).exists():
+            href = unquote(href)
+        if not href.isprintable():
+            raise ChiplakeError("its href holds control characters")
+        target = Path(posixpath.normpath(posixpath.join(found_at.parent.as_posix(), href)))
+        if not self.allow_file_hrefs and self.root is not None:
+            # As it is written, and as symbolic links have it.
+            inside = target.is_relative_to(self.root) and _real(target).is_relative_to(_real(self.root))
+            if not inside:
+                remedy = "allow local files anywhere if you trust the catalogue"
+                raise ChiplakeError(f"{href[:200]!r} leads out of {self.root}; {remedy}")
+        return target
+
+    def _is_new(self, target: Target) -> bool:
+        key = _key(target)
+        is_new = key not in self.seen
+        self.seen.add(key)
+        return is_new
+
+    def _origin(self, found_at: Target, is_own_file: bool, has_self_link: bool = False) -> Origin:
+        if isinstance(found_at, str):
+            # One of many in a document has its own place elsewhere, if it says so.
+            return Origin(self.source, url=None if has_self_link and not is_own_file else found_at)
+        return Origin(
+            source=self.source,
+            folder=str(found_at.parent),
+            root=str(self.root),
+            is_own_file=is_own_file,
+            allow_file_hrefs=self.allow_file_hrefs,
+        )
+
+    def _place(self, found_at: Target) -> str:
+        if isinstance(found_at, str):
+            query = urlsplit(found_at).query  # may be a secret, but tells documents apart
+            return shown(found_at) + (f"?({hashlib.sha256(query.encode()).hexdigest()[:8]})" if query else "")
+        is_inside = self.root is not None and found_at.is_relative_to(self.root)
+        return (found_at.relative_to(self.root) if self.root is not None and is_inside else found_at).as_posix()
+
+    def _broken(self, place: str, error: str) -> Received:
+        return Received("", place, Origin(self.source), error)
+
+
+class _ClosingPool(ThreadPoolExecutor):
+    """Does not start what is still waiting when its user leaves."""
+
+    def __exit__(self, *args: object) -> None:
+        self.shutdown(wait=True, cancel_futures=True)
+
+
+def _check_root(content: Any, url: str) -> None:
+    """Refuse what holds no items by links.
+
+    Raises:
+        ChiplakeError: it is no STAC, or is the root of an API, of which every item would be fetched.
+    """
+    conforms = content.get("conformsTo") if isinstance(content, dict) else None
+    if isinstance(conforms, list) and any("item-search" in str(entry) for entry in conforms):
+        raise ChiplakeError(f"{shown(url)} is the root of a STAC API: give it as --api")
+    is_items = isinstance(content, list) or (
+        isinstance(content, dict) and content.get("type") in ("Feature", "FeatureCollection")
+    )
+    if not is_items and not is_catalog(content):
+        raise ChiplakeError(f"{shown(url)} is no STAC catalogue: its type is neither Catalog nor Collection")
+
+
+def _has_self_link(item: Any) -> bool:
+    links = item.get("links") if isinstance(item, dict) else None
+    stated = (link for link in links if isinstance(link, dict)) if isinstance(links, list) else ()
+    return any(link.get("rel") == "self" and str(link.get("href")).startswith("http") for link in stated)
+
+
+def _key(target: Target) -> str:
+    return target if isinstance(target, str) else str(_real(target))
+
+
+def _real(path: Path) -> Path:
+    """The path without symbolic links.
+
+    Raises:
+        ChiplakeError: they go in a circle.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ChiplakeError(f"cannot read {path}: {error}") from error
