@@ -20,12 +20,17 @@ from ingestion.geometry import area_of_bbox, area_of_geojson
 from ingestion.model import Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
 from ingestion.search import check_api_url
+from ingestion.windows import midnight
 
 
 def ingest_command(
     items: Annotated[
-        Path | None, typer.Option(help="File of STAC items (JSON or newline-delimited JSON), or a folder of them.")
+        Path | None,
+        typer.Option(
+            help="File of STAC items (JSON, NDJSON, stac-geoparquet), a folder of them, or a local catalogue."
+        ),
     ] = None,
+    catalog: Annotated[str | None, typer.Option(help="http or https address of a static STAC catalogue.")] = None,
     api: Annotated[str | None, typer.Option(help="Root address of a STAC API.")] = None,
     collection: Annotated[
         str | None, typer.Option(help="STAC collection; of an API by default that of the settings.")
@@ -38,13 +43,26 @@ def ingest_command(
     end_date: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD, UTC, included.")] = None,
     max_cloud: Annotated[float | None, typer.Option(min=0, max=100, help="Most cloud cover, percent.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most items to take.")] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Go on where the last such search of the API ended, with an overlap.")
+    ] = False,
+    overlap_days: Annotated[
+        int, typer.Option(min=0, max=3650, help="How far --since-last goes back, for scenes published late, days.")
+    ] = 10,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most requests to a server at the same time.")] = 4,
+    allow_file_hrefs: Annotated[
+        bool, typer.Option("--allow-file-hrefs", help="Local items may name local files outside their own folder.")
+    ] = False,
 ) -> None:
-    """Bring Sentinel-2 STAC items into the lake, from an API or from files."""
+    """Bring Sentinel-2 STAC items into the lake, from an API, a static catalogue or files."""
+    if allow_file_hrefs and items is None:
+        raise typer.BadParameter("it goes with --items", param_hint="--allow-file-hrefs")
     settings = get_settings()
     start, end = _dates(start_date, end_date)
     request = IngestRequest(
-        items=_items(items, api),
-        api=_api(api),
+        items=_items(items, catalog, api),
+        catalog=_address(catalog, "--catalog"),
+        api=_address(api, "--api"),
         filters=Filters(
             area=_area(bbox, aoi),
             start=start,
@@ -53,6 +71,10 @@ def ingest_command(
             collection=collection or (settings.stac_collection if api else None),
         ),
         limit=limit,
+        concurrency=concurrency,
+        since_last=_since_last(since_last, api, start_date),
+        overlap=timedelta(days=overlap_days),
+        allow_file_hrefs=allow_file_hrefs,
     )
     console = Console()
     with _progress(console) as progress:
@@ -60,6 +82,10 @@ def ingest_command(
         summary = ingest(request, settings, lambda so_far: progress.update(task, completed=_done(so_far)))
         progress.update(task, total=_done(summary), completed=_done(summary))
     console.print(summary_table(summary))
+    if summary.searched_until is not None:
+        console.print(
+            f"this search is complete until {_shown(summary.searched_until)}", highlight=False, soft_wrap=True
+        )
 
 
 def summary_table(summary: IngestSummary) -> Table:
@@ -67,7 +93,11 @@ def summary_table(summary: IngestSummary) -> Table:
     table = Table("items", "count", title="Ingest")
     table.columns[1].justify = "right"
     lines = {"received": summary.received, "written": summary.written, "unchanged": summary.unchanged}
-    optional = {"superseded by a newer version": summary.superseded, "outside the filters": summary.skipped}
+    optional = {
+        "superseded by a newer version": summary.superseded,
+        "outside the filters": summary.skipped,
+        "given again by the server": summary.repeated,
+    }
     rejects = {f"rejected: {reason}": count for reason, count in summary.rejected.items()}
     lines |= {name: count for name, count in optional.items() if count} | {"rejected": summary.rejected_total}
     for name, count in (lines | rejects).items():
@@ -90,19 +120,27 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _items(items: Path | None, api: str | None) -> Path | None:
-    if (items is None) == (api is None):
-        raise typer.BadParameter("give either --items or --api", param_hint="--items / --api")
+def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | None:
+    if sum(source is not None for source in (items, catalog, api)) != 1:
+        raise typer.BadParameter("give exactly one of them", param_hint="--items / --catalog / --api")
     if items is not None and not items.exists():
         raise typer.BadParameter(f"{items} does not exist", param_hint="--items")
     return items
 
 
-def _api(api: str | None) -> str | None:
+def _address(url: str | None, option: str) -> str | None:
     try:
-        return None if api is None else check_api_url(api)
+        return None if url is None else check_api_url(url)
     except ChiplakeError as error:
-        raise typer.BadParameter(str(error), param_hint="--api") from error
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _since_last(since_last: bool, api: str | None, start_date: str | None) -> bool:
+    if since_last and api is None:
+        raise typer.BadParameter("it goes with --api", param_hint="--since-last")
+    if since_last and start_date is not None:
+        raise typer.BadParameter("give one of them", param_hint="--since-last / --start-date")
+    return since_last
 
 
 def _dates(start_date: str | None, end_date: str | None) -> tuple[datetime | None, datetime | None]:
@@ -152,6 +190,13 @@ def _aoi_area(aoi: Path | None) -> BaseGeometry | None:
     if area is None:
         raise typer.BadParameter(f"{aoi} holds no geometry", param_hint="--aoi")
     return area
+
+
+def _shown(time: datetime) -> str:
+    """A moment, UTC; midnight as the day that ended with it."""
+    if time == midnight(time):
+        return f"{time - timedelta(days=1):%Y-%m-%d}, included"
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _done(summary: IngestSummary) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import shapely
@@ -13,11 +14,13 @@ import shapely
 from chiplake.errors import ChiplakeError
 from chiplake.lake import ensure_sources
 from chiplake.settings import Settings
-from ingestion.files import read_items
+from ingestion.checkpoints import Checkpoints, SearchName, WindowCounts
+from ingestion.files import read_catalog, read_items
 from ingestion.load import Loader
 from ingestion.model import Filters, IngestRequest, IngestSummary, JsonObject, Received, Reject, StacItemRow
 from ingestion.normalise import normalise, parse_time
-from ingestion.search import search_items
+from ingestion.search import MIN_CAP, SEARCH_POLICY, SearchStep, check_api_url, search_windows
+from ingestion.windows import Window
 
 # A commit costs a fixed time, so batches are as large as memory allows: rows are held as text, not as objects.
 BATCH_ITEMS: Final = 2000
@@ -30,7 +33,8 @@ Progress = Callable[[IngestSummary], None]
 def ingest(request: IngestRequest, settings: Settings, on_progress: Progress | None = None) -> IngestSummary:
     """Bring STAC items into `raw.stac_items`, those that cannot be used into `raw.stac_rejects`.
 
-    Idempotent: items whose version is there already are not written again.
+    Idempotent: items whose version is there already are not written again. How far the search of an API came is
+    recorded in `raw.stac_checkpoints`, where `since_last` finds it.
 
     Args:
         request: where the items are and which are wanted.
@@ -39,27 +43,69 @@ def ingest(request: IngestRequest, settings: Settings, on_progress: Progress | N
 
     Raises:
         ChiplakeError: the request is contradictory, the source cannot be read, or the table cannot be written.
-            What was committed before stays, and the next run goes on from there.
+            What came before is stored, and the next run goes on from there.
     """
-    received = _source(request)
-    run = _Run(Loader(ensure_sources(settings), datetime.now(UTC)), request, on_progress or (lambda _: None))
-    for one in received:
-        run.take(one)
-        if request.limit is not None and run.taken >= request.limit:
-            break
+    check_request(request)
+    catalog = ensure_sources(settings)
+    began = datetime.now(UTC)
+    checkpoints = None
+    if request.api is not None:
+        checkpoints = Checkpoints(catalog, SearchName.of(request.api, request.filters))
+        request = _continued(request, checkpoints)
+    run = _Run(Loader(catalog, began), checkpoints, request, settings.stac_properties, on_progress or (lambda _: None))
+    try:
+        # Closed at once, not when it is collected: a search has threads.
+        with closing(_steps(request, began)) as steps:
+            run.take_all(steps)
+    except ChiplakeError:
+        run.flush()
+        raise
     run.flush()
-    return run.summary
+    return run.summary if checkpoints is None else replace(run.summary, searched_until=checkpoints.searched_until())
 
 
-def _source(request: IngestRequest) -> Iterator[Received]:
-    if request.items is not None and request.api is None:
-        if not request.items.exists():
-            raise ChiplakeError(f"{request.items} does not exist")
-        return read_items(request.items)
-    if request.api is not None and request.items is None:
-        page_size = min(request.page_size, request.limit or request.page_size)
-        return search_items(request.api, request.filters, page_size)
-    raise ChiplakeError("ingest either from a file or from a STAC API")
+def check_request(request: IngestRequest) -> None:
+    """Whether a request can be followed.
+
+    Raises:
+        ChiplakeError: it is contradictory, or its file does not exist.
+    """
+    if sum(source is not None for source in (request.items, request.catalog, request.api)) != 1:
+        raise ChiplakeError("ingest from a file, a static catalogue or a STAC API: exactly one of them")
+    if request.items is not None and not request.items.exists():
+        raise ChiplakeError(f"{request.items} does not exist")
+    if request.api is not None:
+        check_api_url(request.api)
+    if request.since_last and request.api is None:
+        raise ChiplakeError("only the search of a STAC API can go on where the last one ended: give its address")
+    if request.since_last and request.filters.start is not None:
+        raise ChiplakeError("give either a start date or the wish to go on where the last search ended")
+    if request.concurrency < 1 or request.page_size < 1 or request.overlap < timedelta(0):
+        raise ChiplakeError("concurrency and page size are at least 1, and the overlap is not negative")
+
+
+def _continued(request: IngestRequest, checkpoints: Checkpoints) -> IngestRequest:
+    if not request.since_last:
+        return request
+    return replace(request, filters=replace(request.filters, start=checkpoints.start_after(request.overlap)))
+
+
+def _steps(request: IngestRequest, began: datetime) -> Generator[SearchStep, None, None]:
+    """What the source holds, piece by piece."""
+    if request.api is not None:
+        page_size = min(request.page_size, max(request.limit or request.page_size, MIN_CAP))
+        yield from search_windows(
+            request.api, request.filters, page_size, SEARCH_POLICY, request.concurrency, now=began
+        )
+    elif request.catalog is not None:
+        yield from _one_by_one(read_catalog(request.catalog, request.concurrency))
+    elif request.items is not None:
+        yield from _one_by_one(read_items(request.items, request.allow_file_hrefs, request.concurrency))
+
+
+def _one_by_one(items: Iterator[Received]) -> Iterator[SearchStep]:
+    for received in items:
+        yield SearchStep((received,))
 
 
 @dataclass(slots=True)
@@ -67,7 +113,9 @@ class _Run:
     """The batch at hand and the counts of one run."""
 
     loader: Loader
+    checkpoints: Checkpoints | None
     request: IngestRequest
+    drawn: Mapping[str, str]  # further properties that are columns: name to type
     on_progress: Progress
     taken: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
@@ -75,16 +123,40 @@ class _Run:
     _rows: list[StacItemRow] = field(default_factory=list)
     _rejects: list[Reject] = field(default_factory=list)
     _characters: int = 0
+    _window: int = 0  # number of the window at hand
+    _completed: dict[Window, int] = field(default_factory=dict)  # windows without checkpoint, by number
+    _window_of_item: dict[tuple[str, str], int] = field(default_factory=dict)  # of the items of the batch
+    _received_of_window: Counter[int] = field(default_factory=Counter)
+    _written_of_window: Counter[int] = field(default_factory=Counter)
 
     @property
     def summary(self) -> IngestSummary:
-        return IngestSummary(**self._counts, rejected=dict(sorted(self._rejected.items())))
+        counts: dict[str, Any] = dict(self._counts)
+        return IngestSummary(**counts, rejected=dict(sorted(self._rejected.items())))
+
+    def take_all(self, steps: Iterable[SearchStep]) -> None:
+        """Take what comes until the limit is reached."""
+        for step in steps:
+            if step.repeated:
+                self._counts["repeated"] += step.repeated
+            for one in step.received:
+                self.take(one)
+                if self.request.limit is not None and self.taken >= self.request.limit:
+                    return
+            if step.completed is not None:
+                self._completed[step.completed] = self._window
+                self._window += 1
 
     def take(self, received: Received) -> None:
         """Filter and normalise one item into the batch; load the batch when it is full."""
         filters = self.request.filters
         self._counts["received"] += 1
-        outcome = None if is_surely_unwanted(received.content, filters) else normalise(received, filters.collection)
+        self._received_of_window[self._window] += 1
+        outcome = (
+            None
+            if is_surely_unwanted(received.content, filters)
+            else normalise(received, filters.collection, self.drawn)
+        )
         if outcome is None or (isinstance(outcome, StacItemRow) and not is_wanted(outcome, filters)):
             self._counts["skipped"] += 1
         else:
@@ -94,23 +166,37 @@ class _Run:
                 self._rejects.append(outcome)
             else:
                 self._rows.append(outcome)
+                self._window_of_item[outcome.key] = self._window
         if len(self._rows) + len(self._rejects) >= BATCH_ITEMS or self._characters >= BATCH_CHARACTERS:
             self.flush()
         elif self._counts["received"] % PROGRESS_ITEMS == 0:
             self.on_progress(self.summary)
 
     def flush(self) -> None:
-        """Load the batch at hand."""
+        """Load the batch at hand, then record the windows that it completed."""
         if self._rows:
-            decision = self.loader.load_rows(self._rows)
+            # A fixed order gives the same files for the same items, with narrow statistics.
+            rows = sorted(self._rows, key=lambda row: (row.acquired_at, row.collection, row.item_id))
+            decision = self.loader.load_rows(rows)
             self._counts["written"] += len(decision.write)
             self._counts["unchanged"] += decision.unchanged
             self._counts["superseded"] += decision.superseded
+            self._written_of_window.update(self._window_of_item[row.key] for row in decision.write)
         if self._rejects:
             self.loader.load_rejects(self._rejects)
             self._rejected.update(reject.reason.value for reject in self._rejects)
-        self._rows, self._rejects, self._characters = [], [], 0
+        self._rows, self._rejects, self._characters, self._window_of_item = [], [], 0, {}
+        self._record_windows()
         self.on_progress(self.summary)
+
+    def _record_windows(self) -> None:
+        if self.checkpoints is not None and self._completed:
+            counts = {
+                window: WindowCounts(self._received_of_window.pop(number, 0), self._written_of_window.pop(number, 0))
+                for window, number in self._completed.items()
+            }
+            self.checkpoints.record(counts, self.loader.ingested_at)
+        self._completed = {}
 
 
 def is_surely_unwanted(content: Any, filters: Filters) -> bool:

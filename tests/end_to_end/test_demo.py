@@ -120,7 +120,13 @@ def test_docs_describe_every_model_and_column_and_the_lineage_is_whole(shell: Sh
         for column in node["columns"].values():
             assert column["type"], (name, column)
             assert column["comment"], (name, column)
-    assert {name.rsplit(".", 1)[-1] for name in catalog["sources"]} == {"stac_items", "stac_rejects", "clay_embeddings"}
+    assert {name.rsplit(".", 1)[-1] for name in catalog["sources"]} == {
+        "stac_items",
+        "stac_rejects",
+        "stac_checkpoints",
+        "boa_offset_overrides",
+        "clay_embeddings",
+    }
 
     ancestors = _ancestors(manifest["parent_map"], "model.chiplake.fct_chip_changes")
     assert {name.rsplit(".", 1)[-1] for name in ancestors} == MODELS - {"fct_chip_changes"} | {
