@@ -2,14 +2,15 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+SERVERS := .venv-stac-server
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 10
 
-setup: $(READY) ## Make the virtual environment and fetch the jars
+setup: $(READY) $(SERVERS)/.ready ## Make the virtual environments and fetch the jars
 
 $(READY): requirements.lock pyproject.toml
 	@sh scripts/check_tools.sh $(PYTHON)
@@ -22,11 +23,20 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/chiplake setup
 	@touch $@
 
+# The STAC servers that tests run against need other versions than the project.
+$(SERVERS)/.ready: tests/servers/requirements.lock | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SERVERS)
+	$(BIN)/uv pip sync --quiet --no-build --require-hashes --python $(SERVERS)/bin/python $<
+	@touch $@
+
 demo: $(READY) ## Make scenes, run the nightly job on them, show chips and changes
 	$(BIN)/chiplake demo
 
-test: $(READY) lint ## Lint, then run all tests
+test: $(READY) $(SERVERS)/.ready lint ## Lint, then run all tests
 	$(BIN)/python -m pytest
+
+bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
+	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
 
 lint: $(READY) ## Check style, types and SQL
 	$(BIN)/ruff check .
@@ -41,6 +51,8 @@ format: $(READY) ## Rewrite Python in the house style
 lock: ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock --upgrade pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
+		--python-version 3.11 --output-file tests/servers/requirements.lock --upgrade tests/servers/requirements.in
 
-clean: ## Remove the environment, the lake and all caches
-	rm -rf .venv .chiplake target logs
+clean: ## Remove the environments, the lake and all caches
+	rm -rf .venv $(SERVERS) .chiplake target logs
