@@ -8,15 +8,17 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, partial
+from typing import Any, Final
 
 from chiplake.errors import ChiplakeError
+from chiplake.redaction import without_secrets
 
 Signer = Callable[[str], str]  # from the address in the tables to the address to open; may raise anything
 
 NO_SIGNER: Final = "none"
 PLANETARY_COMPUTER: Final = "planetary_computer"
+MIN_TOKEN_S: Final = 20 * 60  # Planetary Computer's tokens live for about an hour, a task for minutes
 
 
 @lru_cache(maxsize=4)
@@ -36,8 +38,7 @@ def load_signer(name: str) -> Signer:
             # Its settings are of pydantic's older style, which pydantic 2 takes with a warning.
             warnings.simplefilter("ignore", DeprecationWarning)
             sas = importlib.import_module("planetary_computer.sas")
-        sign_url: Signer = sas.sign_url
-        return sign_url
+        return partial(_sign_for_a_task, sas)
     module, _, function = name.partition(":")
     try:
         signer: Signer = getattr(importlib.import_module(module), function)
@@ -48,7 +49,18 @@ def load_signer(name: str) -> Signer:
 
 def without_signature(words: str, signed: str, href: str) -> str:
     """An error's words with the address as the tables have it: whoever reads them must not learn the signature."""
-    return words.replace(signed, href).replace(signed.partition("?")[2] or signed, "…") if signed != href else words
+    if signed != href:
+        words = words.replace(signed, href).replace(signed.partition("?")[2] or signed, "…")
+    return without_secrets(words)
+
+
+def _sign_for_a_task(sas: Any, href: str) -> str:
+    """Sign with a token that lives as long as a task: a raster stays open for minutes, and is read all the while."""
+    for address, token in list(sas.TOKEN_CACHE.items()):
+        if token.ttl() < MIN_TOKEN_S:
+            sas.TOKEN_CACHE.pop(address, None)
+    signed: str = sas.sign_url(href)
+    return signed
 
 
 def _unsigned(href: str) -> str:

@@ -16,6 +16,7 @@ from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
 MAX_WIDTH_DEG: Final = 60.0  # a tile is 10 degrees wide at 84 degrees north; anything near this is no tile
+MAX_EXTENT_M: Final = 500_000  # several tiles; larger ones would take more points than memory holds
 EDGE_M: Final = 5_000.0  # longest edge that is taken to degrees as a straight line: the error is below a pixel
 GRID_MARGIN_M: Final = 10_000.0  # how far a footprint's centre may lie outside its raster
 MIN_OVERLAP: Final = 0.1  # of a footprint and its raster, as a share of the smaller one
@@ -57,7 +58,10 @@ def footprint_of_bbox(value: object) -> Footprint | None:
 
 
 def footprint_of_projected(epsg: int, geometry: BaseGeometry) -> Footprint | None:
-    """The footprint of a geometry in the metres of a UTM zone."""
+    """The footprint of a geometry in the metres of a UTM zone; None where it is larger than any scene."""
+    west, south, east, north = geometry.bounds
+    if not max(east - west, north - south) <= MAX_EXTENT_M:  # also where they are no numbers
+        return None
     dense = shapely.segmentize(shapely.force_2d(geometry), EDGE_M)
     degrees = shapely.transform(dense, lambda points: np.column_stack(to_degrees(epsg).transform(*points.T)))
     return footprint_of(degrees)

@@ -46,7 +46,8 @@ def read_stac_geoparquet(path: Path) -> Iterator[JsonObject]:
                 _check_columns(file.schema_arrow)
                 for batch in file.iter_batches(BATCH_ROWS):
                     yield from (item_of_row(row) for row in _microseconds(batch).to_pylist())
-        except (OSError, pa.ArrowException) as error:  # pyarrow says OSError where a page is damaged
+        # pyarrow says OSError where a page is damaged, OverflowError of times and KeyError of zones unknown to Python.
+        except (OSError, OverflowError, KeyError, pa.ArrowException) as error:
             raise ValueError(str(error)) from error
 
 

@@ -1,7 +1,7 @@
-"""Hrefs: where an asset is, and what must not be stored of its address.
+"""Hrefs: where an asset is.
 
 An item is untrusted: an href may lead to http, https and s3, and to a local file only where the item itself is one,
-in or below the folder that was read. Signatures and passwords are taken out before anything is hashed or stored.
+in or below the folder that was read.
 """
 
 from __future__ import annotations
@@ -11,70 +11,14 @@ import posixpath
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from ingestion.model import JsonObject, Origin
 
 REMOTE_SCHEMES: Final = frozenset({"http", "https", "s3"})
 
-# Parameters of signed addresses: of Amazon S3 (versions 2 and 4), CloudFront and Google Cloud Storage, and tokens.
-_SECRET_PREFIXES: Final = ("x-amz-", "x-goog-")
-_SECRET_PARAMETERS: Final = frozenset(
-    {"sig", "signature", "awsaccesskeyid", "googleaccessid", "expires", "policy", "key-pair-id"}
-    | {"token", "access_token", "api_key", "apikey", "key", "subscription-key", "password"}
-)
-# https://learn.microsoft.com/en-us/rest/api/storageservices/create-user-delegation-sas, and the account and service SAS
-_AZURE_PARAMETERS: Final = frozenset(
-    {"se", "si", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "srt", "ss", "st", "sv"}
-    | {"saoid", "scid", "sdd", "suoid", "rscc", "rscd", "rsce", "rscl", "rsct"}
-)
-
-# In JSON text as well as alone: a query goes on to the end of the string.
-_QUERY: Final = re.compile(r"\?((?:[^\"\s\\#]|\\.)+)")
-_USER: Final = re.compile(r"((?:https?|s3|ftps?|file|gs|abfss?|azure?):(?:\\?/){2})[^/\"\s\\?#@]*@", re.IGNORECASE)
-_AND: Final = re.compile(r"(&amp;|\\u0026|&)")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PLAIN_URL: Final = re.compile(r"(?:https?|s3)://[a-z0-9][a-z0-9._-]*(?::\d{1,5})?(?:[/?#]|$)", re.IGNORECASE)
-
-
-def without_secrets(text: str) -> str:
-    """An address, or a text with addresses in it such as JSON, without signatures, tokens, user names and passwords.
-
-    The other parameters of a query stay as they are.
-    """
-    if "@" in text:
-        text = _USER.sub(r"\1", _USER.sub(r"\1", text))  # twice: a password may hold an @
-    return _QUERY.sub(_clean_query, text) if "?" in text else text
-
-
-def _clean_query(match: re.Match[str]) -> str:
-    query = match[1]
-    if "=" not in query:
-        return match[0]
-    parts = _AND.split(query)  # parameter, separator, parameter ...
-    names = [unquote(part.partition("=")[0]).lower() for part in parts[::2]]
-    is_azure = "sig" in names
-    kept = [
-        (separator, _clean_parameter(part))
-        for separator, part, name in zip(["", *parts[1::2]], parts[::2], names, strict=True)
-        if not (
-            name in _SECRET_PARAMETERS or name.startswith(_SECRET_PREFIXES) or (is_azure and name in _AZURE_PARAMETERS)
-        )
-    ]
-    if not kept:
-        return ""
-    (_, first), *others = kept
-    return "?" + first + "".join(separator + part for separator, part in others)
-
-
-def _clean_parameter(part: str) -> str:
-    """A parameter whose value may be an address in its turn."""
-    name, equals, value = part.partition("=")
-    if "%3f" not in value.lower() and "%40" not in value:
-        return part
-    inner = unquote(value)
-    clean = without_secrets(inner)
-    return part if clean == inner else name + equals + quote(clean, safe="")
 
 
 def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
@@ -103,11 +47,6 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
         return None
     path = _normal_path(posixpath.join(origin.folder, href))
     return None if path is None or _is_outside(path, origin) else path
-
-
-def is_relative(href: object) -> bool:
-    """Whether where an href leads depends on where the item was."""
-    return isinstance(href, str) and not _SCHEME.match(href)
 
 
 def is_refused_file(href: object, item: JsonObject, origin: Origin) -> bool:

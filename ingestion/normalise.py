@@ -18,6 +18,7 @@ import orjson
 import shapely
 
 from chiplake.bands import SCL
+from chiplake.redaction import without_secrets
 from chiplake.settings import column_of_property
 from ingestion.geometry import (
     Footprint,
@@ -28,7 +29,7 @@ from ingestion.geometry import (
     footprint_of_projected_geojson,
     is_on_grid,
 )
-from ingestion.hrefs import is_refused_file, is_relative, resolve_href, without_secrets
+from ingestion.hrefs import is_refused_file, resolve_href
 from ingestion.model import (
     NO_COLLECTION,
     Asset,
@@ -63,7 +64,7 @@ from ingestion.providers import (
 __all__ = ["RULES_VERSION", "canonical_json", "normalise", "parse_time", "resolve_href"]
 
 # Part of every content hash: raise it when the rules change, so that stored items get them when they come again.
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 
 MAX_TILE_M: Final = 120_000  # a Sentinel-2 tile is 109,800 m wide
 MAX_TILE_DEGREES: Final = 1.5  # and so about a degree high
@@ -141,6 +142,10 @@ def normalise(
         return _row(_checked_item(content), without_secrets(text), origin, default_collection, drawn or {})
     except _RejectedError as rejected:
         return _reject(received, rejected.reason, rejected.detail, default_collection)
+    except shapely.errors.ShapelyError as error:
+        return _reject(received, Reason.NO_GEOMETRY, f"its geometry cannot be used: {error}", default_collection)
+    except RecursionError:
+        return _reject(received, Reason.INVALID_JSON, "it is nested too deep", default_collection)
 
 
 def _reject(received: Received, reason: Reason, detail: str, default_collection: str | None) -> Reject:
@@ -206,7 +211,7 @@ def _row(
     return StacItemRow(
         collection=collection or default_collection or NO_COLLECTION,
         item_id=item_id,
-        content_hash=_content_hash(item, text, assets, drawn),
+        content_hash=_content_hash(text, assets, drawn),
         source=without_secrets(origin.source),
         acquired_at=acquired_at,
         updated_at=parse_time(properties.get("updated")) or parse_time(properties.get("created")),
@@ -234,13 +239,12 @@ def _row(
     )
 
 
-def _content_hash(item: JsonObject, text: str, assets: Mapping[str, Asset], drawn: Mapping[str, str]) -> str:
-    """Of the item, of the rules that were applied to it, and of where its relative hrefs led to."""
+def _content_hash(text: str, assets: Mapping[str, Asset], drawn: Mapping[str, str]) -> str:
+    """Of the item, of the rules that were applied to it, and of the rasters that they chose, wherever these are."""
     digest = hashlib.sha256(text.encode())
     digest.update(b"\0rules %d" % RULES_VERSION)
     for asset in assets.values():
-        if is_relative(item["assets"][asset.asset_key].get("href")):
-            digest.update(f"\0{asset.asset_key} {asset.href}".encode())
+        digest.update(f"\0{asset.asset_key} {asset.href}".encode())
     if drawn:
         digest.update(b"\0" + canonical_json(dict(drawn)).encode())
     return digest.hexdigest()

@@ -517,13 +517,20 @@ def _keys(content: Any) -> tuple[_Key, _Key]:
     """What is the same for two versions of an item, and what is the same for one version of it."""
     try:
         text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # large integers, halves of surrogate pairs
-        text = json.dumps(content, sort_keys=True).encode()
+    except TypeError:  # large integers, halves of surrogate pairs, nested too deep
+        text = _as_text(content)
     key = _digest(text)
     item_id = content.get("id") if isinstance(content, dict) else None
     if not isinstance(item_id, str):
         return key, key
     return _digest(f"{content.get('collection')}\0{item_id}".encode(errors="replace")), key
+
+
+def _as_text(content: Any) -> bytes:
+    try:
+        return json.dumps(content, sort_keys=True).encode()
+    except (RecursionError, TypeError, ValueError):  # it becomes a reject, of which one a name is enough
+        return repr(content.get("id") if isinstance(content, dict) else type(content)).encode(errors="replace")
 
 
 def _digest(text: bytes) -> _Key:

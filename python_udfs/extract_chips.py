@@ -19,6 +19,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CHIP_SIZE_M, SCL
+from chiplake.redaction import without_secrets
 from chiplake.settings import get_settings
 from chiplake.signing import load_signer, without_signature
 from python_udfs.codec import encode_array
@@ -256,7 +257,8 @@ def _open_raster(href: str) -> rasterio.DatasetReader:
     try:
         signed = load_signer(get_settings().href_signer)(href)
     except Exception as error:  # whatever a signer of the user's own raises
-        raise OSError(f"its address cannot be signed: {type(error).__name__}: {error}") from error
+        words = without_secrets(f"{type(error).__name__}: {error}")
+        raise OSError(f"its address cannot be signed: {words}") from None
     try:
         return rasterio.open(signed, driver=_JPEG2000 if _is_jpeg2000(href) else _GEOTIFF)
     except (RasterioError, OSError) as error:

@@ -1,4 +1,4 @@
-{{ config(unique_key='scene_id', meta={'version': ['content_hash', 'scene_hash']}) }}
+{{ config(unique_key='scene_id', meta={'version': ['content_hash', 'scene_hash', 'boa_offset_reason']}) }}
 
 {% set layers = cut_bands() + ['scl'] %}
 {% set same_tile_time_us = 3 * 1000000 %}
@@ -22,45 +22,83 @@ products_of_items as (
 
 ),
 
--- Where nothing states the datastrip, the tile's own time tells which part it is: that of an item seconds from it.
-part_starts as (
+-- Where nothing states the datastrip, the tile's own time tells: that of the item nearest in time, if seconds away.
+items_with_start as (
 
     select
         *,
-        coalesce(
-            product_datastrip_started_at,
-            max(product_datastrip_started_at) over (
-                partition by datatake_id, mgrs_tile
-                order by unix_micros(acquired_at)
-                range between {{ same_tile_time_us }} preceding and {{ same_tile_time_us }} following
-            )
-        ) as known_start_at
+        if(
+            product_datastrip_started_at is null,
+            null,
+            struct(unix_micros(acquired_at) as acquired_us, product_datastrip_started_at as started_at)
+        ) as stated
     from products_of_items
 
 ),
 
+items_seconds_away as (
+
+    select
+        *,
+        collect_list(stated) over (
+            partition by datatake_id, mgrs_tile
+            order by unix_micros(acquired_at)
+            range between {{ same_tile_time_us }} preceding and {{ same_tile_time_us }} following
+        ) as near
+    from items_with_start
+
+),
+
+known_starts as (
+
+    select
+        *,
+        array_min(
+            transform(
+                near, item -> struct(abs(item.acquired_us - unix_micros(acquired_at)) as distance, item.started_at)
+            )
+        ).started_at as nearest_started_at
+    from items_seconds_away
+
+),
+
+part_starts as (
+
+    select
+        *,
+        coalesce(product_datastrip_started_at, nearest_started_at) is not null as is_start_known,
+        coalesce(product_datastrip_started_at, nearest_started_at, acquired_at) as part_started_at
+    from known_starts
+
+),
+
 -- A pass that was sent down in two parts gives two products of one tile, whose datastrips start minutes apart, their
--- own times seconds apart. Reprocessing leaves both where they were, give or take a second.
+-- own times seconds apart. Reprocessing leaves both where they were, give or take a second. The two are different
+-- clocks, so starts of datastrips are held against each other, and times of tiles against each other.
 part_breaks as (
 
     select
         *,
-        coalesce(known_start_at, acquired_at) as part_started_at,
         coalesce(
-            unix_micros(coalesce(known_start_at, acquired_at))
-            - unix_micros(lag(coalesce(known_start_at, acquired_at)) over start_order)
-            > if(
-                known_start_at is null and lag(known_start_at) over start_order is null,
-                {{ same_tile_time_us }},
-                {{ same_datastrip_us }}
-            ),
+            unix_micros(part_started_at) - lag(unix_micros(part_started_at)) over start_order
+            > if(is_start_known, {{ same_datastrip_us }}, {{ same_tile_time_us }}),
             false
         ) as is_next_part
     from part_starts
     window start_order as (
-        partition by datatake_id, mgrs_tile
-        order by coalesce(known_start_at, acquired_at), collection, item_id
+        partition by datatake_id, mgrs_tile, is_start_known order by part_started_at, collection, item_id
     )
+
+),
+
+parts_of_clock as (
+
+    select
+        *,
+        sum(int(is_next_part)) over (
+            partition by datatake_id, mgrs_tile, is_start_known order by part_started_at, collection, item_id
+        ) as part_of_clock
+    from part_breaks
 
 ),
 
@@ -68,10 +106,10 @@ parts as (
 
     select
         *,
-        sum(int(is_next_part)) over (
-            partition by datatake_id, mgrs_tile order by part_started_at, collection, item_id
-        ) as part
-    from part_breaks
+        dense_rank() over (
+            partition by datatake_id, mgrs_tile order by not is_start_known, part_of_clock
+        ) - 1 as part
+    from parts_of_clock
 
 ),
 
@@ -156,7 +194,6 @@ final as (
     select
         *,
         -- All that decides about the scene's cells and chips.
-        -- What follows the '?' of an address is a signature that expires.
         sha2(
             to_json(
                 struct(
@@ -174,7 +211,7 @@ final as (
                     utm_xmax,
                     utm_ymax,
                     array_sort(
-                        transform(map_entries(hrefs), entry -> concat(entry.key, ' ', split_part(entry.value, '?', 1)))
+                        transform(map_entries(hrefs), entry -> concat(entry.key, ' ', entry.value))
                     ) as addresses
                 )
             ),

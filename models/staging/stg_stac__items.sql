@@ -35,8 +35,8 @@ current_versions as (
 
 ),
 
--- The most specific of the user's offsets: for the item, else for its collection, else for the day; of equals the
--- last in the file.
+-- The most specific of the user's offsets: for the item, else for its collection, else for its day, and of two for the
+-- same item or collection the one with days; of equals the last in the file.
 overridden_items as (
 
     select
@@ -44,7 +44,12 @@ overridden_items as (
         newest.item_id,
         max_by(
             overrides.boa_offset,
-            struct(overrides.item_id is not null, overrides.collection is not null, overrides.position)
+            struct(
+                overrides.item_id is not null,
+                overrides.collection is not null,
+                overrides.start_date is not null or overrides.end_date is not null,
+                overrides.position
+            )
         ) as override_offset
     from current_versions as newest
     inner join overrides

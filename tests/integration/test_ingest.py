@@ -193,6 +193,17 @@ def test_of_one_id_twice_the_version_updated_last_is_the_current_one_in_any_orde
         assert snapshots(settings) == before
 
 
+def test_of_two_versions_that_say_no_update_the_one_received_last_counts(
+    tmp_path: Path, ingest_settings: Settings
+) -> None:
+    first = make_item(0, updated=None, datetime="2023-08-01T10:00:00Z")
+    corrected = make_item(0, updated=None, datetime="2023-08-01T09:00:00Z")
+    ingest_items(ingest_settings, tmp_path / "items.json", [first, make_item(1), corrected])
+    rows = {row["item_id"]: row for row in stored(ingest_settings)}
+    assert rows[first["id"]]["acquired_at"] == datetime(2023, 8, 1, 9, tzinfo=UTC)
+    assert len(rows) == 2
+
+
 def test_two_contents_of_one_id_in_one_run_do_not_take_turns_for_ever(
     tmp_path: Path, ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from stac_items import NORTH, WEST, make_asset, make_item
 
 from chiplake.bands import BAND_NAMES, BANDS
+from chiplake.redaction import without_secrets
 from chiplake.settings import PROJECT_DIR
 from ingestion.files import read_items
-from ingestion.hrefs import without_secrets
 from ingestion.model import GeometrySource, Origin, Reason, Received, Reject, StacItemRow
 from ingestion.normalise import canonical_json, normalise, resolve_href
 from ingestion.providers import band_of_asset
@@ -960,6 +960,14 @@ def test_a_link_that_leads_out_of_the_folder_is_where_it_leads(tmp_path: Path) -
             "https://b.com/t?url=https%3A%2F%2Fa.net%2Fb%3Fsig%3DS3CRET&x=1",
             "https://b.com/t?url=https%3A%2F%2Fa.net%2Fb&x=1",
         ),
+        ("https://b.com/d?key=S2/B04.tif&id=7", "https://b.com/d?key=S2/B04.tif&id=7"),  # a key that names a file
+        ("https://b.com/d?policy=open&expires=never", "https://b.com/d?policy=open&expires=never"),
+        ("https://b.com/a?api-key=S3CRET&accesstoken=S3CRET&client_secret=S3CRET&b=1", "https://b.com/a?b=1"),
+        ("https://b.com/a?hdnts=S3CRET&X-Oss-Signature=S3CRET&security-token=S3CRET", "https://b.com/a"),
+        ("https://b.com/a.tif#access_token=S3CRET", "https://b.com/a.tif"),
+        ("https://b.com/a.tif;token=S3CRET/b;v=1", "https://b.com/a.tif/b;v=1"),
+        ("https://me:S3/CRET@b.com/a.tif", "https://b.com/a.tif"),
+        ("https://b.com/x:y/a@2x.tif", "https://b.com/x:y/a@2x.tif"),
         ("https://me:S3CRET@b.com/a.tif", "https://b.com/a.tif"),
         ("s3://me:S3C@RET@bucket/a@2x.tif", "s3://bucket/a@2x.tif"),
         ("https://b.com/a.tif?band=2&empty=&flag", "https://b.com/a.tif?band=2&empty=&flag"),
@@ -1093,3 +1101,43 @@ def test_no_damage_to_an_item_makes_normalising_fail(data: st.DataObject, value:
         assert -180 <= outcome.xmin <= 180
         assert -180 <= outcome.xmax <= 180
         assert 0 < (outcome.xmax - outcome.xmin) % 360 < 60
+
+
+def test_addresses_inside_addresses_without_end_are_no_trouble() -> None:
+    value = "x"
+    for _ in range(300):
+        value = "%3fa=" + value.replace("%", "%25")[:20_000]
+    assert isinstance(normalise(Received(make_item(0, note=f"https://b.com/?a={value}"), None, API)), StacItemRow)
+
+
+def test_a_projected_geometry_larger_than_any_scene_is_passed_over() -> None:
+    item = make_item()
+    item["geometry"] = None
+    ring = [[0, 0], [1e11, 0], [1e11, 1e11], [0, 1e11], [0, 0]]
+    item["properties"]["proj:geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    row = normalise(Received(item, None, API))
+    assert isinstance(row, StacItemRow)
+    assert row.geometry_source == "raster grid"
+
+
+def test_a_raster_of_endless_pixels_is_refused_without_counting_them() -> None:
+    item = make_item()
+    for asset in item["assets"].values():
+        asset["proj:shape"] = [2_147_483_000, 2_147_483_000]
+    item["geometry"] = None
+    reject = normalise(Received(item, None, API))
+    assert isinstance(reject, Reject)
+    assert reject.reason in (Reason.IMPLAUSIBLE_RASTER, Reason.NO_GEOMETRY)
+
+
+def test_another_choice_of_rasters_is_another_version(tmp_path: Path) -> None:
+    item = make_item()
+    item["assets"]["blue-jp2"] = item["assets"]["blue"] | {"href": "https://h/B02.jp2", "type": "image/jp2"}
+    item["assets"]["blue"] = item["assets"]["blue"] | {"href": "file:///data/other/B02.tif"}
+    rows = [
+        normalise(Received(item, None, Origin("items.json", str(tmp_path), allow_file_hrefs=allowed)))
+        for allowed in (False, True)
+    ]
+    hrefs = [row.assets["blue"].href for row in rows if isinstance(row, StacItemRow)]
+    assert hrefs == ["https://h/B02.jp2", "/data/other/B02.tif"]
+    assert len({row.content_hash for row in rows}) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import subprocess
@@ -31,7 +32,7 @@ def add_signature(href: str) -> str:
 
 
 def refuse(href: str) -> str:
-    raise LookupError("no account")
+    raise LookupError(f"no answer from https://tokens.example.com/?sig={SECRET}")
 
 
 @pytest.fixture
@@ -105,7 +106,9 @@ def test_no_error_and_no_log_holds_the_signature(
 @pytest.mark.parametrize("signer", ["refuse", "nobody"], indirect=True)
 def test_a_signer_that_fails_makes_errors_of_the_scenes_chips(signer: None, tmp_path: Path) -> None:
     scene = random_scene(1, (128, 128)).write(tmp_path)
-    assert "its address cannot be signed" in one_chip(ExtractChips(), scene)["error"]
+    error = one_chip(ExtractChips(), scene)["error"]
+    assert "its address cannot be signed" in error
+    assert SECRET not in error
 
 
 def test_words_are_kept_where_nothing_was_signed() -> None:
@@ -152,5 +155,9 @@ def test_planetary_computers_token_service_is_asked_once_a_container(monkeypatch
         assert sign(href.replace("B02", "B03")).endswith(SECRET)
         assert sign("https://example.com/B02.tif") == "https://example.com/B02.tif"
         assert sign("/data/B02.tif") == "/data/B02.tif"
+        # One that would expire while a raster is open is not used again.
+        (token,) = importlib.import_module("planetary_computer.sas").TOKEN_CACHE.values()
+        token.expiry = datetime.now(UTC) + timedelta(minutes=10)
+        assert sign(href).endswith(SECRET)
         server.shutdown()
-    assert asked == ["/token/sentinel2l2a01/sentinel2-l2"]
+    assert asked == ["/token/sentinel2l2a01/sentinel2-l2"] * 2
