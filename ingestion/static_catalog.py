@@ -7,25 +7,29 @@ received that cannot be parsed, so that it is recorded by name and the others go
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import posixpath
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import responses
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-import requests
+from pystac_client.exceptions import APIError
 
 from chiplake.errors import ChiplakeError
 from ingestion.documents import is_catalog, read_file
-from ingestion.http import FetchError, HttpPolicy, check_root_url, get_json, open_session, shown, split_http
+from ingestion.http import FetchError, HttpPolicy, check_root_url, shown, split_http
 from ingestion.model import JsonObject, Origin, Received
+from ingestion.stac_api import ApiRequest, ApiSession
 
 MAX_DEPTH: Final = 64  # a server can go on inventing children for ever
+MAX_PAGES: Final = 10_000  # and pages of one ItemCollection
 DEFAULT_POLICY: Final = HttpPolicy()
 
 _RELATIONS: Final = frozenset({"child", "item", "items"})
@@ -45,9 +49,9 @@ def read_catalog(url: str, concurrency: int = 4, policy: HttpPolicy = DEFAULT_PO
         ChiplakeError: the root cannot be fetched, or is no STAC.
     """
     check_root_url(url)
-    with open_session(policy, concurrency) as session, _ClosingPool(concurrency) as pool:
-        crawl = _Crawl(url, None, False, _Fetcher(session, pool, policy, concurrency))
-        content, found_at = get_json(session, url, policy)
+    with _fetching(policy, concurrency) as fetcher:
+        crawl = _Crawl(url, None, False, fetcher)
+        content, found_at = _fetch(fetcher.session, url)
         _check_root(content, url)
         crawl.seen |= {_key(url), _key(found_at)}
         yield from crawl.pages(content, found_at, depth=0)
@@ -64,9 +68,8 @@ def read_local_catalog(
         allow_file_hrefs: links may lead to local files outside the root's folder.
         concurrency: most requests at the same time.
     """
-    policy = DEFAULT_POLICY
-    with open_session(policy, concurrency) as session, _ClosingPool(concurrency) as pool:
-        crawl = _Crawl(str(path), path.parent, allow_file_hrefs, _Fetcher(session, pool, policy, concurrency))
+    with _fetching(DEFAULT_POLICY, concurrency) as fetcher:
+        crawl = _Crawl(str(path), path.parent, allow_file_hrefs, fetcher)
         crawl.seen.add(_key(path))
         yield from crawl.document(content, path, depth=0)
 
@@ -75,9 +78,8 @@ def read_local_catalog(
 class _Fetcher:
     """Fetches ahead, no more documents than there may be requests at once."""
 
-    session: requests.Session
+    session: ApiSession
     pool: ThreadPoolExecutor
-    policy: HttpPolicy
     concurrency: int
 
     def ahead(self, targets: Iterable[Target | Received]) -> Iterator[tuple[Target | Received, Future[Any] | None]]:
@@ -91,7 +93,40 @@ class _Fetcher:
             yield waiting.popleft()
 
     def submit(self, url: str) -> Future[Any]:
-        return self.pool.submit(get_json, self.session, url, self.policy)
+        return self.pool.submit(_fetch, self.session, url)
+
+
+@contextlib.contextmanager
+def _fetching(policy: HttpPolicy, concurrency: int) -> Generator[_Fetcher, None, None]:
+    """A fetcher that starts nothing more, and waits for no server's pause, once its user leaves."""
+    session = ApiSession(policy, concurrency)
+    pool = ThreadPoolExecutor(concurrency)
+    try:
+        yield _Fetcher(session, pool, concurrency)
+    finally:
+        session.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
+        session.session.close()
+
+
+def _fetch(session: ApiSession, url: str) -> tuple[Any, str]:
+    """The JSON document at an address, and the address at which it was found in the end.
+
+    Raises:
+        FetchError: the address is no http or https URL, or the document cannot be had, or is no JSON.
+        SearchStoppedError: nobody wants it any more.
+    """
+    try:
+        return session.fetch_document(ApiRequest("GET", url), lambda document: True)
+    except APIError as error:
+        raise FetchError(_failure(error, url)) from error
+
+
+def _failure(error: APIError, url: str) -> str:
+    status = getattr(error, "status_code", None)  # pystac-client does not always set it
+    if status is None:
+        return str(error)
+    return f"{shown(url)} answers HTTP {status} {responses.get(status, '')}".rstrip()
 
 
 @dataclass(slots=True)
@@ -140,14 +175,18 @@ class _Crawl:
 
     def pages(self, content: Any, found_at: Target, depth: int) -> Iterator[Received]:
         """A document and, if it is one page of an ItemCollection on a server, the pages after it."""
-        while True:
+        first = found_at
+        for number in range(1, MAX_PAGES + 1):
             following: tuple[str, Future[Any]] | None = None
-            if isinstance(content, dict) and content.get("type") == "FeatureCollection":
-                for target in self._links(content, found_at, frozenset({"next"})):
-                    if isinstance(target, str):
-                        following = target, self.fetcher.submit(target)
-                    elif isinstance(target, Received):
-                        yield target
+            for target in self._next_pages(content, found_at):
+                if isinstance(target, Received):
+                    yield target
+                elif number == MAX_PAGES:
+                    yield self._broken(self._place(first), f"it has more than {MAX_PAGES} pages")
+                elif following is not None:
+                    yield self._broken(self._place(target), "it is the second next page of one page")
+                elif isinstance(target, str):
+                    following = target, self.fetcher.submit(target)
             yield from self.document(content, found_at, depth)
             if following is None:
                 return
@@ -159,6 +198,11 @@ class _Crawl:
                 return
             if found_at != url and not self._is_new(found_at):
                 return
+
+    def _next_pages(self, content: Any, found_at: Target) -> list[Target | Received]:
+        if not isinstance(content, dict) or content.get("type") != "FeatureCollection":
+            return []
+        return self._links(content, found_at, frozenset({"next"}))
 
     def _local(self, path: Path, depth: int) -> Iterator[Received]:
         place = self._place(path)
@@ -245,13 +289,6 @@ class _Crawl:
 
     def _broken(self, place: str, error: str) -> Received:
         return Received("", place, Origin(self.source), error)
-
-
-class _ClosingPool(ThreadPoolExecutor):
-    """Does not start what is still waiting when its user leaves."""
-
-    def __exit__(self, *args: object) -> None:
-        self.shutdown(wait=True, cancel_futures=True)
 
 
 def _check_root(content: Any, url: str) -> None:

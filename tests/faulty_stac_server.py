@@ -78,6 +78,8 @@ class Faults:
     ends_included: bool = True  # an interval holds its end, rounded up to the next second
     paging: Literal["get", "post merge", "post whole", "post url"] = "post merge"
     takes_post: bool = True
+    redirects_search: int | None = None  # with this status a POST is sent to `moved_to`, where GET knows no filter
+    moved_to: str | None = "/moved/search"  # None: the server does not say where
     publishes_while_paging: bool = False  # an item of `late_items` with each page
     answer_s: float = 0  # seconds that an answer takes
 
@@ -91,6 +93,7 @@ class FaultyServer:
     late_items: list[Item] = field(default_factory=list)
     url: str = ""
     searches: list[dict[str, Any]] = field(default_factory=list)  # parameters of each search request
+    headers: list[dict[str, str]] = field(default_factory=list)  # of each POST, names in small letters
     times: list[tuple[float, int]] = field(default_factory=list)  # monotonic clock and status of each answer
     most_at_once: int = 0
     _at_once: int = 0
@@ -276,15 +279,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        parameters = _from_query(parts.query)
+        if parts.path == "/moved/search":
+            return self._search({name: parameters[name] for name in ("limit", "token") if name in parameters})
         if parts.path != "/search":
             return self._answer(200, self.faulty.landing_page())
-        return self._search(_from_query(parts.query))
+        return self._search(parameters)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if not self.faulty.faults.takes_post:
+        self.faulty.headers.append({name.lower(): value for name, value in self.headers.items()})
+        faults, parts = self.faulty.faults, urlsplit(self.path)
+        if not faults.takes_post:
             return self._answer(405, b"{}")
-        return self._search(body | _from_query(urlsplit(self.path).query))
+        if faults.redirects_search is not None and parts.path == "/search":
+            place = {} if faults.moved_to is None else {"Location": faults.moved_to}
+            return self._answer(faults.redirects_search, b"moved", place)
+        return self._search(body | _from_query(parts.query))
 
     def _search(self, parameters: dict[str, Any]) -> None:
         with self.faulty.enter():

@@ -18,7 +18,7 @@ import pytest
 
 from chiplake.settings import PROJECT_DIR
 
-START_TIMEOUT_S: Final = 60
+START_TIMEOUT_S: Final = 180
 STOP_TIMEOUT_S: Final = 10
 RUSTAC: Final = Path(sys.executable).with_name("rustac")
 SERVER_PYTHON: Final = PROJECT_DIR / ".venv-stac-server" / "bin" / "python"  # made by `make setup`

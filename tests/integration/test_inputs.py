@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import re
 import subprocess
@@ -30,13 +32,13 @@ from stac_items import make_item
 from chiplake.errors import ChiplakeError
 from chiplake.lake import STAC_ITEMS, STAC_REJECTS, open_catalog
 from chiplake.settings import PROJECT_DIR, Settings
-from ingestion import Filters, IngestRequest, IngestSummary, Reason, ingest
+from ingestion import Filters, IngestRequest, IngestSummary, Reason, ingest, stac_api, static_catalog
 from ingestion.files import read_catalog, read_items
 from ingestion.http import HttpPolicy
 from ingestion.model import Received, Reject, StacItemRow
 from ingestion.normalise import normalise, parse_time
 
-HASTY = HttpPolicy(backoff_s=0.01, jitter_s=0.01, retries=3, connect_retries=1, body_retries=2)
+HASTY = HttpPolicy(backoff_s=0.01, jitter_s=0.01, retries=3, connect_retries=2)
 CHANGING = {"source", "ingested_at", "content_hash", "item"}  # columns that differ with the form; `item` see below
 
 
@@ -73,6 +75,7 @@ class Answer:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     stated_length: int | None = None
+    drip_s: float | None = None  # between one byte and the next, until the client goes away
 
 
 @dataclass
@@ -122,6 +125,10 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
+        with contextlib.suppress(OSError):
+            while answer.drip_s is not None:
+                self.wfile.write(b" ")
+                time.sleep(answer.drip_s)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -612,6 +619,67 @@ def test_no_more_is_fetched_ahead_than_may_be_fetched_at_once(
     assert server.requests.total() <= 1 + 2 + 3
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Answer(503, headers={"Retry-After": "30"}),
+        Answer(200, stated_length=1 << 20, drip_s=0.1),
+    ],
+    ids=["pause", "drip"],
+)
+def test_a_catalogue_can_be_left_while_a_server_makes_it_wait(
+    tmp_path: Path, serve: Callable[[Path], FileServer], trouble: Answer
+) -> None:
+    write_json(tmp_path / "item.json", make_item(0))
+    server, neighbour = serve(tmp_path), serve(tmp_path)
+    neighbour.answers = {"/item.json": [trouble] * 20}
+    links = [link("item", f"{one.url}/item.json") for one in (server, neighbour)]
+    root = write_json(tmp_path / "catalog.json", catalog(*links))
+    for reading in (read_catalog(f"{server.url}/catalog.json", 2), read_items(root, concurrency=2)):
+        neighbour.requests.clear()
+        assert next(reading).content["id"] == make_item(0)["id"]
+        while not neighbour.requests:
+            time.sleep(0.01)
+        time.sleep(0.5)  # so that the answer has come
+        start = time.monotonic()
+        reading.close()
+        assert time.monotonic() - start < 10
+        assert neighbour.requests.total() == 1
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_an_answer_byte_by_byte_is_given_up(
+    tmp_path: Path, serve: Callable[[Path], FileServer], monkeypatch: pytest.MonkeyPatch, is_chunked: bool
+) -> None:
+    monkeypatch.setattr(stac_api, "MAX_ANSWER_S", 0.5)
+    server = serve(tmp_path)
+    headers = {"Transfer-Encoding": "chunked"} if is_chunked else {}
+    dripping = Answer(200, b"10000\r\n" if is_chunked else b"", headers, 1 << 20, drip_s=0.05)
+    server.answers = {"/catalog.json": [dripping]}
+    start = time.monotonic()
+    with pytest.raises(ChiplakeError, match=f"{re.escape(server.url)}/catalog.json answers too slowly"):
+        read_fast(f"{server.url}/catalog.json")
+    assert time.monotonic() - start < 30
+
+
+def test_a_pause_that_one_server_asks_for_holds_no_other_up(
+    tmp_path: Path, serve: Callable[[Path], FileServer]
+) -> None:
+    busy, free = serve(tmp_path), serve(tmp_path)
+    items = [make_item(number) for number in range(6)]
+    for number, item in enumerate(items):
+        write_json(tmp_path / f"{number}.json", item)
+    busy.answers = {"/0.json": [Answer(429, headers={"Retry-After": "2"})]}
+    links = [link("item", f"{(free if number else busy).url}/{number}.json") for number in range(6)]
+    root = write_json(tmp_path / "catalog.json", catalog(*links))
+    start = time.monotonic()
+    received = read_items(root, concurrency=6)
+    assert next(received).content["id"] == items[0]["id"]
+    assert time.monotonic() - start >= 2
+    assert free.requests.total() == 5
+    assert ids(list(received)) == [item["id"] for item in items[1:]]
+
+
 def test_a_server_in_trouble_is_asked_again(tmp_path: Path, serve: Callable[[Path], FileServer]) -> None:
     items = [make_item(number) for number in range(6)]
     write_catalog(tmp_path, items)
@@ -629,6 +697,16 @@ def test_a_server_in_trouble_is_asked_again(tmp_path: Path, serve: Callable[[Pat
     received = read_fast(f"{server.url}/catalog.json")
     assert errors(received) == {}
     assert sorted(ids(received)) == sorted(item["id"] for item in items)
+
+
+def test_a_compressed_document_is_read_whole(tmp_path: Path, serve: Callable[[Path], FileServer]) -> None:
+    items = [make_item(number) for number in range(200)]
+    body = gzip.compress(json.dumps({"type": "FeatureCollection", "features": items}).encode())
+    server = serve(tmp_path)
+    zipped = {"Content-Encoding": "gzip"}
+    server.answers = {"/items.json": [Answer(200, body[:-100], zipped), Answer(200, body, zipped)]}
+    assert ids(read_fast(f"{server.url}/items.json")) == [item["id"] for item in items]
+    assert server.requests.total() == 2
 
 
 def test_a_server_that_says_when_to_come_back_is_heard_but_not_for_ever(
@@ -792,6 +870,36 @@ def test_the_pages_of_an_item_collection_are_followed(tmp_path: Path, serve: Cal
     received = read_fast(f"{server.url}/collection.json")
     assert ids(received) == ids(read_fast(f"{server.url}/page0.json")) == [item["id"] for item in items]
     assert ["--api" in error for error in errors(received).values()] == [True]
+
+
+def test_pages_without_end_end(
+    tmp_path: Path, serve: Callable[[Path], FileServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static_catalog, "MAX_PAGES", 5)
+    server = serve(tmp_path)
+    for number in range(20):
+        page = {"type": "FeatureCollection", "features": [make_item(number)], "links": [link("next", f"?{number + 1}")]}
+        server.answers[f"/page.json?{number}"] = [Answer(200, json.dumps(page).encode())]
+    write_json(tmp_path / "item.json", make_item(30))
+    links = [link("items", "page.json?0"), link("item", "item.json")]
+    write_json(tmp_path / "collection.json", catalog(*links))
+    received = read_fast(f"{server.url}/collection.json")
+    assert ids(received) == [make_item(number)["id"] for number in (*range(5), 30)]
+    ((place, error),) = errors(received).items()
+    assert str(place).startswith(f"{server.url}/page.json")
+    assert error == "it has more than 5 pages"
+    assert server.requests.total() == 1 + 5 + 1
+
+
+def test_of_two_next_pages_the_second_is_recorded(tmp_path: Path, serve: Callable[[Path], FileServer]) -> None:
+    links = [link("next", f"{number}.json") for number in (1, 2)]
+    for number in range(3):
+        page = {"type": "FeatureCollection", "features": [make_item(number)], "links": [] if number else links}
+        write_json(tmp_path / f"{number}.json", page)
+    server = serve(tmp_path)
+    received = read_fast(f"{server.url}/0.json")
+    assert ids(received) == [make_item(number)["id"] for number in (0, 1)]
+    assert list(errors(received)) == [f"{server.url}/2.json"]
 
 
 def test_odd_links_do_not_stop_the_others(tmp_path: Path, serve: Callable[[Path], FileServer]) -> None:

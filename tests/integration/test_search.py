@@ -30,7 +30,7 @@ from ingestion.commands import ingest_command
 from ingestion.geometry import area_of_bbox
 from ingestion.http import HttpPolicy
 from ingestion.search import search_items, search_windows
-from ingestion.stac_api import retry_after_s
+from ingestion.stac_api import ApiRequest, ApiSession, retry_after_s
 from ingestion.windows import Window, calendar_windows, reached, split_at_items
 
 COUNT = 10_000
@@ -131,6 +131,46 @@ def test_many_items_are_read_in_parts(year: list[Item], monkeypatch: pytest.Monk
     for matched in ("none", "right"):
         with serving(year, Faults(matched=matched)) as server:  # type: ignore[arg-type]
             assert Counter(found(server)) == Counter(ids(year))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("paging", ["get", "post merge", "post whole", "post url"])
+def test_a_search_that_moved_is_asked_the_same_where_it_is_now(year: list[Item], status: int, paging: Any) -> None:
+    items = year[:: COUNT // 250]
+    july = replace(S2, start=day("2023-07-01"), end=day("2023-08-01"))
+    expected = [item for item in items if item["properties"]["datetime"].startswith("2023-07")]
+    with serving(items, Faults(redirects_search=status, paging=paging)) as server:
+        assert Counter(found(server, july, page_size=10)) == Counter(ids(expected))
+        assert all("datetime" in parameters for parameters in server.searches)
+    assert 10 < len(expected) < len(items)
+
+
+@pytest.mark.parametrize(
+    ("moved_to", "message"),
+    [
+        (None, "HTTP 301 .*search redirects without saying where to"),
+        ("/search", "redirects more than 5 times"),
+        ("file:///etc/hosts", "no http or https address"),
+        ("http://[", "no http or https address"),
+    ],
+)
+def test_a_search_that_moved_nowhere_is_an_error(year: list[Item], moved_to: str | None, message: str) -> None:
+    with (
+        serving(year[:10], Faults(redirects_search=301, moved_to=moved_to)) as server,
+        pytest.raises(ChiplakeError, match=f"{re.escape(server.url)}.*{message}"),
+    ):
+        found(server)
+
+
+def test_what_a_link_sends_with_a_request_stays_on_its_host(year: list[Item]) -> None:
+    with serving(year[:10]) as other:
+        for moved_to, is_sent in (("/moved/search", True), (f"{other.url}moved/search", False)):
+            with serving(year[:10], Faults(redirects_search=307, moved_to=moved_to)) as server:
+                asked = ApiRequest("POST", f"{server.url}search", {"limit": 3}, {"X-Key": "secret"})
+                page = ApiSession(HASTY, 1).fetch(asked, lambda page: "features" in page)
+            assert len(page["features"]) == 3
+            assert server.headers[0]["x-key"] == "secret"
+            assert ("x-key" in (server.headers + other.headers)[-1]) is is_sent
 
 
 def test_items_published_while_paging_make_no_others_lost_or_repeated(even_year: list[Item]) -> None:
@@ -657,3 +697,18 @@ def test_only_http_addresses_without_password_are_searched(url: str) -> None:
     with pytest.raises(ChiplakeError) as caught:
         list(search_items(url, S2))
     assert "secret" not in str(caught.value)
+
+
+def test_an_item_nested_too_deep_is_a_reject_and_the_others_are_stored(
+    serve: Callable[[Answer], str], ingest_settings: Settings
+) -> None:
+    depth = 990
+    deep = json.dumps(make_item(0, note="HERE")).replace('"HERE"', "[" * depth + "]" * depth)
+    body = f'{{"type": "FeatureCollection", "links": [], "features": [{deep}, {json.dumps(make_item(1))}]}}'.encode()
+
+    def answer(number: int, path: str) -> tuple[int, bytes]:
+        return 200, body if "/search" in path else landing_page()
+
+    filters = Filters(start=datetime(2023, 8, 1, tzinfo=UTC), end=datetime(2023, 9, 1, tzinfo=UTC))
+    summary = ingest(IngestRequest(api=serve(answer), filters=filters), ingest_settings)
+    assert (summary.written, dict(summary.rejected)) == (1, {"invalid JSON": 1})
