@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chiplake.errors import ChiplakeError
+from chiplake.maintain_command import maintain_command
 from chiplake.settings import get_settings
 from embedding.commands import app as embed_app
 from ingestion.commands import ingest_command
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("ingest")(ingest_command)
+app.command("maintain")(maintain_command)
 app.add_typer(embed_app, name="embed")
 
 _Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]

@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     change_min_distance: float = Field(0.01, ge=0, description="least cosine distance of a change")
     change_min_score: float = Field(6.0, gt=0, description="least robust score of a change")
 
+    maintain_older_than_days: int = Field(7, ge=1, description="snapshots older than this expire, days")
+    maintain_retain_last: int = Field(5, ge=1, description="so many of a table's newest snapshots never expire")
+    maintain_orphan_days: int = Field(3, ge=1, description="files nothing refers to go when older than this, days")
+
     @field_validator("bands")
     @classmethod
     def _known_bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
