@@ -1,9 +1,15 @@
-{% macro grid_cell_polygon(epsg, col, row) -%}
-    st_transform(
-        st_polygonfromenvelope(
-            double({{ col }} * {{ grid_cell_size() }}), double({{ row }} * {{ grid_cell_size() }}),
-            double(({{ col }} + 1) * {{ grid_cell_size() }}), double(({{ row }} + 1) * {{ grid_cell_size() }})
-        ),
-        concat('EPSG:', {{ epsg }}), 'EPSG:4326'
-    )
+{# Cut at the antimeridian like a footprint, so that no polygon runs around the Earth. #}
+{% macro grid_cell_polygon(corners) -%}
+    {%- set polygon -%}
+        st_makepolygon(
+            st_makeline(
+                transform(concat({{ corners }}, slice({{ corners }}, 1, 1)), p -> st_point(p.longitude, p.latitude))
+            )
+        )
+    {%- endset -%}
+    case
+        when exists({{ corners }}, p -> p.longitude < -180 or p.longitude > 180)
+            then {{ bind('polygon', polygon, cut_at_antimeridian('polygon')) }}
+        else {{ polygon }}
+    end
 {%- endmacro %}

@@ -30,13 +30,22 @@ cells as (
 
 ),
 
+corners_of_cells as (
+
+    select
+        *,
+        {{ grid_cell_corners('epsg', 'cell_col', 'cell_row') }} as corners
+    from cells
+
+),
+
 shapes as (
 
     select
         *,
         st_geomfromwkb(geometry) as footprint,
-        {{ grid_cell_polygon('epsg', 'cell_col', 'cell_row') }} as cell
-    from cells
+        {{ grid_cell_polygon('corners') }} as cell
+    from corners_of_cells
 
 ),
 

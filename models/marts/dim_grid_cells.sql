@@ -15,9 +15,21 @@ shapes as (
 
     select
         *,
-        {{ grid_cell_polygon('epsg', 'cell_col', 'cell_row') }} as polygon,
+        {{ grid_cell_corners('epsg', 'cell_col', 'cell_row') }} as corners,
         {{ grid_cell_centre('epsg', 'cell_col', 'cell_row') }} as centre
     from scene_cells
+
+),
+
+boxes as (
+
+    select
+        *,
+        array_min(transform(corners, corner -> corner.longitude)) as west,
+        array_max(transform(corners, corner -> corner.longitude)) as east,
+        array_min(transform(corners, corner -> corner.latitude)) as south,
+        array_max(transform(corners, corner -> corner.latitude)) as north
+    from shapes
 
 ),
 
@@ -31,14 +43,14 @@ final as (
         {{ grid_geohash('centre') }} as geohash,
         st_x(centre) as longitude,
         st_y(centre) as latitude,
-        {{ utm_epsg('st_x(centre)', 'st_y(centre)') }} = epsg as is_primary,
-        st_asbinary(polygon) as geometry,
-        st_xmin(polygon) as xmin,
-        st_ymin(polygon) as ymin,
-        st_xmax(polygon) as xmax,
-        st_ymax(polygon) as ymax,
+        {{ grid_cell_is_primary('epsg', 'corners') }} as is_primary,
+        st_asbinary({{ grid_cell_polygon('corners') }}) as geometry,
+        {{ normalised_longitude('west') }} as xmin,
+        south as ymin,
+        {{ normalised_longitude('east') }} as xmax,
+        north as ymax,
         {{ grid_version() }} as grid_version
-    from shapes
+    from boxes
 
 )
 

@@ -1,11 +1,13 @@
--- A cell's id, its centre and its box agree, and its geohash is that of the centre, eight letters long.
+-- A cell's id, centre, polygon, box and geohash agree. Where its zone owns its centre, it is the centre's primary cell.
 with cells as (
 
     select
         *,
-        split(cell_id, '_') as id_parts,
+        {{ grid_cell_parts('cell_id') }} as parts,
+        -- Another implementation than the macros': it errs by centimetres towards the border of a zone.
         st_transform(st_point(longitude, latitude), 'EPSG:4326', concat('EPSG:', epsg)) as utm_centre,
-        st_geomfromgeohash(geohash, 8) as geohash_box
+        st_geomfromgeohash(geohash, 8) as geohash_box,
+        {{ utm_epsg('longitude', 'latitude') }} <=> epsg as owns_centre
     from {{ ref('dim_grid_cells') }}
 
 )
@@ -17,11 +19,13 @@ select
     latitude
 from cells
 where
-    id_parts != array(string(epsg), string(cell_col), string(cell_row))
-    or {{ grid_cell_id('epsg', 'cell_col', 'cell_row') }} != cell_id
-    or abs(st_x(utm_centre) - (cell_col + 0.5D) * {{ grid_cell_size() }}) > 0.01D
-    or abs(st_y(utm_centre) - (cell_row + 0.5D) * {{ grid_cell_size() }}) > 0.01D
-    or longitude not between xmin and xmax
+    not parts <=> struct(epsg, cell_col, cell_row)
+    or abs(st_x(utm_centre) - (cell_col + 0.5D) * {{ grid_cell_size() }}) > 0.1D
+    or abs(st_y(utm_centre) - (cell_row + 0.5D) * {{ grid_cell_size() }}) > 0.1D
     or latitude not between ymin and ymax
+    or not if(xmin <= xmax, longitude between xmin and xmax, longitude >= xmin or longitude <= xmax)
     or length(geohash) != 8
     or not st_intersects(geohash_box, st_point(longitude, latitude))
+    or not st_intersects(st_geomfromwkb(geometry), st_point(longitude, latitude))
+    or (owns_centre and not is_primary)
+    or (owns_centre and {{ grid_primary_cell_id('longitude', 'latitude') }} != cell_id)

@@ -1,10 +1,13 @@
--- grid_cell_id: zone, column and row; south of a zone's origin they are negative.
+-- grid_cell_id: zone, column and row; south of a zone's origin they are negative. No id of less than three parts.
 with cases (epsg, cell_col, cell_row, expected) as (
 
     values
     (32633, 195, 2031, '32633_195_2031'),
     (32701, 0, 3905, '32701_0_3905'),
-    (32631, -1, -2, '32631_-1_-2')
+    (32631, -1, -2, '32631_-1_-2'),
+    (null, 195, 2031, null),
+    (32633, null, 2031, null),
+    (32633, 195, null, null)
 
 ),
 
