@@ -44,8 +44,8 @@ def chip_extraction(window: Window, on_line: OnLine) -> None:
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
-    """fct_chips to fct_filled_chips."""
-    dbt_build("int_fill_inputs fct_filled_chips", window, on_line)
+    """fct_chips to fct_filled_chips and fct_chip_statistics, which takes all that is filled, whatever the window."""
+    dbt_build("int_fill_inputs fct_filled_chips fct_chip_statistics", window, on_line)
 
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:

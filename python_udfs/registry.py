@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Final, Literal, cast
 
 from pyspark.sql import SparkSession
@@ -12,7 +14,18 @@ from pyspark.sql.udtf import UserDefinedTableFunction
 
 from python_udfs.extract_chips import EXTRACTED_CHIP, ExtractChips
 from python_udfs.fill_chips import FILLED_CHIP, FillChips
-from python_udfs.pixels import chip_mean, chip_normalized_difference, chip_pixel
+from python_udfs.indices import chip_index
+from python_udfs.pixels import (
+    STATISTICS,
+    chip_fraction,
+    chip_mask,
+    chip_mean,
+    chip_normalized_difference,
+    chip_pixel,
+    chip_statistics,
+    chip_valid,
+)
+from python_udfs.rasters import chip_geotiff, chip_rgb_png
 
 
 @dataclass(frozen=True)
@@ -41,12 +54,42 @@ FUNCTIONS: Final = (
         FILLED_CHIP,
         FillChips,
     ),
-    SqlFunction("chip_mean", "scalar", "band binary", "double", chip_mean),
+    SqlFunction("chip_mask", "scalar", "layer binary, values array<int>", "binary", chip_mask),
+    SqlFunction("chip_valid", "scalar", "scl binary, classes array<int>, bands struct<binary>", "binary", chip_valid),
+    SqlFunction("chip_fraction", "scalar", "mask binary", "double", chip_fraction),
+    SqlFunction("chip_mean", "scalar", "band binary [, valid binary]", "double", chip_mean),
+    SqlFunction("chip_statistics", "scalar", "band binary [, valid binary]", STATISTICS, chip_statistics),
     SqlFunction(
-        "chip_normalized_difference", "scalar", "first binary, second binary", "double", chip_normalized_difference
+        "chip_normalized_difference",
+        "scalar",
+        "first binary, second binary [, valid binary]",
+        "double",
+        chip_normalized_difference,
     ),
+    SqlFunction("chip_index", "scalar", "name string, bands struct<binary> [, valid binary]", "double", chip_index),
     SqlFunction("chip_pixel", "scalar", "band binary, pixel_row int, pixel_col int", "int", chip_pixel),
+    SqlFunction("chip_geotiff", "scalar", "cell_id string, bands struct<binary>", "binary", chip_geotiff),
+    SqlFunction(
+        "chip_rgb_png",
+        "scalar",
+        "red binary, green binary, blue binary [, max_reflectance double]",
+        "binary",
+        chip_rgb_png,
+    ),
 )
+
+
+def _with_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a scalar function None where SQL has null: pandas, by which Spark hands a batch over, makes it NaN."""
+
+    def null_of(value: Any) -> Any:
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    @wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        return function(*map(null_of, arguments), **{name: null_of(value) for name, value in named.items()})
+
+    return call
 
 
 def register_functions(spark: SparkSession) -> None:
@@ -57,4 +100,5 @@ def register_functions(spark: SparkSession) -> None:
             table_function = udtf(handler, returnType=function.returns, useArrow=True)
             spark.udtf.register(function.name, cast(UserDefinedTableFunction, table_function))
         else:
-            spark.udf.register(function.name, udf(function.implementation, function.returns, useArrow=True))
+            scalar = _with_nulls(function.implementation)
+            spark.udf.register(function.name, udf(scalar, function.returns, useArrow=True))

@@ -1,0 +1,71 @@
+{%- set inputs = {
+    'model': 'fct_filled_chips', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true
+} -%}
+
+{{ config(
+    unique_key='chip_id',
+    partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
+    meta={'inputs': inputs}
+) }}
+
+{% set indices = ['ndvi', 'ndwi', 'mndwi', 'ndmi', 'nbr'] %}
+
+with pending as (
+
+    select chip_id
+    from ({{ pending_inputs(inputs) }})
+
+),
+
+filled_chips as (
+
+    select *
+    from {{ ref('fct_filled_chips') }}
+    where true {{ fill_plan_days(pending_inputs(inputs)) }}
+
+),
+
+-- What is still missing is 0 in every band, so no mask is needed.
+pending_chips as (
+
+    select
+        filled_chips.*,
+        struct(
+            filled_chips.green, filled_chips.red, filled_chips.nir, filled_chips.swir16, filled_chips.swir22
+        ) as bands
+    from filled_chips
+    inner join pending on filled_chips.chip_id = pending.chip_id
+
+),
+
+final as (
+
+    select
+        -- ids
+        chip_id,
+        cell_id,
+        geohash,
+        acquired_at,
+
+        -- how much of it the satellite saw then, and with what was filled
+        base_valid_fraction,
+        complete_fraction,
+
+        -- pixels
+        map_filter(
+            map(
+                {% for band in band_names() -%}
+                '{{ band }}', chip_statistics({{ band }}){{ ',' if not loop.last }}
+                {% endfor -%}
+            ),
+            (band, statistics) -> statistics is not null
+        ) as band_statistics,
+        {% for index in indices -%}
+        chip_index('{{ index }}', bands) as {{ index }},
+        {% endfor -%}
+        input_hash
+    from pending_chips
+
+)
+
+select * from final
