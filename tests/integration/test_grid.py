@@ -411,7 +411,7 @@ def _scenes() -> pa.Table:
                 footprint = footprint_of_grid(epsg, (10, 0, west, 0, -10, south + 2 * CELL_M), (512, 1024))
                 name = f"{epsg}_{latitude}_{off_meridian}"
                 extent = (west, south, west + 4 * CELL_M, south + 2 * CELL_M)
-                rows.append((name, name, "S2A_20230815T095031", epsg, *extent, shapely.to_wkb(footprint)))
+                rows.append((name, name, "S2A_20230815T095031", epsg, *extent, shapely.to_wkb(footprint.outline)))
     names = (
         "scene_id",
         "scene_hash",
