@@ -45,4 +45,5 @@ BANDS: tuple[Band, ...] = (
 )
 BAND_BY_NAME: dict[str, Band] = {band.name: band for band in BANDS}
 BAND_NAMES: tuple[str, ...] = tuple(BAND_BY_NAME)
+VALUE_PER_REFLECTANCE = 10_000  # pixels of chips hold reflectance x 10,000, 0 is nodata
 SCL = "scl"  # scene classification layer, 20 m, uint8

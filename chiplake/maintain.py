@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyiceberg.catalog import Catalog
@@ -301,7 +302,7 @@ class _Keeper:
 
     def _call_for_orphans(self, table: Table, dry_run: bool) -> tuple[str, ...]:
         # Object stores are listed by the table's own client: Hadoop has none for them here.
-        is_local = _without_scheme(table.location(), "file") is not None
+        is_local = urlsplit(table.location()).scheme in ("", "file")
         found = self._call(
             "remove_orphan_files",
             _full_name(table),
@@ -492,14 +493,6 @@ def _literal(value: _Literal) -> str:
 
 def _last_name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
-
-
-def _without_scheme(location: str, scheme: str) -> str | None:
-    """The path of a location of the scheme, or of none; None if it has another one."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", location)
-    if found is None:
-        return location
-    return location[found.end() :] if found[1].lower() == scheme else None
 
 
 def _place(location: str) -> str:

@@ -17,9 +17,9 @@ from shapely.geometry.base import BaseGeometry
 from chiplake.errors import ChiplakeError
 from chiplake.settings import get_settings
 from ingestion.geometry import area_of_bbox, area_of_geojson
-from ingestion.model import Filters, IngestRequest, IngestSummary
+from ingestion.http import CONCURRENCY, check_root_url
+from ingestion.model import OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
-from ingestion.search import check_api_url
 from ingestion.windows import midnight
 
 
@@ -48,8 +48,10 @@ def ingest_command(
     ] = False,
     overlap_days: Annotated[
         int, typer.Option(min=0, max=3650, help="How far --since-last goes back, for scenes published late, days.")
-    ] = 10,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most requests to a server at the same time.")] = 4,
+    ] = OVERLAP.days,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most requests to a server at the same time.")] = (
+        CONCURRENCY
+    ),
     allow_file_hrefs: Annotated[
         bool, typer.Option("--allow-file-hrefs", help="Local items may name local files outside their own folder.")
     ] = False,
@@ -130,7 +132,7 @@ def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | N
 
 def _address(url: str | None, option: str) -> str | None:
     try:
-        return None if url is None else check_api_url(url)
+        return None if url is None else check_root_url(url)
     except ChiplakeError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from chiplake.errors import ChiplakeError
 from ingestion.documents import SUFFIXES, BrokenFileError, is_catalog, read_file
+from ingestion.http import CONCURRENCY
 from ingestion.model import Origin, Received
 from ingestion.static_catalog import read_catalog, read_local_catalog
 
 __all__ = ["read_catalog", "read_items"]
-
-CONCURRENCY: Final = 4
 
 
 def read_items(path: Path, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY) -> Iterator[Received]:

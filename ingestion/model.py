@@ -11,8 +11,12 @@ from typing import Any, Final
 
 from shapely.geometry.base import BaseGeometry
 
+from ingestion.http import CONCURRENCY
+
 JsonObject = dict[str, Any]
 
+PAGE_SIZE: Final = 100  # items asked of a server at once, unless told otherwise
+OVERLAP: Final = timedelta(days=10)  # unless told otherwise
 NO_COLLECTION: Final = "unknown"  # collection of an item that names none: a key column is never null
 
 
@@ -66,10 +70,10 @@ class IngestRequest:
     api: str | None = None  # root address of a STAC API, http or https
     filters: Filters = Filters()
     limit: int | None = None  # most items taken, rejected ones included, items that were not wanted left out
-    page_size: int = 100  # items asked of a server at once
-    concurrency: int = 4  # most requests to a server at the same time
+    page_size: int = PAGE_SIZE  # items asked of a server at once
+    concurrency: int = CONCURRENCY  # most requests to a server at the same time
     since_last: bool = False  # go on where the last search of this API ended; `filters.start` is then not given
-    overlap: timedelta = timedelta(days=10)  # how far `since_last` goes back, for scenes that were published late
+    overlap: timedelta = OVERLAP  # how far `since_last` goes back, for scenes that were published late
     allow_file_hrefs: bool = False  # local items may name local files outside the folder they were read from
 
 

@@ -16,10 +16,11 @@ from chiplake.lake import ensure_sources
 from chiplake.settings import Settings
 from ingestion.checkpoints import Checkpoints, SearchName, WindowCounts
 from ingestion.files import read_catalog, read_items
+from ingestion.http import check_root_url
 from ingestion.load import Loader
 from ingestion.model import Filters, IngestRequest, IngestSummary, JsonObject, Received, Reject, StacItemRow
 from ingestion.normalise import normalise, parse_time
-from ingestion.search import MIN_CAP, SEARCH_POLICY, SearchStep, check_api_url, search_windows
+from ingestion.search import MIN_CAP, SEARCH_POLICY, SearchStep, search_windows
 from ingestion.windows import Window
 
 # A commit costs a fixed time, so batches are as large as memory allows: rows are held as text, not as objects.
@@ -75,7 +76,7 @@ def check_request(request: IngestRequest) -> None:
     if request.items is not None and not request.items.exists():
         raise ChiplakeError(f"{request.items} does not exist")
     if request.api is not None:
-        check_api_url(request.api)
+        check_root_url(request.api)
     if request.since_last and request.api is None:
         raise ChiplakeError("only the search of a STAC API can go on where the last one ended: give its address")
     if request.since_last and request.filters.start is not None:

@@ -30,15 +30,13 @@ from pystac_client.warnings import PystacClientWarning
 from shapely.geometry.base import BaseGeometry
 
 from chiplake.errors import ChiplakeError
-from ingestion.http import HttpPolicy, check_root_url
-from ingestion.model import Filters, JsonObject, Origin, Received
+from ingestion.http import CONCURRENCY, HttpPolicy, check_root_url
+from ingestion.model import PAGE_SIZE, Filters, JsonObject, Origin, Received
 from ingestion.normalise import parse_time
 from ingestion.stac_api import ApiRequest, ApiSession, SearchStoppedError, next_link, next_request
 from ingestion.windows import Window, calendar_windows, split_at_items, split_evenly
 
 SEARCH_POLICY: Final = HttpPolicy(retries=8)  # two minutes of trouble are got over
-PAGE_SIZE: Final = 100
-CONCURRENCY: Final = 4
 
 MAX_ANSWER_ITEMS: Final = 5000  # more are asked for in parts; servers refuse, or slow down, from 10,000 on
 PART_ITEMS: Final = 2500  # wanted in a part of a window of more
@@ -77,28 +75,6 @@ class SearchStep:
     completed: Window | None = None  # all that the server has of this window has been received
 
 
-def check_api_url(url: str) -> str:
-    """Return the address if a STAC API can be there.
-
-    Raises:
-        ChiplakeError: it is no http or https URL, or it holds a user name, a password or a query.
-    """
-    return check_root_url(url)
-
-
-def search_items(
-    api: str,
-    filters: Filters,
-    page_size: int = PAGE_SIZE,
-    policy: HttpPolicy = SEARCH_POLICY,
-    concurrency: int = CONCURRENCY,
-) -> Iterator[Received]:
-    """The items of `search_windows` alone."""
-    with contextlib.closing(search_windows(api, filters, page_size, policy, concurrency)) as steps:
-        for step in steps:
-            yield from step.received
-
-
 def search_windows(
     api: str,
     filters: Filters,
@@ -124,7 +100,7 @@ def search_windows(
     Raises:
         ChiplakeError: the address is no STAC API, it goes on failing, or it keeps items back that no search brings.
     """
-    origin = Origin(check_api_url(api))
+    origin = Origin(check_root_url(api))
     windows = calendar_windows(filters.start, filters.end, now or datetime.now(UTC))
     session = ApiSession(policy, concurrency)
     try:

@@ -24,7 +24,7 @@ from pystac_client.exceptions import APIError
 
 from chiplake.errors import ChiplakeError
 from ingestion.documents import is_catalog, read_file
-from ingestion.http import FetchError, HttpPolicy, check_root_url, shown, split_http
+from ingestion.http import CONCURRENCY, FetchError, HttpPolicy, check_root_url, shown, split_http
 from ingestion.model import JsonObject, Origin, Received
 from ingestion.stac_api import ApiRequest, ApiSession
 
@@ -37,7 +37,7 @@ _RELATIONS: Final = frozenset({"child", "item", "items"})
 Target = Path | str  # a local file, or an http or https address
 
 
-def read_catalog(url: str, concurrency: int = 4, policy: HttpPolicy = DEFAULT_POLICY) -> Iterator[Received]:
+def read_catalog(url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = DEFAULT_POLICY) -> Iterator[Received]:
     """All items of a static catalogue at an http or https address, in the order of its links.
 
     Args:
@@ -58,7 +58,7 @@ def read_catalog(url: str, concurrency: int = 4, policy: HttpPolicy = DEFAULT_PO
 
 
 def read_local_catalog(
-    path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = 4
+    path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY
 ) -> Iterator[Received]:
     """All items of a static catalogue in local files, in the order of its links; those to servers are followed too.
 

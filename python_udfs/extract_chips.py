@@ -18,7 +18,15 @@ from pydantic import BaseModel
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CHIP_SIZE_M, SCL
+from chiplake.bands import (
+    BAND_BY_NAME,
+    BAND_NAMES,
+    CHIP_PIXELS_10M,
+    CHIP_PIXELS_20M,
+    CHIP_SIZE_M,
+    SCL,
+    VALUE_PER_REFLECTANCE,
+)
 from chiplake.redaction import without_secrets
 from chiplake.settings import get_settings
 from chiplake.signing import load_signer, without_signature
@@ -32,7 +40,6 @@ _GEOTIFF: Final = "GTiff"
 _JPEG2000: Final = "JP2OpenJPEG"
 _CLOUD_CLASSES: Final = (8, 9, 10)  # medium and high probability, thin cirrus
 _SCL_NODATA: Final = 0
-_DN_PER_REFLECTANCE: Final = 10_000
 
 EXTRACTED_CHIP: Final = (
     "chip string, "
@@ -108,7 +115,7 @@ def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | N
     missing = ~(dn > 0)  # so that NaN is missing, too
     if nodata:
         missing |= dn == nodata
-    gain = scale * _DN_PER_REFLECTANCE
+    gain = scale * VALUE_PER_REFLECTANCE
     if np.isclose(gain, 1.0, rtol=1e-9) and dn.dtype.kind in "ui":
         values = np.clip(dn.astype(np.int32) + boa_offset, 1, 65_535)
     else:

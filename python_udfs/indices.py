@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chiplake.bands import VALUE_PER_REFLECTANCE
 from python_udfs.pixels import EVERYWHERE, MaskFrame, as_dict, counted, decode_band, on_one_grid
 
 Values = NDArray[np.float64]
-_ONE: Final = 10_000  # reflectance 1 in the bands' values, which stay as they are: whole numbers lose nothing
+_ONE: Final = VALUE_PER_REFLECTANCE  # the bands' values stay as they are: whole numbers lose nothing
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ being looked up in the 20 m pixel it lies in. A 20 m pixel counts if any of its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from chiplake.bands import BAND_BY_NAME
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint16]
+Value = TypeVar("Value", bound=np.generic)
 
 
 def class_table(classes: Iterable[int]) -> Mask:
@@ -24,9 +26,9 @@ def class_table(classes: Iterable[int]) -> Mask:
     return table
 
 
-def to_10m(mask: Mask) -> Mask:
+def to_10m(layer: NDArray[Value]) -> NDArray[Value]:
     """Repeat each 20 m pixel into its four 10 m pixels: (h, w) to (2 h, 2 w)."""
-    return mask.repeat(2, axis=0).repeat(2, axis=1)
+    return layer.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def any_of_four(mask: Mask) -> Mask:

@@ -69,7 +69,7 @@ def on_one_grid(layers: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     side = max(layer.shape[0] for layer in layers)
     if odd := {layer.shape[0] for layer in layers} - {side, side // 2}:
         raise ValueError(f"layers of {side} and {odd.pop()} pixels a side do not lie on one grid")
-    return [layer if layer.shape[0] == side else layer.repeat(2, axis=0).repeat(2, axis=1) for layer in layers]
+    return [layer if layer.shape[0] == side else to_10m(layer) for layer in layers]
 
 
 def counted(bands: Sequence[Pixels], valid: bytes | Everywhere) -> Mask:

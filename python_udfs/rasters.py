@@ -15,12 +15,11 @@ from PIL import Image
 from rasterio import Affine
 from rasterio.io import MemoryFile
 
-from chiplake.bands import CHIP_SIZE_M, SCL
+from chiplake.bands import CHIP_SIZE_M, SCL, VALUE_PER_REFLECTANCE
 from python_udfs.pixels import as_dict, decode_band, decode_layer, on_one_grid
 
 _CELL_ID: Final = re.compile(r"(32[67](?:0[1-9]|[1-5]\d|60))_(-?\d{1,6})_(-?\d{1,6})")
 _NODATA: Final = 0
-_PER_REFLECTANCE: Final = 10_000
 # A stretch for the eye, no physical limit: vegetation and soil lie well below, clouds and snow saturate.
 DEFAULT_MAX_REFLECTANCE: Final = 0.3
 
@@ -115,7 +114,7 @@ def chip_rgb_png(
     if not 0 < max_reflectance < math.inf:
         raise ValueError(f"max_reflectance is {max_reflectance}, not above 0; 0.3 shows most land well")
     bands = np.stack(on_one_grid([decode_band(frame) for frame in (red, green, blue)]), axis=-1)
-    light = np.clip(bands / (_PER_REFLECTANCE * float(max_reflectance)), 0, 1)
+    light = np.clip(bands / (VALUE_PER_REFLECTANCE * float(max_reflectance)), 0, 1)
     opaque = (bands != _NODATA).all(axis=-1, keepdims=True)
     rgba = np.rint(np.concatenate([light, opaque], axis=-1) * 255).astype(np.uint8)
     png = io.BytesIO()

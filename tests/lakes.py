@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dbt.cli.main import dbtRunner
 from pyspark.sql import Row, SparkSession
@@ -28,12 +25,6 @@ def empty_lake(spark: SparkSession, settings: Settings) -> None:
 def ingest_file(items: Path, settings: Settings) -> IngestSummary:
     """Ingest a file of items."""
     return ingest(IngestRequest(items=items), settings)
-
-
-def write_items(path: Path, items: Iterable[dict[str, Any]]) -> Path:
-    """Write an ItemCollection."""
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
-    return path
 
 
 def dbt(*arguments: str) -> dict[str, str]:

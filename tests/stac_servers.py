@@ -15,6 +15,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from ingest_support import write_items
 
 from chiplake.settings import PROJECT_DIR
 
@@ -58,12 +59,6 @@ def geoparquet_server(folder: Path, collections: Path, is_get_only: bool = False
         command.append("--get-only")
     with _serve(command, f"http://127.0.0.1:{port}/", folder / "geoparquet.log") as url:
         yield url
-
-
-def write_items(path: Path, items: Items) -> Path:
-    """Write an ItemCollection."""
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
-    return path
 
 
 def write_parquet(path: Path, items: Items) -> Path:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lakes import dbt, empty_lake, ingest_file, rows, snapshots, write_items
+from ingest_support import write_items
+from lakes import dbt, empty_lake, ingest_file, rows, snapshots
 from numcodecs import blosc
 from PIL import Image
 from pyiceberg.expressions import EqualTo

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy
 import pytest
-from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows, snapshots, write_items
+from ingest_support import write_items
+from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows, snapshots
 from numcodecs import blosc
 from pyiceberg.expressions import In
 from pyspark.sql import Row, SparkSession

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 import shapely
-import typer
+from ingest_support import stored, write_items
 from stac_items import make_item
-from typer.testing import CliRunner
+from stac_servers import rustac_server
 
 from chiplake.lake import STAC_ITEMS, STAC_REJECTS, open_catalog
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion import run as ingestion_run
-from ingestion.commands import ingest_command
 from ingestion.geometry import area_of_bbox
 
 ITEMS = 330
 BIG_PAGE = 50  # several pages of the items below
 S2 = Filters(collection="sentinel-2-l2a")
-
-
-@pytest.fixture
-def ingest_settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
 
 
 @pytest.fixture(scope="module")
@@ -47,47 +35,15 @@ def server_items() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def stac_api(server_items: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    path = tmp_path_factory.mktemp("server") / "items.json"
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": server_items}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    rustac = Path(sys.executable).with_name("rustac")
-    command = [str(rustac), "serve", "--create-collections", "-a", address, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(f"http://{address}/", process)
-            yield f"http://{address}/"
-        finally:
-            process.terminate()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        assert process.poll() is None, "the STAC server ended"
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except URLError:
-            time.sleep(0.1)
-    raise AssertionError(f"no answer from {url}")
-
-
-def write_items(path: Path, items: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    return path
+    folder = tmp_path_factory.mktemp("server")
+    with rustac_server(folder, write_items(folder / "items.json", server_items)) as url:
+        yield url
 
 
 def snapshots(settings: Settings) -> tuple[int, int]:
     catalog = open_catalog(settings)
     items, rejects = (len(catalog.load_table(name).snapshots()) for name in (STAC_ITEMS, STAC_REJECTS))
     return items, rejects
-
-
-def stored(settings: Settings, name: str = STAC_ITEMS) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = open_catalog(settings).load_table(name).scan().to_arrow().to_pylist()
-    return rows
 
 
 # --- from a server --------------------------------------------------------------------------------------------
@@ -276,16 +232,6 @@ def test_every_sample_file_goes_in_and_goes_in_once(sample_data: Path, ingest_se
 
 
 # --- the command ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path / "lake"))
-    get_settings.cache_clear()
-    app = typer.Typer()
-    app.command()(ingest_command)
-    yield lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
-    get_settings.cache_clear()
 
 
 def test_the_command_ends_with_a_table_of_what_became_of_the_items(command: Callable[..., Any], tmp_path: Path) -> None:

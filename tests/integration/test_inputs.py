@@ -27,10 +27,11 @@ import pytest
 import rustac
 import shapely
 import stac_geoparquet.arrow
+from ingest_support import stored
 from stac_items import make_item
 
 from chiplake.errors import ChiplakeError
-from chiplake.lake import STAC_ITEMS, STAC_REJECTS, open_catalog
+from chiplake.lake import STAC_REJECTS
 from chiplake.settings import PROJECT_DIR, Settings
 from ingestion import Filters, IngestRequest, IngestSummary, Reason, ingest, stac_api, static_catalog
 from ingestion.files import read_catalog, read_items
@@ -52,11 +53,6 @@ def ids(received: Sequence[Received]) -> list[str]:
 
 def errors(received: Sequence[Received]) -> dict[str | None, str]:
     return {one.place: one.parse_error for one in received if one.parse_error is not None}
-
-
-def stored(settings: Settings, name: str = STAC_ITEMS) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = open_catalog(settings).load_table(name).scan().to_arrow().to_pylist()
-    return rows
 
 
 @pytest.fixture

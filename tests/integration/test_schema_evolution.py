@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from lakes import empty_lake, write_items
+from ingest_support import write_items
+from lakes import empty_lake
 from pydantic import ValidationError
 from pyiceberg.catalog import Catalog
 from pyiceberg.schema import Schema

@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,21 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from faulty_stac_server import Faults, FaultyServer, Item, bare_item, items_of_a_year, light_item, serving
+from ingest_support import stored
 from stac_items import make_item
-from typer.testing import CliRunner
 
 from chiplake.errors import ChiplakeError
 from chiplake.lake import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion import run as ingestion_run
 from ingestion import search as search_module
-from ingestion.commands import ingest_command
 from ingestion.geometry import area_of_bbox
-from ingestion.http import HttpPolicy
-from ingestion.search import search_items, search_windows
+from ingestion.http import CONCURRENCY, HttpPolicy
+from ingestion.model import PAGE_SIZE, Received
+from ingestion.search import SEARCH_POLICY, search_windows
 from ingestion.stac_api import ApiRequest, ApiSession, retry_after_s
 from ingestion.windows import Window, calendar_windows, reached, split_at_items
 
@@ -64,6 +64,19 @@ def usable_year() -> list[Item]:
 
 def ids(items: list[Item]) -> list[str]:
     return sorted(item["id"] for item in items)
+
+
+def search_items(
+    api: str,
+    filters: Filters,
+    page_size: int = PAGE_SIZE,
+    policy: HttpPolicy = SEARCH_POLICY,
+    concurrency: int = CONCURRENCY,
+) -> Iterator[Received]:
+    """The items of `search_windows` alone."""
+    with closing(search_windows(api, filters, page_size, policy, concurrency)) as steps:
+        for step in steps:
+            yield from step.received
 
 
 def found(server: FaultyServer, filters: Filters = IN_2023, **options: Any) -> list[str]:
@@ -110,7 +123,7 @@ TROUBLES = {
 def test_a_search_brings_every_item_once(year: list[Item], faults: Faults) -> None:
     with serving(year, faults) as server:
         assert Counter(found(server)) == Counter(ids(year))
-    assert server.most_at_once <= search_module.CONCURRENCY
+    assert server.most_at_once <= CONCURRENCY
 
 
 def test_a_cap_below_the_page_size_loses_nothing(even_year: list[Item]) -> None:
@@ -341,11 +354,6 @@ def test_what_is_complete_ends_at_the_first_gap() -> None:
 # --- into the lake --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def ingest_settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
-
-
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ingest as patient as the tests are."""
@@ -355,11 +363,6 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def snapshots(settings: Settings) -> list[int]:
     catalog = open_catalog(settings)
     return [len(catalog.load_table(name).snapshots()) for name in (STAC_ITEMS, STAC_REJECTS, STAC_CHECKPOINTS)]
-
-
-def stored(settings: Settings, name: str = STAC_ITEMS) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = open_catalog(settings).load_table(name).scan().to_arrow().to_pylist()
-    return rows
 
 
 def checkpoints(settings: Settings) -> list[Window]:
@@ -535,16 +538,6 @@ def test_a_contradictory_request_is_refused_before_anything_is_made(
 
 
 # --- the command ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path / "lake"))
-    get_settings.cache_clear()
-    app = typer.Typer()
-    app.command()(ingest_command)
-    yield lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
-    get_settings.cache_clear()
 
 
 def test_the_command_goes_on_and_says_how_far_it_came(command: Callable[..., Any], usable_year: list[Item]) -> None:

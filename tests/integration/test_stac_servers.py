@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ingest_support import write_items
 from pyproj import Transformer
 from shapely.geometry import Polygon, box, shape
 from stac_items import make_asset, make_item
-from stac_servers import geoparquet_server, rustac_server, write_collections, write_items
+from stac_servers import geoparquet_server, rustac_server, write_collections
 
 from chiplake.lake import RAW_NAMESPACE, STAC_ITEMS, STAC_REJECTS, open_catalog
 from chiplake.settings import Settings
