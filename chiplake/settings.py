@@ -57,7 +57,9 @@ class Settings(BaseSettings):
 
     bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut")
     bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are cut")
-    chip_rows_per_task: int = Field(22, ge=1, description="rows of cells that one task cuts; half a tile by default")
+    raster_block_pixels: int = Field(
+        1024, ge=128, description="side of the blocks of the scenes' rasters, pixels; tasks of cutting end where they do"
+    )
     valid_scl_classes: tuple[int, ...] = Field((2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel")
     fill_max_age_days: int = Field(60, ge=1, le=250, description="oldest pixel that may fill a gap, days")
 

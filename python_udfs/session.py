@@ -31,17 +31,22 @@ GDAL_ENVIRONMENT: Final = {
     "VSI_CACHE": "TRUE",
 }
 
+# Pages and batches of pixels are megabytes: in small regions each would be a "humongous" object, collected in full.
+_JVM_OPTIONS: Final = "-XX:G1HeapRegionSize=32m"
+
 
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Every Spark property that Chiplake sets."""
     jars = class_path(settings)
+    log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
     conf = {
         "spark.app.name": "chiplake",
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.executor.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
+        "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS}",
+        "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions,"

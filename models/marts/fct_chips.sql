@@ -4,6 +4,9 @@
 } -%}
 {%- set extra = [('source_hash', 'string')] -%}
 
+{%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}
+{%- set min_block_rows = 3 -%}
+
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
@@ -23,18 +26,50 @@ scenes as (
 
 ),
 
--- A task is some rows of cells of a datatake in a zone: it opens each COG once and walks it by block rows.
+-- A chip is cut by the task of its home: the first scene in which the cell lies whole, or that touches it. A row of
+-- blocks of the home's 20 m rasters is two of its 10 m rasters, so tasks end where blocks of either do.
+homes as (
+
+    select
+        pending.*,
+        scenes.scene_id as home_scene_id,
+        greatest(
+            0, floor((scenes.utm_ymax - (pending.cell_row + 1) * {{ grid_cell_size() }}) / {{ block_row_m }})
+        ) as block_row
+    from pending
+    inner join scenes on coalesce(get(pending.whole_scene_ids, 0), pending.scene_ids[0]) = scenes.scene_id
+
+),
+
+-- Where there is much to do, a task takes a whole scene: chips that lie in two rows of blocks have both decoded, and
+-- in two tasks twice.
+task_sizes as (
+
+    select
+        greatest(
+            {{ min_block_rows }},
+            ceil(count(distinct home_scene_id, block_row) / {{ setting('shuffle_partitions') | int }})
+        ) as block_rows
+    from homes
+
+),
+
 cells as (
 
     select
-        concat_ws('_', datatake_id, epsg, floor(cell_row / {{ setting('chip_rows_per_task') | int }})) as task_id,
-        epsg,
-        cell_row,
-        scene_ids,
+        concat_ws('_', homes.home_scene_id, floor(homes.block_row / task_sizes.block_rows)) as task_id,
+        homes.epsg,
+        homes.cell_row,
+        homes.scene_ids,
         struct(
-            chip_id, {{ chip_struct('pending', extra) }} as chip, cell_col as col, scene_ids, whole_scene_ids
+            homes.chip_id,
+            {{ chip_struct('homes', extra) }} as chip,
+            homes.cell_col as col,
+            homes.scene_ids,
+            homes.whole_scene_ids
         ) as cell
-    from pending
+    from homes
+    cross join task_sizes
 
 ),
 
@@ -76,7 +111,8 @@ strip_cells as (
 
 strips as ( -- noqa: ST03
 
-    select
+    -- Many partitions, most of them empty, or tasks that share one by chance would wait for each other.
+    select /*+ repartition({{ 8 * (setting('shuffle_partitions') | int) }}, task_id) */
         strip_cells.task_id,
         strip_cells.cell_row,
         to_json(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 
+from chiplake.settings import PROJECT_DIR
 from python_udfs.codec import decode_array
 from python_udfs.extract_chips import EXTRACTED_CHIP, ExtractChips
 
@@ -512,7 +515,8 @@ def empty(path: Path) -> None:
 
 
 def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    """The header and not one whole block."""
+    path.write_bytes(path.read_bytes()[:1000])
 
 
 def virtual(path: Path) -> None:
@@ -604,6 +608,51 @@ def test_a_strip_that_cannot_be_read_leaves_the_others_alone(
     assert_fractions(chips[0])
     assert scene.scene_id in chips[1]["error"]
     assert chips[1]["blue"] is None
+
+
+@pytest.mark.parametrize("layer", ["nir", "swir22", "scl"])
+def test_a_damaged_block_is_the_error_of_its_own_cells_alone(extract: ExtractChips, tmp_path: Path, layer: str) -> None:
+    scene = random_scene(24, (128, 384)).write(tmp_path)
+    blocks_a_cell = gsd_of("swir22") // gsd_of(layer)
+    with rasterio.open(scene.hrefs[layer]) as dataset:
+        start, size = (
+            int(dataset.get_tag_item(f"BLOCK_{what}_{blocks_a_cell}_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE")
+        )
+    with open(scene.hrefs[layer], "r+b") as file:
+        file.seek(start)
+        file.write(bytes(size))
+    places = [(east, 0) for east in range(3)]
+    chips = chips_of(extract, strip_of([scene], {place: ([scene.scene_id], [scene.scene_id]) for place in places}))
+    assert f"{scene.scene_id} asset {layer} cannot be read: ZIPDecode" in chips[1, 0]["error"]
+    assert chips[1, 0][layer] is None
+    for place in (places[0], places[2]):
+        assert chips[place]["error"] is None
+        for name in (*BANDS, "scl"):
+            assert np.array_equal(chips[place][name], cut(scene.on_canvas(name), place))
+
+
+# --- Rasters on a server ---
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Address of a server of the test's folder, a process of its own: GDAL waits with the interpreter locked."""
+    server = PROJECT_DIR / "benchmarks" / "support" / "range_server.py"
+    command = [sys.executable, str(server), str(tmp_path), "--latency-ms", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+        process.terminate()
+
+
+def test_rasters_on_a_server_are_read_alike(extract: ExtractChips, tmp_path: Path, address: str) -> None:
+    scene = random_scene(25).write(tmp_path)
+    scene.hrefs = {name: f"{address}/{Path(href).name}" for name, href in scene.hrefs.items()}
+    for south in (0, 1):
+        chip = one_chip(extract, scene, (1, south))
+        assert chip["error"] is None
+        for name in (*BANDS, "scl"):
+            assert np.array_equal(chip[name], cut(scene.on_canvas(name), (1, south)))
 
 
 # --- How often rasters are opened ---
