@@ -7,7 +7,7 @@
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    tblproperties=chip_table_properties(band_names() + ['scl']),
+    tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
     meta={'inputs': inputs}
 ) }}
 
@@ -23,13 +23,17 @@ scenes as (
 
 ),
 
--- A task is some rows of cells of a datatake in a zone: it opens each COG once and walks it by block rows.
+-- A task is some rows of cells of a datatake in a zone, cut by one rule: it opens each COG once and walks it by block
+-- rows.
 cells as (
 
     select
-        concat_ws('_', datatake_id, epsg, floor(cell_row / {{ setting('chip_rows_per_task') | int }})) as task_id,
+        concat_ws(
+            '_', datatake_id, epsg, floor(cell_row / {{ setting('chip_rows_per_task') | int }}), cut_rule
+        ) as task_id,
         epsg,
         cell_row,
+        {{ parse_cut_rule('cut_rule') }} as rule,
         scene_ids,
         struct(
             chip_id, {{ chip_struct('pending', extra) }} as chip, cell_col as col, scene_ids, whole_scene_ids
@@ -68,6 +72,7 @@ strip_cells as (
         task_id,
         epsg,
         cell_row,
+        any_value(rule) as rule,
         collect_list(cell) as cells
     from cells
     group by task_id, epsg, cell_row
@@ -83,8 +88,8 @@ strips as ( -- noqa: ST03
             struct(
                 strip_cells.epsg,
                 strip_cells.cell_row as row,
-                split('{{ cut_bands() | join(",") }}', ',') as bands,
-                array({{ valid_scl_classes() }}) as valid_scl_classes,
+                strip_cells.rule.bands,
+                strip_cells.rule.valid_scl_classes,
                 strip_scenes.scenes,
                 strip_cells.cells
             )
@@ -110,6 +115,7 @@ final as (
         {{ chip_columns('parsed', extra) }},
         {{ band_columns() }},
         scl,
+        cloud_distance,
         valid_fraction,
         cloud_fraction,
         nodata_fraction,
