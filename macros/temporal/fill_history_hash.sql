@@ -1,13 +1,12 @@
-{# A rule that reaches back further sees more of the chips. Times are microseconds. #}
-{% macro fill_history_hash(history, acquired_us, rule_version) -%}
+{# A rule that reaches back further sees more of the chips. #}
+{% macro fill_history_hash(history, acquired_us, max_age_days) -%}
     sha2(
         array_join(
             array_sort(
                 transform(
                     filter(
                         {{ history }},
-                        chip -> chip.acquired_us
-                        >= {{ acquired_us }} - {{ parse_fill_rule(rule_version) }}.max_age_days * 86400000000
+                        chip -> chip.acquired_us >= {{ acquired_us }} - {{ max_age_days }} * 86400000000
                     ),
                     chip -> concat_ws(' ', chip.chip_id, chip.source_hash)
                 )

@@ -17,7 +17,10 @@ grid_cells as (
 
 made as (
 
-    {{ rows_with_rules(['chip_id', 'history_hash', 'rule_version']) }}
+    select
+        *,
+        {{ parse_fill_rule('rule_version') }}.max_age_days as max_age_days
+    from ({{ rows_with_rules(['chip_id', 'history_hash', 'rule_version']) }})
 
 ),
 
@@ -46,34 +49,40 @@ described as (
         grid_cells.latitude,
         made.rule_version as made_rule_version,
         made.history_hash as made_history_hash,
-        {{ fill_rule_version() }} as rule_version_in_force
+        made.max_age_days as made_max_age_days
     from histories
     inner join grid_cells on histories.cell_id = grid_cells.cell_id
     left join made on histories.chip_id = made.chip_id
 
 ),
 
--- A chip whose history is what it was keeps its rule.
-with_rule as (
+hashed as (
 
     select
         *,
-        if(
-            made_history_hash <=> {{ fill_history_hash('history', 'acquired_us', 'made_rule_version') }}
-            and {{ is_rule_kept('described') }},
-            made_rule_version,
-            rule_version_in_force
-        ) as rule_version
+        {{ fill_history_hash('history', 'acquired_us', 'made_max_age_days') }} as hash_by_its_rule,
+        {{ fill_history_hash('history', 'acquired_us', setting('fill_max_age_days') | int) }} as hash_by_rule_in_force
     from described
 
 ),
 
-with_history as (
+-- A chip whose history is what it was keeps its rule.
+judged as (
 
     select
         *,
-        {{ fill_history_hash('history', 'acquired_us', 'rule_version') }} as history_hash
-    from with_rule
+        made_history_hash <=> hash_by_its_rule and {{ is_rule_kept('hashed') }} as is_rule_kept
+    from hashed
+
+),
+
+with_rule as (
+
+    select
+        *,
+        if(is_rule_kept, made_rule_version, {{ fill_rule_version() }}) as rule_version,
+        if(is_rule_kept, hash_by_its_rule, hash_by_rule_in_force) as history_hash
+    from judged
 
 ),
 
@@ -88,7 +97,7 @@ final as (
         rule_version,
         history_hash,
         sha2(concat_ws(' ', rule_version, history_hash), 256) as input_hash
-    from with_history
+    from with_rule
 
 )
 
