@@ -46,14 +46,23 @@ def run(
     ],
     start_date: _Day = None,
     end_date: _Day = None,
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="Make chips of older settings anew by those of now, within the days given."),
+    ] = False,
 ) -> None:
-    """Run a job; a second run does nothing unless something is new."""
-    from chiplake.jobs import JOBS, Window, run_job
+    """Run a job; a second run does nothing unless something is new.
+
+    Chips that are there keep the settings they were made by (bands, valid SCL classes, filling) until --recompute.
+    """
+    from chiplake.jobs import JOBS, RECOMPUTING_JOBS, Window, run_job
 
     if job not in JOBS:
         raise typer.BadParameter(f"there is no job '{job}'; choose from {', '.join(JOBS)}")
+    if recompute and job not in RECOMPUTING_JOBS:
+        raise typer.BadParameter(f"--recompute is for jobs that make chips: {', '.join(RECOMPUTING_JOBS)}")
     console = Console()
-    window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None)
+    window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None, recompute)
     run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 

@@ -22,19 +22,27 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Window:
-    """Days of acquisition a job keeps to, both included; None: no bound."""
+    """Days of acquisition a job keeps to, both included; None: no bound.
+
+    With `recompute`, chips of these days that were made by older settings are made anew by those of now.
+    """
 
     start: date | None = None
     end: date | None = None
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.start and self.end and self.start > self.end:
             raise ChiplakeError(f"the start date {self.start} is after the end date {self.end}")
 
-    def dbt_vars(self) -> dict[str, str]:
-        """The dbt variables that say the same."""
+    def days(self) -> dict[str, str]:
+        """The dbt variables that say which days."""
         days = {"start_date": self.start, "end_date": self.end}
         return {name: day.isoformat() for name, day in days.items() if day}
+
+    def dbt_vars(self) -> dict[str, str | bool]:
+        """The dbt variables that say the same."""
+        return self.days() | ({"recompute": True} if self.recompute else {})
 
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
@@ -79,10 +87,14 @@ JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
 }
 
 
+# Embeddings and changes follow the chips.
+RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
+
+
 def _raise_if_unreadable(window: Window) -> None:
     from python_udfs.session import get_spark
 
-    days = window.dbt_vars()
+    days = window.days()
     unreadable = (
         get_spark()
         .sql(
@@ -106,7 +118,7 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
 
     Args:
         name: one of JOBS.
-        window: the days of acquisition to keep to.
+        window: the days of acquisition to keep to, and whether to recompute them.
         on_line: called with a line of words for each step done.
 
     Raises:
@@ -114,6 +126,8 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
     """
     if name not in JOBS:
         raise ChiplakeError(f"there is no job '{name}'; choose from {', '.join(JOBS)}")
+    if window.recompute and name not in RECOMPUTING_JOBS:
+        raise ChiplakeError(f"the job '{name}' makes no chips; recompute with {', '.join(RECOMPUTING_JOBS)}")
     JOBS[name](window, on_line)
 
 
@@ -128,6 +142,8 @@ def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
         if event.info.name == "LogModelResult":
             node = event.data.node_info.node_name
             on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
+        elif event.info.name == "LogTestResult" and event.data.status == "warn":
+            on_line(f"warning of {event.data.name}: {event.data.num_failures} rows")
 
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # Tests that also read models of a later job wait for that job; unit tests are not for the night.

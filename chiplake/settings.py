@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 CATALOG_NAME = "lake"
@@ -58,10 +58,16 @@ class Settings(BaseSettings):
     bands: tuple[str, ...] = Field(BAND_NAMES, description="bands to cut")
     bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are cut")
     raster_block_pixels: int = Field(
-        1024, ge=128, description="side of the blocks of the scenes' rasters, pixels; tasks of cutting end where they do"
+        1024, ge=128, description="side of the rasters' blocks, pixels; tasks of cutting end where blocks do"
     )
-    valid_scl_classes: tuple[int, ...] = Field((2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel")
+    valid_scl_classes: tuple[int, ...] = Field(
+        (2, 4, 5, 6, 7, 11), description="SCL classes of a valid pixel; without 11, snow is filled like clouds"
+    )
     fill_max_age_days: int = Field(60, ge=1, le=250, description="oldest pixel that may fill a gap, days")
+    fill_cloud_dilation_pixels: int = Field(
+        0, ge=0, le=CLOUD_REACH_PIXELS, description="pixels so near to a cloud or its shadow are filled, 20 m pixels"
+    )
+    fill_min_complete: Fraction = Field(1.0, description="least share of valid or filled pixels of is_complete")
 
     clay_checkpoint: Path | None = Field(None, description="Clay checkpoint; none: seeded, untrained weights")
     clay_latlon_order: Literal["longitude_first", "latitude_first"] = Field(

@@ -26,6 +26,7 @@ from chiplake.bands import (
     CHIP_PIXELS_10M,
     CHIP_PIXELS_20M,
     CHIP_SIZE_M,
+    CLOUD_REACH_PIXELS,
     SCL,
     VALUE_PER_REFLECTANCE,
 )
@@ -33,7 +34,7 @@ from chiplake.redaction import without_secrets
 from chiplake.settings import get_settings
 from chiplake.signing import load_signer, without_signature
 from python_udfs.codec import encode_array
-from python_udfs.masks import any_of_four, class_table, data_mask, to_10m
+from python_udfs.masks import any_of_four, class_table, cloud_distance, data_mask, to_10m
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ _SCL_NODATA: Final = 0
 EXTRACTED_CHIP: Final = (
     "chip string, "
     + ", ".join(f"{name} binary" for name in BAND_NAMES)
-    + ", scl binary, valid_fraction double, cloud_fraction double, nodata_fraction double, error string"
+    + ", scl binary, cloud_distance binary, valid_fraction double, cloud_fraction double, nodata_fraction double, "
+    + "error string"
 )
 
 
@@ -113,6 +115,7 @@ class Pixels:
 
     bands: dict[str, NDArray[np.uint16]]  # (256, 256) or (128, 128), reflectance x 10,000, 0 = nodata
     scl: NDArray[np.uint8]  # (128, 128)
+    cloud_distance: NDArray[np.uint8]  # (128, 128), 20 m pixels
     holds_data: NDArray[np.bool_]  # (256, 256)
 
 
@@ -144,7 +147,7 @@ def merge_pixels(candidates: list[Pixels]) -> Pixels:
     """One chip from several scenes of a datatake: each pixel from the first candidate that holds data there.
 
     Pixels that no candidate has stay as the first one has them. A 20 m pixel comes from the first candidate
-    that holds data in any of its four 10 m pixels.
+    that holds data in any of its four 10 m pixels. The nearest cloud is that of all candidates.
     """
     first = candidates[0]
     if len(candidates) == 1:
@@ -164,7 +167,8 @@ def merge_pixels(candidates: list[Pixels]) -> Pixels:
         holds |= take
         holds_20m |= take_20m
     # Judged by what came out: a candidate may lack a band that another has, or give a pixel its 20 m bands alone.
-    return Pixels(bands, scl, data_mask(bands, scl != _SCL_NODATA))
+    distance = np.minimum.reduce([candidate.cloud_distance for candidate in candidates])
+    return Pixels(bands, scl, distance, data_mask(bands, scl != _SCL_NODATA))
 
 
 def _no_pixels(band: str) -> NDArray[np.uint16]:
@@ -234,7 +238,8 @@ class ExtractChips:
         except UnreadableSceneError as error:
             yield from ((cell, error) for cell in cells)
             return
-        scl = layers.pop(SCL).astype(np.uint8)
+        wide_scl = layers.pop(SCL).astype(np.uint8)
+        scl, distance = (_without_halo(layer) for layer in (wide_scl, cloud_distance(wide_scl)))
         bands = {
             name: harmonise(dn, scene.scale, scene.boa_offset, opened.datasets[name].nodata)
             for name, dn in layers.items()
@@ -248,6 +253,7 @@ class ExtractChips:
                 Pixels(
                     {name: _cell_of(layer, index) for name, layer in bands.items()},
                     _cell_of(scl, index),
+                    _cell_of(distance, index),
                     _cell_of(holds_data, index),
                 ),
             )
@@ -260,7 +266,9 @@ class ExtractChips:
         def read(name: str) -> NDArray[Any]:
             dataset = opened.datasets[name]
             try:
-                return _read_row_of_cells(dataset, row, first_col, count)
+                # A cloud beyond the edge of the cells counts, too.
+                halo = CLOUD_REACH_PIXELS if name == SCL else 0
+                return _read_row_of_cells(dataset, row, first_col, count, halo)
             except (RasterioError, OSError, ValueError) as error:
                 # Not kept for the strips to come: what a chip is must not hang on how tasks were cut.
                 said = _first_cause(error)
@@ -343,19 +351,22 @@ def _require_lattice(dataset: rasterio.DatasetReader, epsg: int, gsd: int) -> No
         raise ValueError(f"its transform {tuple(t)[:6]} is not on the {gsd} m lattice of EPSG:{epsg}")
 
 
-def _read_row_of_cells(dataset: rasterio.DatasetReader, row: int, first_col: int, count: int) -> NDArray[Any]:
-    """Read `count` cells side by side; what lies outside of the raster is 0.
+def _read_row_of_cells(
+    dataset: rasterio.DatasetReader, row: int, first_col: int, count: int, halo: int
+) -> NDArray[Any]:
+    """Read `count` cells side by side and `halo` pixels around them; what lies outside of the raster is 0.
 
     Returns:
-        (side, side x count) in the raster's own dtype, native byte order.
+        (side + 2 halo, side x count + 2 halo) in the raster's own dtype, native byte order.
     """
     gsd = round(dataset.transform.a)
     side = CHIP_SIZE_M // gsd
-    left = (first_col * CHIP_SIZE_M - round(dataset.transform.c)) // gsd
-    top = (round(dataset.transform.f) - (row + 1) * CHIP_SIZE_M) // gsd
-    out = np.zeros((side, side * count), dtype=np.dtype(dataset.dtypes[0]).newbyteorder("="))
-    x0, x1 = max(left, 0), min(left + side * count, dataset.width)
-    y0, y1 = max(top, 0), min(top + side, dataset.height)
+    left = (first_col * CHIP_SIZE_M - round(dataset.transform.c)) // gsd - halo
+    top = (round(dataset.transform.f) - (row + 1) * CHIP_SIZE_M) // gsd - halo
+    height, width = side + 2 * halo, side * count + 2 * halo
+    out = np.zeros((height, width), dtype=np.dtype(dataset.dtypes[0]).newbyteorder("="))
+    x0, x1 = max(left, 0), min(left + width, dataset.width)
+    y0, y1 = max(top, 0), min(top + height, dataset.height)
     if x0 < x1 and y0 < y1:
         inside = out[y0 - top : y1 - top, x0 - left : x1 - left]
         dataset.read(1, window=Window(x0, y0, x1 - x0, y1 - y0), out=inside)
@@ -365,6 +376,10 @@ def _read_row_of_cells(dataset: rasterio.DatasetReader, row: int, first_col: int
 def _cell_of(layer: NDArray[Any], index: int) -> NDArray[Any]:
     side = layer.shape[0]
     return layer[:, index * side : (index + 1) * side]
+
+
+def _without_halo(layer: NDArray[Any]) -> NDArray[Any]:
+    return layer[CLOUD_REACH_PIXELS:-CLOUD_REACH_PIXELS, CLOUD_REACH_PIXELS:-CLOUD_REACH_PIXELS]
 
 
 def _valid_mask(pixels: Pixels, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -378,6 +393,7 @@ def _chip_row(chip: str, pixels: Pixels, valid: NDArray[np.bool_]) -> tuple[Any,
         chip,
         *(encode_array(pixels.bands[name]) if name in pixels.bands else None for name in BAND_NAMES),
         encode_array(pixels.scl),
+        encode_array(pixels.cloud_distance),
         _share(_valid_mask(pixels, valid)),
         _share(cloudy),
         1.0 - _share(pixels.holds_data),
@@ -391,7 +407,7 @@ def _share(mask: NDArray[np.bool_]) -> float:
 
 
 def _error_row(chip: str, error: str) -> tuple[Any, ...]:
-    return (chip, *([None] * (len(BAND_NAMES) + 1)), None, None, None, error)
+    return (chip, *([None] * (len(BAND_NAMES) + 2)), None, None, None, error)
 
 
 assert CHIP_PIXELS_10M == 2 * CHIP_PIXELS_20M  # what masks.to_10m relies on

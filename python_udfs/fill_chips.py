@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, SCL
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
 from python_udfs.codec import STILL_MISSING, decode_array, encode_array
 from python_udfs.masks import Mask, any_of_four, class_table, data_mask
 
@@ -20,9 +21,28 @@ _NEVER_SEEN: Final = -1  # in _State.seen_10m and .seen_20m
 FILLED_CHIP: Final = (
     "chip string, "
     + ", ".join(f"{name} binary" for name in BAND_NAMES)
-    + ", scl binary, source_index binary, sources string, complete_fraction double, "
-    + "max_age_days double, mean_age_days double, error string"
+    + ", scl binary, source_index binary, sources string, base_valid_fraction double, "
+    + "complete_fraction double, max_age_days double, mean_age_days double, error string"
 )
+
+
+class FillRule(BaseModel):
+    """By which a chip is filled, as `rule_version` of int_fill_inputs says it in JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["newest-valid-v1"]
+    max_age_days: int  # the oldest pixel that may fill a gap
+    valid_scl_classes: tuple[int, ...]
+    cloud_dilation_pixels: int  # pixels so near to a cloud or its shadow are not valid, 20 m pixels; 0: all are
+    min_complete: float  # the least share of a complete chip; decides about no pixel
+
+    def holds(self, scl: NDArray[np.uint8], cloud_distance: bytes) -> Mask:
+        """Which 20 m pixels pass by their class and by how far they are from clouds."""
+        passes: Mask = class_table(self.valid_scl_classes)[scl]
+        if self.cloud_dilation_pixels > 0:
+            passes &= decode_array(cloud_distance, "uint8", CHIP_PIXELS_20M) > self.cloud_dilation_pixels
+        return passes
 
 
 @dataclass
@@ -63,26 +83,34 @@ class FillChips:
     """Fill the missing pixels of a cell's chips from the newest earlier chip in which they are valid.
 
     Takes the chips of a cell ordered by time, `role` saying what each is for: `seed`, a filled chip from which
-    to go on; `source`, a chip that only later ones need; `pending`, a chip to be filled. Gives one row a
-    pending chip. Pixels that no chip within `max_age_days` can fill are 0, and 255 in `source_index`.
+    to go on; `source`, a chip that only later ones need; `pending`, a chip to be filled. All have one
+    `rule_version`, the JSON of a `FillRule`: partition by it, too. Gives one row a pending chip. Pixels that no chip
+    within `max_age_days` can fill are 0, and 255 in `source_index`.
     """
 
     def __init__(self) -> None:
         self._state = _State()
+        self._rule_version: str | None = None
+        self._rule: FillRule
 
-    def eval(self, row: Any, max_age_days: int, valid_scl_classes: str) -> Iterator[tuple[Any, ...]]:
-        """Take the next chip of the cell; yield it filled if it is pending."""
+    def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
+        """Take the next chip of the cell; yield it filled if it is pending.
+
+        Raises:
+            ValueError: it is not to be filled by the rule of the chips before it, or the rule is unknown.
+        """
+        rule = self._rule_of(row)
         if row["role"] == "seed":
             self._start_from(row)
             return
         state = self._state
         acquired_us = row["acquired_us"]
-        state.drop_older_than(acquired_us - max_age_days * _DAY_US)
+        state.drop_older_than(acquired_us - rule.max_age_days * _DAY_US)
         own = len(state.chips)
         state.chips.append((row["chip_id"], acquired_us))
         bands = _decode_bands(row)
         scl = decode_array(row[SCL], "uint8", CHIP_PIXELS_20M)
-        valid = data_mask(bands, class_table(json.loads(valid_scl_classes))[scl])
+        valid = data_mask(bands, rule.holds(scl, row[CLOUD_DISTANCE]))
         valid_20m = any_of_four(valid)
         state.take_bands(bands, valid, valid_20m)
         np.copyto(state.scl, scl, where=valid_20m)
@@ -90,6 +118,14 @@ class FillChips:
         state.seen_20m[valid_20m] = own
         if row["role"] == "pending":
             yield _filled_row(row["chip"], state, own)
+
+    def _rule_of(self, row: Any) -> FillRule:
+        if self._rule_version is None:
+            self._rule_version = row["rule_version"]
+            self._rule = FillRule.model_validate_json(row["rule_version"])
+        if row["rule_version"] != self._rule_version:
+            raise ValueError(f"{row['chip_id']}: {row['rule_version']} in a fold by {self._rule_version}")
+        return self._rule
 
     def _start_from(self, row: Any) -> None:
         """Take up the state that the fold had after a chip that is already filled."""
@@ -133,6 +169,7 @@ def _filled_row(chip: str, state: _State, own: int) -> tuple[Any, ...]:
         encode_array(state.scl),
         encode_array(to_source[seen]),
         json.dumps(sources),
+        int(counts[own]) / seen.size,
         int(counts.sum()) / seen.size,
         max(ages.values(), default=None),
         sum(ages[index] * int(counts[index]) for index in used) / filled if filled else None,

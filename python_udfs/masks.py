@@ -7,15 +7,18 @@ being looked up in the 20 m pixel it lies in. A 20 m pixel counts if any of its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_cdt
 
-from chiplake.bands import BAND_BY_NAME
+from chiplake.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint16]
+# SCL: cloud shadow, clouds of medium and high probability, thin cirrus.
+_CLOUD_AND_SHADOW_CLASSES: Final = (3, 8, 9, 10)
 Value = TypeVar("Value", bound=np.generic)
 
 
@@ -34,6 +37,21 @@ def to_10m(layer: NDArray[Value]) -> NDArray[Value]:
 def any_of_four(mask: Mask) -> Mask:
     """True where any of the four 10 m pixels of a 20 m pixel is: (2 h, 2 w) to (h, w)."""
     return mask[0::2, 0::2] | mask[0::2, 1::2] | mask[1::2, 0::2] | mask[1::2, 1::2]
+
+
+def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Chessboard distance of each pixel to the nearest cloud or cloud shadow of the array, pixels.
+
+    Returns:
+        uint8 of the same shape: 0 in a cloud, and CLOUD_REACH_PIXELS + 1 where none is as near as
+        CLOUD_REACH_PIXELS.
+    """
+    clear = ~class_table(_CLOUD_AND_SHADOW_CLASSES)[scl]
+    beyond = CLOUD_REACH_PIXELS + 1
+    if clear.all():  # of which scipy makes -1
+        return np.full(scl.shape, beyond, np.uint8)
+    distance: NDArray[np.int32] = distance_transform_cdt(clear, metric="chessboard")
+    return np.minimum(distance, beyond).astype(np.uint8)
 
 
 def data_mask(bands: Mapping[str, Pixels], scl_holds: Mask) -> Mask:

@@ -49,8 +49,8 @@ FUNCTIONS: Final = (
     SqlFunction(
         "fill_chips",
         "table",
-        "table(select cell_id, role, chip, chip_id, acquired_us, <bands>, scl, source_index, sources), "
-        "max_age_days int, valid_scl_classes string",
+        "table(select rule_version, role, chip, chip_id, acquired_us, <bands>, scl, cloud_distance, source_index, "
+        "sources)",
         FILLED_CHIP,
         FillChips,
     ),

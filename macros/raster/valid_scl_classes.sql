@@ -1,3 +1,3 @@
-{% macro valid_scl_classes() -%}
-    {{- setting('valid_scl_classes') | map('int') | join(',') -}}
-{%- endmacro %}
+{% macro valid_scl_classes() %}
+    {{ return(setting('valid_scl_classes') | map('int') | unique | sort | list) }}
+{% endmacro %}

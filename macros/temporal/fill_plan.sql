@@ -5,6 +5,8 @@
       a night with one new date reads two chips a cell, however long the history.
     - source: chips after the seed (or, without one, as old as may fill) that only later ones need.
 
+    A fold is the chips of a cell that are filled by one rule; a chip may play a part in several folds.
+
     Metadata alone: no pixel is read for it.
 #}
 {% macro fill_plan(inputs) %}
@@ -19,10 +21,12 @@
 
         select
             cell_id,
+            rule_version,
             min(acquired_at) as first_at,
-            max(acquired_at) as last_at
+            max(acquired_at) as last_at,
+            min(acquired_at) - make_dt_interval({{ parse_fill_rule('rule_version') }}.max_age_days) as oldest_at
         from pending
-        group by cell_id
+        group by cell_id, rule_version
 
     ),
 
@@ -31,14 +35,16 @@
 
         select
             spans.cell_id,
+            spans.rule_version,
             max_by(done.chip_id, struct(done.acquired_at, done.chip_id)) as chip_id,
             max(done.acquired_at) as acquired_at
         from spans
-        inner join {{ ref(inputs.model) }} as inputs on spans.cell_id = inputs.cell_id
+        inner join {{ ref(inputs.model) }} as inputs
+            on spans.cell_id = inputs.cell_id and spans.rule_version = inputs.rule_version
         inner join {{ this }} as done on inputs.chip_id = done.chip_id and inputs.input_hash = done.input_hash
         where done.acquired_at < spans.first_at
-            and done.acquired_at >= spans.first_at - interval {{ setting('fill_max_age_days') | int }} days
-        group by spans.cell_id
+            and done.acquired_at >= spans.oldest_at
+        group by spans.cell_id, spans.rule_version
 
     ),
     {% endif %}
@@ -47,17 +53,18 @@
 
         select
             inputs.cell_id,
+            spans.rule_version,
             inputs.chip_id,
             inputs.acquired_at,
             if(pending.chip_id is null, 'source', 'pending') as role
         from {{ ref(inputs.model) }} as inputs
         inner join spans on inputs.cell_id = spans.cell_id
-        left join pending on inputs.chip_id = pending.chip_id
+        left join pending on inputs.chip_id = pending.chip_id and spans.rule_version = pending.rule_version
         {% if filled_before %}
-        left join seeds on inputs.cell_id = seeds.cell_id
+        left join seeds on spans.cell_id = seeds.cell_id and spans.rule_version = seeds.rule_version
         {% endif %}
         where inputs.acquired_at <= spans.last_at
-            and inputs.acquired_at >= spans.first_at - interval {{ setting('fill_max_age_days') | int }} days
+            and inputs.acquired_at >= spans.oldest_at
             {% if filled_before %}
             and (
                 seeds.cell_id is null
@@ -72,6 +79,7 @@
     union all
     select
         cell_id,
+        rule_version,
         chip_id,
         acquired_at,
         'seed' as role

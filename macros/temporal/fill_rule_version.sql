@@ -1,3 +1,15 @@
+{# JSON, as the fold reads it from the row that it fills: so a row cannot be filled by another rule than its own. #}
 {% macro fill_rule_version() -%}
-    'newest-valid-v1 max_age_days={{ setting("fill_max_age_days") | int }} valid_scl_classes={{ valid_scl_classes() }}'
+    '{{ tojson({
+        'method': 'newest-valid-v1',
+        'max_age_days': setting('fill_max_age_days') | int,
+        'valid_scl_classes': valid_scl_classes(),
+        'cloud_dilation_pixels': setting('fill_cloud_dilation_pixels') | int,
+        'min_complete': setting('fill_min_complete') | float,
+    }) }}'
+{%- endmacro %}
+
+
+{% macro parse_fill_rule(rule_version) -%}
+    from_json({{ rule_version }}, 'max_age_days int, min_complete double')
 {%- endmacro %}

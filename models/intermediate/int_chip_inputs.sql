@@ -5,6 +5,23 @@
 with datatakes as (
 
     {{ pending_inputs(inputs) }}
+    {% if recompute() and keeps_rules(['cut_rule']) %}
+    union distinct
+    select inputs.*
+    from {{ ref(inputs.model) }} as inputs
+    left semi join {{ this }} as done
+        on
+            inputs.datatake_id = done.datatake_id
+            and inputs.epsg = done.epsg
+            and done.cut_rule != {{ cut_rule() }}
+            {{ in_window('done') }}
+    {% endif %}
+
+),
+
+made as (
+
+    {{ rows_with_rules(['chip_id', 'scenes_hash', 'cut_rule']) }}
 
 ),
 
@@ -56,7 +73,7 @@ chips as (
 
 ),
 
-final as (
+planned as (
 
     select
         concat_ws('_', chips.cell_id, chips.datatake_id) as chip_id,
@@ -80,15 +97,37 @@ final as (
             concat_ws(
                 ' ',
                 to_json(transform(chips.scenes, scene -> struct(scene.scene_id, scene.scene_hash))),
-                '{{ cut_bands() | join(",") }}',
-                '{{ valid_scl_classes() }}',
                 {{ grid_version() }}
             ),
             256
-        ) as source_hash,
+        ) as scenes_hash,
         {{ grid_version() }} as grid_version
     from chips
     inner join grid_cells on chips.cell_id = grid_cells.cell_id
+
+),
+
+-- A chip of the scenes that it had keeps its rule.
+with_rule as (
+
+    select
+        planned.*,
+        if(
+            planned.scenes_hash <=> made.scenes_hash and {{ is_rule_kept('planned') }},
+            made.cut_rule,
+            {{ cut_rule() }}
+        ) as cut_rule
+    from planned
+    left join made on planned.chip_id = made.chip_id
+
+),
+
+final as (
+
+    select
+        *,
+        sha2(concat_ws(' ', scenes_hash, cut_rule), 256) as source_hash
+    from with_rule
 
 )
 

@@ -17,8 +17,6 @@ final as (
             concat_ws(
                 ' ',
                 array_join(array_sort(collect_list(concat(scene_id, ' ', scene_hash))), ' '),
-                '{{ cut_bands() | join(",") }}',
-                '{{ valid_scl_classes() }}',
                 {{ grid_version() }}
             ),
             256

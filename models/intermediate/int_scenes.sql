@@ -1,6 +1,6 @@
 {{ config(unique_key='scene_id', meta={'version': ['content_hash', 'scene_hash', 'boa_offset_reason']}) }}
 
-{% set layers = cut_bands() + ['scl'] %}
+{% set layers = band_names() + ['scl'] %}
 {% set same_tile_time_us = 3 * 1000000 %}
 {% set same_datastrip_us = 60 * 1000000 %}
 

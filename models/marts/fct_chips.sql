@@ -10,7 +10,7 @@
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    tblproperties=chip_table_properties(band_names() + ['scl']),
+    tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
     meta={'inputs': inputs}
 ) }}
 
@@ -57,9 +57,12 @@ task_sizes as (
 cells as (
 
     select
-        concat_ws('_', homes.home_scene_id, floor(homes.block_row / task_sizes.block_rows)) as task_id,
+        concat_ws(
+            '_', homes.home_scene_id, floor(homes.block_row / task_sizes.block_rows), homes.cut_rule
+        ) as task_id,
         homes.epsg,
         homes.cell_row,
+        {{ parse_cut_rule('homes.cut_rule') }} as rule,
         homes.scene_ids,
         struct(
             homes.chip_id,
@@ -103,6 +106,7 @@ strip_cells as (
         task_id,
         epsg,
         cell_row,
+        any_value(rule) as rule,
         collect_list(cell) as cells
     from cells
     group by task_id, epsg, cell_row
@@ -119,8 +123,8 @@ strips as ( -- noqa: ST03
             struct(
                 strip_cells.epsg,
                 strip_cells.cell_row as row,
-                split('{{ cut_bands() | join(",") }}', ',') as bands,
-                array({{ valid_scl_classes() }}) as valid_scl_classes,
+                strip_cells.rule.bands,
+                strip_cells.rule.valid_scl_classes,
                 strip_scenes.scenes,
                 strip_cells.cells
             )
@@ -146,6 +150,7 @@ final as (
         {{ chip_columns('parsed', extra) }},
         {{ band_columns() }},
         scl,
+        cloud_distance,
         valid_fraction,
         cloud_fraction,
         nodata_fraction,

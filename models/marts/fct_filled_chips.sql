@@ -2,7 +2,7 @@
     'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true, 'window': true
 } -%}
 {%- set extra = [
-    ('base_valid_fraction', 'double'), ('cloud_fraction', 'double'), ('nodata_fraction', 'double'),
+    ('cloud_fraction', 'double'), ('nodata_fraction', 'double'),
     ('input_hash', 'string'), ('rule_version', 'string')
 ] -%}
 
@@ -40,9 +40,8 @@ described as (
 
     select
         chips.*,
-        chips.valid_fraction as base_valid_fraction,
         fill_inputs.input_hash,
-        fill_inputs.rule_version,
+        plan.rule_version,
         plan.role
     from chips
     inner join plan on chips.chip_id = plan.chip_id and plan.role in ('source', 'pending')
@@ -54,12 +53,14 @@ chips_in_order as ( -- noqa: ST03
 
     select
         cell_id,
+        rule_version,
         role,
         {{ chip_struct('described', extra) }} as chip,
         chip_id,
         unix_micros(acquired_at) as acquired_us,
         {{ band_columns() }},
         scl,
+        cloud_distance,
         cast(null as binary) as source_index,
         cast(null as string) as sources
     from described
@@ -67,12 +68,14 @@ chips_in_order as ( -- noqa: ST03
     union all
     select
         filled.cell_id,
+        plan.rule_version,
         plan.role,
         cast(null as string) as chip,
         filled.chip_id,
         unix_micros(filled.acquired_at) as acquired_us,
         {{ band_columns('filled.') }},
         filled.scl,
+        cast(null as binary) as cloud_distance,
         filled.source_index,
         to_json(
             transform(
@@ -97,9 +100,7 @@ folded as (
         ) as sources
     -- noqa: disable=LT01,LT02,LT06
     from fill_chips(
-        table(chips_in_order) partition by (cell_id) order by (acquired_us, chip_id),
-        {{ setting('fill_max_age_days') | int }},
-        '[{{ valid_scl_classes() }}]'
+        table(chips_in_order) partition by (cell_id, rule_version) order by (acquired_us, chip_id)
     )
     -- noqa: enable=all
 
@@ -113,10 +114,11 @@ final as (
         scl,
         source_index,
         sources,
+        base_valid_fraction,
         complete_fraction,
         max_age_days,
         mean_age_days,
-        complete_fraction = 1 as is_complete,
+        complete_fraction >= {{ parse_fill_rule('parsed.rule_version') }}.min_complete as is_complete,
         error
     from folded
 

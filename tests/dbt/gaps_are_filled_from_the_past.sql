@@ -1,4 +1,4 @@
--- Sources of a filled chip are chips of its cell, earlier, at most `fill_max_age_days` older, newest first.
+-- Sources of a filled chip are chips of its cell, earlier, at most its rule's `max_age_days` older, newest first.
 -- Of filled chips that are up to date: a run kept to a window leaves others as they were.
 with sources as (
 
@@ -6,6 +6,7 @@ with sources as (
         filled_chips.chip_id,
         filled_chips.cell_id,
         filled_chips.acquired_at,
+        filled_chips.rule_version,
         posexplode(filled_chips.sources) as (position, source)
     from {{ ref('fct_filled_chips') }} as filled_chips
     inner join {{ ref('int_fill_inputs') }} as inputs
@@ -44,5 +45,5 @@ where
     not source_cell_id <=> cell_id
     or not source.acquired_at <=> source_acquired_at
     or source.acquired_at >= acquired_at
-    or {{ days_between('source.acquired_at', 'acquired_at') }} > {{ setting('fill_max_age_days') | int }}
+    or {{ days_between('source.acquired_at', 'acquired_at') }} > {{ parse_fill_rule('rule_version') }}.max_age_days
     or source.acquired_at > previous_acquired_at

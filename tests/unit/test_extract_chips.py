@@ -32,7 +32,8 @@ ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", 
 FINE_BANDS = ("blue", "green", "red", "nir")
 BANDS = ("blue", "nir", "rededge1", "swir22")  # those cut in most tests
 VALID_CLASSES = [2, 4, 5, 6, 7, 11]
-OUTPUT = ("chip", *ALL_BANDS, "scl", "valid_fraction", "cloud_fraction", "nodata_fraction", "error")
+LAYERS_20M = ("scl", "cloud_distance")
+OUTPUT = ("chip", *ALL_BANDS, *LAYERS_20M, "valid_fraction", "cloud_fraction", "nodata_fraction", "error")
 
 Array = NDArray[Any]
 Place = tuple[int, int]  # a cell: how many columns east and rows south of the canvas's first
@@ -170,8 +171,9 @@ def decoded(row: tuple[Any, ...]) -> dict[str, Any]:
     for name in ALL_BANDS:
         if chip[name] is not None:
             chip[name] = decode_array(chip[name], "uint16", 2560 // gsd_of(name))
-    if chip["scl"] is not None:
-        chip["scl"] = decode_array(chip["scl"], "uint8", 128)
+    for name in LAYERS_20M:
+        if chip[name] is not None:
+            chip[name] = decode_array(chip[name], "uint8", 128)
     return chip
 
 
@@ -594,13 +596,12 @@ def test_a_scene_without_scl_is_an_error(extract: ExtractChips, tmp_path: Path) 
     assert one_chip(extract, scene)["error"] == "scene-15 has no asset scl"
 
 
-@pytest.mark.parametrize("layer", ["swir22", "scl"])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["sound strip first", "broken strip first"])
 def test_a_strip_that_cannot_be_read_leaves_the_others_alone(
-    extract: ExtractChips, tmp_path: Path, layer: str, order: tuple[int, int]
+    extract: ExtractChips, tmp_path: Path, order: tuple[int, int]
 ) -> None:
     scene = random_scene(16).write(tmp_path)
-    path = Path(scene.hrefs[layer])
+    path = Path(scene.hrefs["swir22"])
     path.write_bytes(path.read_bytes()[:-100])  # its last block, in the south
     chips = {south: one_chip(extract, scene, (1, south)) for south in order}
     for name in (*BANDS, "scl"):
@@ -610,7 +611,7 @@ def test_a_strip_that_cannot_be_read_leaves_the_others_alone(
     assert chips[1]["blue"] is None
 
 
-@pytest.mark.parametrize("layer", ["nir", "swir22", "scl"])
+@pytest.mark.parametrize("layer", ["nir", "swir22"])
 def test_a_damaged_block_is_the_error_of_its_own_cells_alone(extract: ExtractChips, tmp_path: Path, layer: str) -> None:
     scene = random_scene(24, (128, 384)).write(tmp_path)
     blocks_a_cell = gsd_of("swir22") // gsd_of(layer)
@@ -653,6 +654,78 @@ def test_rasters_on_a_server_are_read_alike(extract: ExtractChips, tmp_path: Pat
         assert chip["error"] is None
         for name in (*BANDS, "scl"):
             assert np.array_equal(chip[name], cut(scene.on_canvas(name), (1, south)))
+
+
+def test_a_cell_beside_scl_that_cannot_be_read_is_an_error(extract: ExtractChips, tmp_path: Path) -> None:
+    scene = random_scene(16, (384, 128)).write(tmp_path)
+    path = Path(scene.hrefs["scl"])
+    path.write_bytes(path.read_bytes()[:-100])  # the southernmost of three blocks
+    chips = [one_chip(extract, scene, (0, south)) for south in range(3)]
+    assert chips[0]["error"] is None
+    for chip in chips[1:]:  # clouds that may lie there count in the middle, too
+        assert f"{scene.scene_id} asset scl cannot be read" in chip["error"]
+        assert chip["scl"] is None
+        assert chip["cloud_distance"] is None
+
+
+# --- How far the nearest cloud is ---
+
+
+def cloud_distances(scene: Raster) -> Array:
+    """Of the whole canvas: the first square around a pixel in which a cloud or a shadow is; 16 beyond 15."""
+    cloud = np.pad(np.isin(scene.on_canvas("scl"), [3, 8, 9, 10]), 15)
+    side = 128 * CANVAS
+    distance = np.full((side, side), 16, np.uint8)
+    for reach in reversed(range(16)):
+        for south in range(15 - reach, 16 + reach):
+            for east in range(15 - reach, 16 + reach):
+                distance[cloud[south : south + side, east : east + side]] = reach
+    return distance
+
+
+def some_clouds(seed: int, size: tuple[int, int], share: float, **rest: Any) -> Raster:
+    """A scene with single pixels of every class of cloud and shadow, on and off the borders of cells."""
+    scene = random_scene(seed, size, ("blue",), **rest)
+    rng = np.random.default_rng(seed)
+    clear, cloudy = rng.choice([0, 1, 2, 4, 5, 6, 7, 11], size), rng.choice([3, 8, 9, 10], size)
+    scene.layers["scl"] = np.where(rng.random(size) < share, cloudy, clear).astype(np.uint8)
+    return scene
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-3, 0.05])
+def test_the_nearest_cloud_may_lie_in_any_cell(extract: ExtractChips, tmp_path: Path, share: float) -> None:
+    scene = some_clouds(24, (300, 310), share, at=(20, 30))
+    for row, col in ((107, 97), (108, 98), (235, 226)):  # corners at which cells meet
+        scene.layers["scl"][row, col] = 3
+    expected = cloud_distances(scene.write(tmp_path))
+    assert len(np.unique(expected)) == 17 or share > 1e-2
+    # Whichever cells a strip has, and whichever strips a task.
+    for function in (extract, ExtractChips()):
+        for south in (0, 1, 2) if function is extract else (2, 0):
+            places = [(0, south), (1, south), (2, south)] if function is extract else [(2, south), (0, south)]
+            chips = chips_of(function, strip_of([scene], {place: ([scene.scene_id], []) for place in places}))
+            for place in places:
+                assert np.array_equal(chips[place]["cloud_distance"], cut(expected, place)), place
+
+
+def test_of_several_scenes_the_nearest_cloud_counts(extract: ExtractChips, tmp_path: Path) -> None:
+    scenes = [some_clouds(25, (128, 128), 0.001), some_clouds(26, (200, 300), 0.0005, at=(10, 60))]
+    scenes[0].layers["scl"][:, 125] = 9  # its edge is that of the cell
+    ids = [scene.write(tmp_path).scene_id for scene in scenes]
+    chips = chips_of(extract, strip_of(scenes, {(0, 0): (ids, ids[:1]), (1, 0): (ids[1:], [])}))
+    first, second = map(cloud_distances, scenes)
+    assert np.array_equal(chips[0, 0]["cloud_distance"], cut(np.minimum(first, second), (0, 0)))
+    # A scene that does not touch the cell does not count.
+    assert np.array_equal(chips[1, 0]["cloud_distance"], cut(second, (1, 0)))
+    assert (cut(first, (1, 0)) < cut(second, (1, 0))).any()
+
+
+def test_without_a_cloud_none_is_near(extract: ExtractChips, tmp_path: Path) -> None:
+    assert (one_chip(extract, uniform("clear", 1).write(tmp_path))["cloud_distance"] == 16).all()
+
+
+def test_in_a_cloud_the_distance_is_none(extract: ExtractChips, tmp_path: Path) -> None:
+    assert not one_chip(extract, uniform("cloudy", 1, scl=3).write(tmp_path))["cloud_distance"].any()
 
 
 # --- How often rasters are opened ---

@@ -22,10 +22,32 @@ FINE, COARSE = ("blue", "nir"), ("rededge1", "swir22")  # the bands used here: o
 BANDS = FINE + COARSE
 VALID_CLASSES = {2, 4, 5, 6, 7, 11}
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of a 20 m pixel: its four 10 m pixels
-OUTPUT = ("chip", *ALL_BANDS, "scl", "source_index", "sources", "complete_fraction", "max_age_days", "mean_age_days")
+FRACTIONS = ("base_valid_fraction", "complete_fraction")
+OUTPUT = ("chip", *ALL_BANDS, "scl", "source_index", "sources", *FRACTIONS, "max_age_days", "mean_age_days")
+FAR = 16  # in cloud_distance: no cloud is near
 
 Array = NDArray[Any]
 Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The parameters of filling that decide about pixels."""
+
+    max_age_days: int = 60
+    classes: frozenset[int] = frozenset(VALID_CLASSES)
+    dilation: int = 0
+
+    def as_json(self) -> str:
+        return json.dumps(
+            {
+                "method": "newest-valid-v1",
+                "max_age_days": self.max_age_days,
+                "valid_scl_classes": sorted(self.classes),
+                "cloud_dilation_pixels": self.dilation,
+                "min_complete": 1.0,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,7 @@ class Chip:
     acquired_us: int
     scl: Array
     bands: dict[str, Array] = field(default_factory=dict)
+    cloud_distance: Array = field(default_factory=lambda: np.full((128, 128), FAR, np.uint8))
 
     @property
     def chip_id(self) -> str:
@@ -49,6 +72,7 @@ class Answer:
     scl: Array
     source_index: Array
     sources: list[Chip]
+    base_valid_fraction: float
     complete_fraction: float
     max_age_days: float | None
     mean_age_days: float | None
@@ -66,6 +90,7 @@ def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
         "acquired_us": chip.acquired_us,
         **{name: encode_array(chip.bands[name]) if name in chip.bands else None for name in ALL_BANDS},
         "scl": encode_array(chip.scl),
+        "cloud_distance": encode_array(chip.cloud_distance),
         "source_index": None,
         "sources": None,
     }
@@ -74,14 +99,13 @@ def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
 def seed_row(chip: Chip, filled: Row) -> dict[str, Any]:
     """The filled chip as the next run reads it from the table."""
     columns = dict(zip(OUTPUT, filled, strict=False))
-    row = input_row(chip, "seed") | {"chip": None}
+    row = input_row(chip, "seed") | {"chip": None, "cloud_distance": None}
     return row | {name: columns[name] for name in (*ALL_BANDS, "scl", "source_index", "sources")}
 
 
-def fold(rows: list[dict[str, Any]], max_age_days: int = 60, fill: FillChips | None = None) -> list[Row]:
+def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None = None) -> list[Row]:
     fill = fill or FillChips()
-    classes = json.dumps(sorted(VALID_CLASSES))
-    return [filled for row in rows for filled in fill.eval(row, max_age_days, classes)]
+    return [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
 
 
 def decoded(filled: Row) -> dict[str, Any]:
@@ -97,28 +121,29 @@ def decoded(filled: Row) -> dict[str, Any]:
 
 # --- The oracle ---
 
-# One chip at one 20 m pixel: its class, and its values by band: four of a 10 m band, one of a 20 m band.
-Pixel = tuple[int, dict[str, tuple[int, ...]]]
+# One chip at one 20 m pixel: its class, how far a cloud is, and its values by band: four of a 10 m band, one of a 20 m
+# band.
+Pixel = tuple[int, int, dict[str, tuple[int, ...]]]
 
 
-def is_valid(pixel: Pixel, corner: int) -> bool:
-    scl, bands = pixel
-    if scl not in VALID_CLASSES:
+def is_valid(pixel: Pixel, corner: int, rule: Rule) -> bool:
+    scl, distance, bands = pixel
+    if scl not in rule.classes or 0 < rule.dilation >= distance:
         return False
     return all((values[corner] if name in FINE else values[0]) != 0 for name, values in bands.items())
 
 
-def fill_pixel(pixels: list[Pixel]) -> tuple[list[int | None], dict[str, list[int]], int]:
+def fill_pixel(pixels: list[Pixel], rule: Rule) -> tuple[list[int | None], dict[str, list[int]], int]:
     """Fill the last of `pixels` (oldest first, none too old): sources of the four, values by band, class."""
 
     def newest(corners: tuple[int, ...]) -> int | None:
         for index in reversed(range(len(pixels))):
-            if any(is_valid(pixels[index], corner) for corner in corners):
+            if any(is_valid(pixels[index], corner, rule) for corner in corners):
                 return index
         return None
 
     def value(index: int | None, name: str, corner: int) -> int:
-        return 0 if index is None else pixels[index][1].get(name, (0, 0, 0, 0))[corner]
+        return 0 if index is None else pixels[index][2].get(name, (0, 0, 0, 0))[corner]
 
     sources = [newest((corner,)) for corner in range(4)]
     source_20m = newest((0, 1, 2, 3))
@@ -131,7 +156,7 @@ def history_of_pixels(chips: list[Chip]) -> Array:
     """All that is known of each 20 m pixel, in a row each: (128 x 128, numbers)."""
     numbers = []
     for chip in chips:
-        numbers.append(chip.scl)
+        numbers += [chip.scl, chip.cloud_distance]
         for name, pixels in chip.bands.items():
             numbers += [pixels[i::2, j::2] for i, j in CORNERS] if name in FINE else [pixels]
     return np.stack(numbers, axis=-1).astype(np.uint16).reshape(128 * 128, -1)
@@ -140,19 +165,23 @@ def history_of_pixels(chips: list[Chip]) -> Array:
 def pixels_of(history: tuple[int, ...], chips: list[Chip]) -> list[Pixel]:
     numbers = iter(history)
     return [
-        (next(numbers), {name: tuple(next(numbers) for _ in range(4 if name in FINE else 1)) for name in chip.bands})
+        (
+            next(numbers),
+            next(numbers),
+            {name: tuple(next(numbers) for _ in range(4 if name in FINE else 1)) for name in chip.bands},
+        )
         for chip in chips
     ]
 
 
-def answer(chips: list[Chip], max_age_days: int) -> Answer:
+def answer(chips: list[Chip], rule: Rule) -> Answer:
     """Fill the last of `chips`, of which the others are all that came before it."""
     own = chips[-1]
-    chips = [chip for chip in chips if own.acquired_us - chip.acquired_us <= max_age_days * DAY]
+    chips = [chip for chip in chips if own.acquired_us - chip.acquired_us <= rule.max_age_days * DAY]
     # Pixels that have the same history have the same answer.
     number_of: dict[tuple[int, ...], int] = {}
     which = [number_of.setdefault(tuple(history), len(number_of)) for history in history_of_pixels(chips).tolist()]
-    answers = [fill_pixel(pixels_of(history, chips)) for history in number_of]
+    answers = [fill_pixel(pixels_of(history, chips), rule) for history in number_of]
 
     def spread(numbers: list[list[int]]) -> Array:
         """One number, or four, for each history: laid out over the chip."""
@@ -179,14 +208,15 @@ def answer(chips: list[Chip], max_age_days: int) -> Answer:
         scl=spread([[scl] for _, _, scl in answers]),
         source_index=np.vectorize(numbers.__getitem__)(came_from),
         sources=[chips[index] for index in used],
+        base_valid_fraction=np.count_nonzero(came_from == len(chips) - 1) / 65_536,
         complete_fraction=1 - np.count_nonzero(came_from == -1) / 65_536,
         max_age_days=max(ages) if ages else None,
         mean_age_days=sum(ages) / len(ages) if ages else None,
     )
 
 
-def assert_answers(filled: Row, chips: list[Chip], max_age_days: int) -> None:
-    got, expected = decoded(filled), answer(chips, max_age_days)
+def assert_answers(filled: Row, chips: list[Chip], rule: Rule) -> None:
+    got, expected = decoded(filled), answer(chips, rule)
     assert got["error"] is None
     assert json.loads(got["chip"]) == {"chip_id": chips[-1].chip_id}
     assert {name for name in ALL_BANDS if got[name] is not None} == set(expected.bands)
@@ -197,6 +227,7 @@ def assert_answers(filled: Row, chips: list[Chip], max_age_days: int) -> None:
     assert got["sources"] == [
         {"chip_id": source.chip_id, "acquired_us": source.acquired_us} for source in expected.sources
     ]
+    assert got["base_valid_fraction"] == expected.base_valid_fraction
     assert got["complete_fraction"] == expected.complete_fraction
     assert got["max_age_days"] == expected.max_age_days
     if expected.mean_age_days is None:
@@ -209,6 +240,13 @@ def assert_answers(filled: Row, chips: list[Chip], max_age_days: int) -> None:
 
 SINGLES = ((0, 0), (0, 127), (127, 0), (5, 77), (31, 32), (100, 3))  # 20 m pixels, row and column
 CLASSES = st.sampled_from([4, 5, 11, 6, 9, 0, 3, 200])
+DISTANCES = st.sampled_from([FAR, 0, 1, 2, 3, 14, 15])
+RULES = st.builds(
+    Rule,
+    st.sampled_from([60, 2, 1]),
+    st.sampled_from([frozenset(VALID_CLASSES), frozenset(VALID_CLASSES - {11})]),
+    st.sampled_from([0, 1, 2, 15]),
+)
 
 
 def flags(number: int, count: int) -> list[bool]:
@@ -224,6 +262,9 @@ def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
     scl = blocks(draw(st.lists(CLASSES, min_size=16, max_size=16)), 32)
     for (row, col), scl_class in zip(SINGLES, draw(st.lists(CLASSES, min_size=6, max_size=6)), strict=True):
         scl[row, col] = scl_class
+    distance = blocks(draw(st.lists(DISTANCES, min_size=16, max_size=16)), 32)
+    for (row, col), near in zip(SINGLES, draw(st.lists(DISTANCES, min_size=6, max_size=6)), strict=True):
+        distance[row, col] = near
     bands = {}
     for name in sorted(draw(st.sets(st.sampled_from(BANDS), min_size=1))):
         fine = name in FINE
@@ -236,21 +277,21 @@ def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
         for place, flips in zip(lone, flags(draw(st.integers(0, 2 ** len(lone) - 1)), len(lone)), strict=True):
             has_data[place] ^= flips
         bands[name] = (blocks(value.tolist(), 64 if fine else 32) * has_data).astype(np.uint16)
-    return Chip(acquired_us, scl.astype(np.uint8), bands)
+    return Chip(acquired_us, scl.astype(np.uint8), bands, distance.astype(np.uint8))
 
 
 @st.composite
-def sequences(draw: st.DrawFn, min_size: int = 1) -> tuple[list[Chip], int]:
-    """Chips of a cell ordered by time, and the limit of age in days, which the gaps between them play with."""
-    max_age_days = draw(st.sampled_from([60, 2, 1]))
-    limit = max_age_days * DAY
+def sequences(draw: st.DrawFn, min_size: int = 1) -> tuple[list[Chip], Rule]:
+    """Chips of a cell ordered by time, and a rule, with whose limit of age the gaps between them play."""
+    rule = draw(RULES)
+    limit = rule.max_age_days * DAY
     gaps = [1, limit // 4, limit // 2, limit // 2 + 1, limit - 1, limit, limit + 1]
     acquired_us = 1_700_000_000_123_456
     chips = []
     for number in range(draw(st.integers(min_size, 5))):
         acquired_us += draw(st.sampled_from(gaps))
         chips.append(draw(chips_at(number, acquired_us)))
-    return chips, max_age_days
+    return chips, rule
 
 
 thorough = settings(
@@ -260,12 +301,12 @@ thorough = settings(
 
 @thorough
 @given(sequences())
-def test_each_chip_is_filled_as_the_rules_say(sequence: tuple[list[Chip], int]) -> None:
-    chips, max_age_days = sequence
-    filled = fold([input_row(chip) for chip in chips], max_age_days)
+def test_each_chip_is_filled_as_the_rules_say(sequence: tuple[list[Chip], Rule]) -> None:
+    chips, rule = sequence
+    filled = fold([input_row(chip) for chip in chips], rule)
     assert len(filled) == len(chips)
     for number, row in enumerate(filled, start=1):
-        assert_answers(row, chips[:number], max_age_days)
+        assert_answers(row, chips[:number], rule)
 
 
 def test_chips_of_which_no_two_pixels_are_alike_are_filled_as_the_rules_say() -> None:
@@ -279,42 +320,42 @@ def test_chips_of_which_no_two_pixels_are_alike_are_filled_as_the_rules_say() ->
         }
         chips.append(Chip(number * DAY, rng.integers(0, 13, (128, 128)).astype(np.uint8), bands))
     for number, row in enumerate(fold([input_row(chip) for chip in chips]), start=1):
-        assert_answers(row, chips[:number], 60)
+        assert_answers(row, chips[:number], Rule())
 
 
 @thorough
 @given(sequences(min_size=2), st.data())
 def test_going_on_from_a_filled_chip_gives_the_same_bytes(
-    sequence: tuple[list[Chip], int], data: st.DataObject
+    sequence: tuple[list[Chip], Rule], data: st.DataObject
 ) -> None:
-    chips, max_age_days = sequence
-    at_once = fold([input_row(chip) for chip in chips], max_age_days)
+    chips, rule = sequence
+    at_once = fold([input_row(chip) for chip in chips], rule)
     split = data.draw(st.integers(1, len(chips) - 1), label="split")
     rest = [input_row(chip) for chip in chips[split:]]
-    gone_on = fold([seed_row(chips[split - 1], at_once[split - 1]), *rest], max_age_days)
+    gone_on = fold([seed_row(chips[split - 1], at_once[split - 1]), *rest], rule)
     assert gone_on == at_once[split:]
 
 
 @thorough
 @given(sequences(min_size=2))
-def test_one_chip_a_night_gives_the_same_bytes(sequence: tuple[list[Chip], int]) -> None:
-    chips, max_age_days = sequence
-    at_once = fold([input_row(chip) for chip in chips], max_age_days)
-    nightly = fold([input_row(chips[0])], max_age_days)
+def test_one_chip_a_night_gives_the_same_bytes(sequence: tuple[list[Chip], Rule]) -> None:
+    chips, rule = sequence
+    at_once = fold([input_row(chip) for chip in chips], rule)
+    nightly = fold([input_row(chips[0])], rule)
     for before, chip in pairwise(chips):
-        nightly += fold([seed_row(before, nightly[-1]), input_row(chip)], max_age_days)
+        nightly += fold([seed_row(before, nightly[-1]), input_row(chip)], rule)
     assert nightly == at_once
 
 
 @thorough
 @given(sequences(min_size=2), st.data())
-def test_only_chips_that_are_young_enough_matter(sequence: tuple[list[Chip], int], data: st.DataObject) -> None:
-    chips, max_age_days = sequence
-    at_once = fold([input_row(chip) for chip in chips], max_age_days)
+def test_only_chips_that_are_young_enough_matter(sequence: tuple[list[Chip], Rule], data: st.DataObject) -> None:
+    chips, rule = sequence
+    at_once = fold([input_row(chip) for chip in chips], rule)
     number = data.draw(st.integers(1, len(chips) - 1), label="chip")
-    oldest = chips[number].acquired_us - max_age_days * DAY
+    oldest = chips[number].acquired_us - rule.max_age_days * DAY
     sources = [input_row(chip, "source") for chip in chips[:number] if chip.acquired_us >= oldest]
-    assert fold([*sources, input_row(chips[number])], max_age_days) == [at_once[number]]
+    assert fold([*sources, input_row(chips[number])], rule) == [at_once[number]]
 
 
 # --- Single promises ---
@@ -467,3 +508,53 @@ def test_a_damaged_frame_is_refused() -> None:
         fold([row | {"nir": row["nir"][:-1]}])
     with pytest.raises(ValueError, match="holds 32768 bytes where 256 x 256"):
         fold([row | {"nir": row["swir22"]}])
+
+
+def test_with_dilation_what_is_near_a_cloud_is_filled_and_fills_nothing() -> None:
+    older, newer, cloudy = plain(0, 1), plain(1, 2), plain(2, 3)
+    newer.cloud_distance[:, :3] = [0, 2, 3]
+    cloudy.cloud_distance[:, :4] = 2
+    rule = Rule(dilation=2)
+    got = decoded(fold([input_row(chip) for chip in (older, newer, cloudy)], rule)[-1])
+    assert got["blue"][0, 0:10:2].tolist() == [1, 1, 2, 2, 3]
+    assert got["swir22"][0, :5].tolist() == [1, 1, 2, 2, 3]
+    assert (got["base_valid_fraction"], got["complete_fraction"]) == (124 / 128, 1.0)
+
+
+def test_the_widest_dilation_leaves_what_no_cloud_is_near() -> None:
+    chip = plain(0, 1)
+    chip.cloud_distance[0, :2] = [15, 16]
+    got = decoded(fold([input_row(chip)], Rule(dilation=15))[0])
+    assert got["source_index"][0, 0:4:2].tolist() == [255, 0]
+    assert got["base_valid_fraction"] == 1 - 4 / 65_536
+
+
+def test_without_dilation_the_distance_to_clouds_does_not_matter() -> None:
+    chip = plain(0, 1)
+    chip.cloud_distance[:] = 0
+    assert decoded(fold([input_row(chip)])[0])["base_valid_fraction"] == 1.0
+
+
+def test_snow_is_filled_where_its_class_is_not_valid() -> None:
+    green, snow = plain(0, 1), plain(1, 2, scl=11)
+    rows = [input_row(green), input_row(snow)]
+    assert (decoded(fold(rows)[-1])["blue"] == 2).all()
+    without_snow = decoded(fold(rows, Rule(classes=frozenset(VALID_CLASSES - {11})))[-1])
+    assert (without_snow["blue"] == 1).all()
+    assert (without_snow["scl"] == 4).all()
+    assert (without_snow["base_valid_fraction"], without_snow["complete_fraction"]) == (0.0, 1.0)
+
+
+def test_a_fold_goes_by_one_rule() -> None:
+    fill = FillChips()
+    fold([input_row(plain(0, 1))], fill=fill)
+    with pytest.raises(ValueError, match="in a fold by"):
+        fold([input_row(plain(1, 2))], Rule(dilation=1), fill)
+
+
+def test_a_rule_that_is_not_known_is_refused() -> None:
+    row = input_row(plain(0, 1))
+    rule = json.loads(Rule().as_json())
+    for unknown in ({"method": "median"}, {"max_age_days": None}, {"feather": 3}):
+        with pytest.raises(ValueError, match=next(iter(unknown))):
+            list(FillChips().eval(row | {"rule_version": json.dumps(rule | unknown)}))
