@@ -69,6 +69,8 @@ class _State:
     def drop_older_than(self, oldest_us: int) -> None:
         """Forget pixels whose value is older than `oldest_us`."""
         too_old = np.array([acquired < oldest_us for _, acquired in self.chips] + [True])  # last: never seen
+        if not too_old[:-1].any():
+            return
         for seen, gsd in ((self.seen_10m, 10), (self.seen_20m, 20)):
             gone = too_old[seen]
             seen[gone] = _NEVER_SEEN

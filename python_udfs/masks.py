@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_cdt
 
 from chiplake.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
 
@@ -46,12 +45,18 @@ def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 of the same shape: 0 in a cloud, and CLOUD_REACH_PIXELS + 1 where none is as near as
         CLOUD_REACH_PIXELS.
     """
-    clear = ~class_table(_CLOUD_AND_SHADOW_CLASSES)[scl]
-    beyond = CLOUD_REACH_PIXELS + 1
-    if clear.all():  # of which scipy makes -1
-        return np.full(scl.shape, beyond, np.uint8)
-    distance: NDArray[np.int32] = distance_transform_cdt(clear, metric="chessboard")
-    return np.minimum(distance, beyond).astype(np.uint8)
+    reached = class_table(_CLOUD_AND_SHADOW_CLASSES)[scl]
+    distance = np.zeros(scl.shape, np.uint8)
+    # A pixel is as far as the number of times that clouds can grow by a pixel without reaching it.
+    for _ in range(CLOUD_REACH_PIXELS + 1):
+        distance += ~reached
+        wider = reached.copy()
+        wider[:, 1:] |= reached[:, :-1]
+        wider[:, :-1] |= reached[:, 1:]
+        reached = wider.copy()
+        reached[1:] |= wider[:-1]
+        reached[:-1] |= wider[1:]
+    return distance
 
 
 def data_mask(bands: Mapping[str, Pixels], scl_holds: Mask) -> Mask:
