@@ -1,0 +1,220 @@
+"""What chips of the real scenes should hold, from whole arrays of a tile: no Spark, no code of the pipeline.
+
+Every scene is laid into a frame of whole cells, and each cell is cut out of it by slicing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+BANDS = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}  # all of 10 m
+NOT_CUT = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
+VALID = (2, 4, 5, 6, 7, 11)
+CLOUDS = (8, 9, 10)
+CELL = 2560
+EPSG = 32633
+MAX_AGE = np.timedelta64(60, "D")
+NOWHERE = -1  # in Expected.origin
+DAY_US = 86_400_000_000
+
+Window = tuple[slice, slice]
+Chip = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The whole cells around a rectangle, metres."""
+
+    left: int
+    bottom: int
+    right: int
+    top: int
+
+    @classmethod
+    def around(cls, west: int, south: int, east: int, north: int) -> Frame:
+        return cls(west // CELL * CELL, south // CELL * CELL, -(-east // CELL) * CELL, -(-north // CELL) * CELL)
+
+    @property
+    def cell_ids(self) -> set[str]:
+        return {
+            f"{EPSG}_{col}_{row}"
+            for col in range(self.left // CELL, self.right // CELL)
+            for row in range(self.bottom // CELL, self.top // CELL)
+        }
+
+    def window(self, cell_id: str, gsd: int = 10) -> Window:
+        """Rows and columns of a cell."""
+        _, col, row = map(int, cell_id.split("_"))
+        top, left, side = (self.top - (row + 1) * CELL) // gsd, (col * CELL - self.left) // gsd, CELL // gsd
+        return slice(top, top + side), slice(left, left + side)
+
+    def lay(self, pixels: NDArray[Any], west: int, north: int, gsd: int) -> NDArray[Any]:
+        """A raster laid into the frame, 0 around it."""
+        frame = np.zeros(((self.top - self.bottom) // gsd, (self.right - self.left) // gsd), pixels.dtype)
+        y, x = (self.top - north) // gsd, (west - self.left) // gsd
+        frame[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+        return frame
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the frame should hold on one date."""
+
+    item_id: str
+    acquired: np.datetime64
+    boa_offset: int
+    band: Callable[[str], NDArray[np.uint16]]  # 10 m, reflectance x 10,000
+    scl: NDArray[np.uint8]  # 20 m
+    holds: NDArray[np.bool_]  # 10 m
+    valid: NDArray[np.bool_]  # 10 m
+    origin: NDArray[np.int8]  # 10 m, index of the date that a pixel is filled from
+
+
+ReadLayer = Callable[[str, str], NDArray[Any]]  # of an item's folder and a file's name to digital numbers in the frame
+
+
+def expected_dates(items: Sequence[dict[str, Any]], read: ReadLayer) -> list[Expected]:
+    """All dates, oldest first, filled from each other."""
+    dates: list[Expected] = []
+    for item in sorted(items, key=lambda item: str(item["properties"]["datetime"])):
+        offset = 0 if item["properties"]["earthsearch:boa_offset_applied"] else -1000
+        acquired = np.datetime64(item["properties"]["datetime"].removesuffix("Z"), "us")
+        band = _band_of(item["id"], offset, read)
+        scl = read(item["id"], "SCL").astype(np.uint8)
+        holds = doubled(scl != 0)
+        for name in BANDS:
+            holds &= band(name) > 0
+        valid = holds & doubled(np.isin(scl, VALID))
+        origin = np.full(valid.shape, NOWHERE, np.int8)
+        # The oldest first, so that the newest has the last word.
+        for index, earlier in enumerate(dates):
+            if acquired - earlier.acquired <= MAX_AGE:
+                origin[earlier.valid] = index
+        origin[valid] = len(dates)
+        dates.append(Expected(item["id"], acquired, offset, band, scl, holds, valid, origin))
+    return dates
+
+
+def _band_of(item_id: str, offset: int, read: ReadLayer) -> Callable[[str], NDArray[np.uint16]]:
+    def band(name: str) -> NDArray[np.uint16]:
+        dn = read(item_id, BANDS[name])
+        if not offset:
+            return dn
+        pixels = np.maximum(dn, 1 - offset)  # a pixel with data never becomes 0, which is nodata
+        pixels -= np.uint16(-offset)
+        pixels[dn == 0] = 0
+        return pixels
+
+    return band
+
+
+def doubled(layer: NDArray[Any]) -> NDArray[Any]:
+    """20 m pixels on the 10 m grid."""
+    return layer.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def read_raster(path: Path, frame: Frame, gsd: int, bounds: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
+    """A whole raster, its pixels repeated to `gsd`, cropped to west, south, east, north, laid into the frame."""
+    with rasterio.open(path) as dataset:
+        pixels = dataset.read(1)
+        side, west, north = round(dataset.transform.a), round(dataset.transform.c), round(dataset.transform.f)
+    if side != gsd:
+        pixels = pixels.repeat(side // gsd, axis=0).repeat(side // gsd, axis=1)
+    if bounds is not None:
+        left, bottom, right, top = bounds
+        pixels = pixels[(north - top) // gsd : (north - bottom) // gsd, (left - west) // gsd : (right - west) // gsd]
+        west, north = left, top
+    return frame.lay(pixels, west, north, gsd)
+
+
+def items_of(folder: Path) -> list[dict[str, Any]]:
+    """The items of the sample scenes."""
+    return [json.loads((path / f"{path.name}.json").read_text()) for path in folder.glob("S2*")]
+
+
+def decode(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
+    return np.frombuffer(blosc.decompress(frame), dtype).reshape(side, side)
+
+
+def assert_band(frame: bytes, expected: NDArray[np.uint16], where: str) -> None:
+    np.testing.assert_array_equal(decode(frame, "<u2", 256), expected, where)
+
+
+def assert_filled_band(
+    frame: bytes, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8], where: str
+) -> None:
+    """Each pixel is that of its date; `layers` are the band's own pixels by date, in the cell's window."""
+    filled = np.zeros(origin.shape, np.uint16)
+    for index, layer in enumerate(layers):
+        filled[origin == index] = layer[origin == index]
+    assert_band(frame, filled, where)
+
+
+def assert_cut(chip: Chip, one: Expected, frame: Frame) -> None:
+    """All of a row of fct_chips but its bands."""
+    window, window_20m = frame.window(chip["cell_id"]), frame.window(chip["cell_id"], 20)
+    scl, holds = one.scl[window_20m], one.holds[window]
+    np.testing.assert_array_equal(decode(chip["scl"], "u1", 128), scl, chip["chip_id"])
+    assert chip["valid_fraction"] == one.valid[window].mean(), chip["chip_id"]
+    assert chip["nodata_fraction"] == (~holds).mean(), chip["chip_id"]
+    assert chip["cloud_fraction"] == np.isin(scl, CLOUDS).mean(), chip["chip_id"]
+    assert chip["is_complete"] == bool(holds.all()), chip["chip_id"]
+    assert_about(chip, one)
+
+
+def assert_about(chip: Chip, one: Expected) -> None:
+    assert (chip["item_ids"], chip["boa_offsets"]) == ([one.item_id], [one.boa_offset])
+    assert chip["error"] is None, chip["chip_id"]
+    assert not any(chip[name] for name in NOT_CUT)  # bands that were not asked for
+
+
+def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Mapping[str, int], frame: Frame) -> None:
+    """All of a row of fct_filled_chips but its bands; `date_of` says which date a chip is of."""
+    one, window = dates[index], frame.window(chip["cell_id"])
+    origin = one.origin[window]
+    counts = {date: int(np.count_nonzero(origin == date)) for date in range(index)}
+    used = [date for date in reversed(range(index)) if counts[date]]  # newest first
+    assert [date_of[source["chip_id"]] for source in chip["sources"]] == used, chip["chip_id"]
+    for source in chip["sources"]:
+        assert source["chip_id"].startswith(f"{chip['cell_id']}_"), chip["chip_id"]
+        assert as_utc(source["acquired_at"]) == dates[date_of[source["chip_id"]]].acquired, chip["chip_id"]
+    source_index = np.full(origin.shape, 255, np.uint8)
+    for k, date in enumerate([index, *used]):
+        source_index[origin == date] = k
+    np.testing.assert_array_equal(decode(chip["source_index"], "u1", 256), source_index, chip["chip_id"])
+    # A 20 m pixel is of the newest of its four; all bands have 10 m here, so only SCL follows that.
+    of_four = np.maximum.reduce([origin[i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    scl = np.zeros(of_four.shape, np.uint8)
+    for date in range(index + 1):
+        scl[of_four == date] = dates[date].scl[frame.window(chip["cell_id"], 20)][of_four == date]
+    np.testing.assert_array_equal(decode(chip["scl"], "u1", 128), scl, chip["chip_id"])
+    assert chip["cloud_fraction"] == np.isin(one.scl[frame.window(chip["cell_id"], 20)], CLOUDS).mean(), chip["chip_id"]
+    assert chip["nodata_fraction"] == (~one.holds[window]).mean(), chip["chip_id"]
+    assert chip["complete_fraction"] == (origin >= 0).mean(), chip["chip_id"]
+    assert chip["base_valid_fraction"] == one.valid[window].mean(), chip["chip_id"]
+    assert chip["is_complete"] == bool((origin >= 0).all()), chip["chip_id"]
+    ages = {date: Fraction(int((one.acquired - dates[date].acquired).astype("int64")), DAY_US) for date in used}
+    assert chip["max_age_days"] == (float(max(ages.values())) if ages else None), chip["chip_id"]
+    if not ages:
+        assert chip["mean_age_days"] is None, chip["chip_id"]
+    else:
+        mean = sum(ages[date] * counts[date] for date in used) / sum(counts[date] for date in used)
+        # A sum of doubles: exact to its last digits.
+        assert chip["mean_age_days"] == pytest.approx(float(mean), rel=1e-15 * (len(used) + 1)), chip["chip_id"]
+    assert_about(chip, one)
+
+
+def as_utc(moment: Any) -> np.datetime64:
+    """A timestamp of a table, with or without its zone, which is UTC."""
+    return np.datetime64(moment.replace(tzinfo=None), "us")
