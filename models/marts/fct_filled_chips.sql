@@ -36,16 +36,29 @@ plan as (
 
 ),
 
-described as (
+inputs_of_plan as (
 
     select
-        chips.*,
-        fill_inputs.input_hash,
+        plan.chip_id,
         plan.rule_version,
-        plan.role
+        plan.role,
+        fill_inputs.input_hash
+    from plan
+    inner join fill_inputs on plan.chip_id = fill_inputs.chip_id
+
+),
+
+-- Broadcast, as a join that shuffles would send the pixels over the network once more than the fold needs.
+described as (
+
+    select /*+ broadcast(inputs_of_plan) */
+        chips.*,
+        inputs_of_plan.input_hash,
+        inputs_of_plan.rule_version,
+        inputs_of_plan.role
     from chips
-    inner join plan on chips.chip_id = plan.chip_id and plan.role in ('source', 'pending')
-    inner join fill_inputs on chips.chip_id = fill_inputs.chip_id
+    inner join inputs_of_plan on chips.chip_id = inputs_of_plan.chip_id
+    where inputs_of_plan.role in ('source', 'pending')
 
 ),
 
@@ -66,7 +79,7 @@ chips_in_order as ( -- noqa: ST03
     from described
     {% if is_incremental() %}
     union all
-    select
+    select /*+ broadcast(plan) */
         filled.cell_id,
         plan.rule_version,
         plan.role,
@@ -92,12 +105,18 @@ chips_in_order as ( -- noqa: ST03
 folded as (
 
     select
-        * except (sources),
+        layers,
         {{ parse_chip('chip', extra) }} as parsed,
-        transform(
-            from_json(sources, 'array<struct<chip_id string, acquired_us bigint>>'),
-            source -> struct(source.chip_id, timestamp_micros(source.acquired_us) as acquired_at)
-        ) as sources
+        from_json(
+            measures,
+            '
+            sources array<struct<chip_id string, acquired_us bigint>>,
+            base_valid_fraction double,
+            complete_fraction double,
+            max_age_days double,
+            mean_age_days double
+            '
+        ) as measured
     -- noqa: disable=LT01,LT02,LT06
     from fill_chips(
         table(chips_in_order) partition by (cell_id, rule_version) order by (acquired_us, chip_id)
@@ -110,16 +129,18 @@ final as (
 
     select
         {{ chip_columns('parsed', extra) }},
-        {{ band_columns() }},
-        scl,
-        source_index,
-        sources,
-        base_valid_fraction,
-        complete_fraction,
-        max_age_days,
-        mean_age_days,
-        complete_fraction >= {{ parse_fill_rule('parsed.rule_version') }}.min_complete as is_complete,
-        error
+        {% for layer in band_names() + ['scl', 'source_index'] -%}
+        layers[{{ loop.index0 }}] as {{ layer }},
+        {% endfor -%}
+        transform(
+            measured.sources, source -> struct(source.chip_id, timestamp_micros(source.acquired_us) as acquired_at)
+        ) as sources,
+        measured.base_valid_fraction,
+        measured.complete_fraction,
+        measured.max_age_days,
+        measured.mean_age_days,
+        measured.complete_fraction >= {{ parse_fill_rule('parsed.rule_version') }}.min_complete as is_complete,
+        cast(null as string) as error
     from folded
 
 )

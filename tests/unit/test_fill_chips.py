@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from python_udfs.codec import decode_array, encode_array
-from python_udfs.fill_chips import FILLED_CHIP, FillChips
+from python_udfs.fill_chips import FILLED_CHIP, FILLED_LAYERS, FillChips
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -105,11 +105,18 @@ def seed_row(chip: Chip, filled: Row) -> dict[str, Any]:
 
 def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None = None) -> list[Row]:
     fill = fill or FillChips()
-    return [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
+    rows_out = [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
+    return [columns_of(*filled) for filled in rows_out]
+
+
+def columns_of(chip: str, layers: list[bytes | None], measures: str) -> Row:
+    """The columns that SQL makes of a row, in the order of OUTPUT."""
+    sources, *rest = json.loads(measures).values()
+    return (chip, *layers, json.dumps(sources), *rest)
 
 
 def decoded(filled: Row) -> dict[str, Any]:
-    columns = dict(zip((*OUTPUT, "error"), filled, strict=True))
+    columns = dict(zip(OUTPUT, filled, strict=True))
     for name in ALL_BANDS:
         if columns[name] is not None:
             columns[name] = decode_array(columns[name], "uint16", 256 if name in ("green", "red", *FINE) else 128)
@@ -217,7 +224,6 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
 
 def assert_answers(filled: Row, chips: list[Chip], rule: Rule) -> None:
     got, expected = decoded(filled), answer(chips, rule)
-    assert got["error"] is None
     assert json.loads(got["chip"]) == {"chip_id": chips[-1].chip_id}
     assert {name for name in ALL_BANDS if got[name] is not None} == set(expected.bands)
     for name, pixels in expected.bands.items():
@@ -372,10 +378,10 @@ def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) 
 
 
 def test_columns_are_those_that_sql_is_told() -> None:
-    (filled,) = fold([input_row(plain(0, 1))])
-    declared = [column.split()[0] for column in FILLED_CHIP.split(", ")]
-    assert declared == [*OUTPUT, "error"]
-    assert len(filled) == len(declared)
+    (filled,) = FillChips().eval(input_row(plain(0, 1)) | {"rule_version": Rule().as_json()})
+    assert [column.split()[0] for column in FILLED_CHIP.split(", ")] == ["chip", "layers", "measures"]
+    assert ("chip", *FILLED_LAYERS, *json.loads(filled[2])) == OUTPUT
+    assert [len(column) if isinstance(column, list) else 1 for column in filled] == [1, len(FILLED_LAYERS), 1]
 
 
 def test_a_chip_without_gaps_stays_as_it_is() -> None:
