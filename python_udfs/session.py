@@ -34,23 +34,19 @@ GDAL_ENVIRONMENT: Final = {
 # Pages and batches of pixels are megabytes: in small regions each would be a "humongous" object, collected in full.
 # A young generation that may take most of the heap only touches more memory than is good for its speed.
 _JVM_OPTIONS: Final = "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15"
-# On one machine the second compiler takes more time from the tasks than it gives back: pixels are not Java's work.
-_LOCAL_JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1"
 
 
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Every Spark property that Chiplake sets."""
     jars = class_path(settings)
-    driver_options = [f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}", _JVM_OPTIONS]
-    if settings.spark_master.startswith("local"):
-        driver_options.append(_LOCAL_JVM_OPTIONS)
+    log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
     conf = {
         "spark.app.name": "chiplake",
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.executor.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": " ".join(driver_options),
+        "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS}",
         "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
