@@ -81,25 +81,29 @@ class _State:
 class FillChips:
     """Fill the missing pixels of a cell's chips from the newest earlier chip in which they are valid.
 
-    Takes the chips of a cell ordered by time, `role` saying what each is for: `seed`, a filled chip from which
-    to go on; `source`, a chip that only later ones need; `pending`, a chip to be filled. All have one
-    `rule_version`, the JSON of a `FillRule`: partition by it, too. Gives one row a pending chip: `layers` in the order
-    of FILLED_LAYERS, `measures` as JSON. Pixels that no chip within `max_age_days` can fill are 0, and 255 in
-    `source_index`.
+    Takes chips ordered by `cell_id`, `rule_version` (the JSON of a `FillRule`) and time; those that have the first two
+    in common are a fold, and must all be in one partition. `role` says what each is for: `seed`, a filled chip from
+    which to go on; `source`, a chip that only later ones need; `pending`, a chip to be filled. Gives one row a pending
+    chip: `layers` in the order of FILLED_LAYERS, `measures` as JSON. Pixels that no chip within `max_age_days` can fill
+    are 0, and 255 in `source_index`.
     """
 
     def __init__(self) -> None:
-        self._state = _State()
-        self._rule_version: str | None = None
+        self._fold: tuple[str, str] | None = None  # cell_id and rule_version
+        self._state: _State
         self._rule: FillRule
 
     def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
-        """Take the next chip of the cell; yield it filled if it is pending.
+        """Take the next chip of the cell, or the first of the next; yield it filled if it is pending.
 
         Raises:
-            ValueError: it is not to be filled by the rule of the chips before it, or the rule is unknown.
+            ValueError: its rule is unknown.
         """
-        rule = self._rule_of(row)
+        if (row["cell_id"], row["rule_version"]) != self._fold:
+            self._fold = (row["cell_id"], row["rule_version"])
+            self._rule = FillRule.model_validate_json(row["rule_version"])
+            self._state = _State()
+        rule = self._rule
         if row["role"] == "seed":
             self._start_from(row)
             return
@@ -118,14 +122,6 @@ class FillChips:
         state.seen_20m[valid_20m] = own
         if row["role"] == "pending":
             yield _filled_row(row["chip"], state, own)
-
-    def _rule_of(self, row: Any) -> FillRule:
-        if self._rule_version is None:
-            self._rule_version = row["rule_version"]
-            self._rule = FillRule.model_validate_json(row["rule_version"])
-        if row["rule_version"] != self._rule_version:
-            raise ValueError(f"{row['chip_id']}: {row['rule_version']} in a fold by {self._rule_version}")
-        return self._rule
 
     def _start_from(self, row: Any) -> None:
         """Take up the state that the fold had after a chip that is already filled."""

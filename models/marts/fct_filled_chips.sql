@@ -64,7 +64,9 @@ described as (
 
 chips_in_order as ( -- noqa: ST03
 
+    -- A task has whole partitions of the table, so that it writes few files.
     select
+        left(geohash, 4) as geohash_4,
         cell_id,
         rule_version,
         role,
@@ -80,6 +82,7 @@ chips_in_order as ( -- noqa: ST03
     {% if is_incremental() %}
     union all
     select /*+ broadcast(plan) */
+        left(filled.geohash, 4) as geohash_4,
         filled.cell_id,
         plan.rule_version,
         plan.role,
@@ -119,7 +122,7 @@ folded as (
         ) as measured
     -- noqa: disable=LT01,LT02,LT06
     from fill_chips(
-        table(chips_in_order) partition by (cell_id, rule_version) order by (acquired_us, chip_id)
+        table(chips_in_order) partition by (geohash_4) order by (cell_id, rule_version, acquired_us, chip_id)
     )
     -- noqa: enable=all
 

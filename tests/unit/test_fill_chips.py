@@ -465,15 +465,10 @@ def test_a_fully_cloudy_chip_may_come_first_and_be_gone_on_from() -> None:
 
 
 def test_cells_do_not_share_what_they_have_seen() -> None:
-    here, there = FillChips(), FillChips()
-    first = [plain(0, 1), plain(1, 2, scl=9)]
-    second = [plain(0, 3, ("blue",), scl=9), plain(1, 4, ("blue",), scl=9)]
-    mixed: dict[str, list[Row]] = {"here": [], "there": []}
-    for one, other in zip(first, second, strict=True):
-        mixed["here"] += fold([input_row(one)], fill=here)
-        mixed["there"] += fold([input_row(other)], fill=there)
-    assert mixed["here"] == fold([input_row(chip) for chip in first])
-    assert mixed["there"] == fold([input_row(chip) for chip in second])
+    here = [input_row(chip) for chip in (plain(0, 1), plain(1, 2, scl=9))]
+    there = [input_row(plain(day, 3, ("blue",), scl=9)) | {"cell_id": "32633_1_2"} for day in (0, 1)]
+    assert fold(here + there) == fold(here) + fold(there)
+    assert fold(there + here) == fold(there) + fold(here)
 
 
 def test_what_was_given_out_does_not_change_when_the_fold_goes_on() -> None:
@@ -551,11 +546,11 @@ def test_snow_is_filled_where_its_class_is_not_valid() -> None:
     assert (without_snow["base_valid_fraction"], without_snow["complete_fraction"]) == (0.0, 1.0)
 
 
-def test_a_fold_goes_by_one_rule() -> None:
+def test_folds_by_different_rules_do_not_share_what_they_have_seen() -> None:
+    rows = [input_row(chip) for chip in (plain(0, 1), plain(1, 2, scl=9))]
+    short, long = Rule(max_age_days=1), Rule(max_age_days=9)
     fill = FillChips()
-    fold([input_row(plain(0, 1))], fill=fill)
-    with pytest.raises(ValueError, match="in a fold by"):
-        fold([input_row(plain(1, 2))], Rule(dilation=1), fill)
+    assert fold(rows, short, fill) + fold(rows, long, fill) == fold(rows, short) + fold(rows, long)
 
 
 def test_a_rule_that_is_not_known_is_refused() -> None:
