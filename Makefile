@@ -5,10 +5,10 @@ READY := .venv/.ready
 SERVERS := .venv-stac-server
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format lock clean
+.PHONY: help setup demo test whole-tile bench lint format lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
 setup: $(READY) $(SERVERS)/.ready ## Make the virtual environments and fetch the jars
 
@@ -34,6 +34,9 @@ demo: $(READY) ## Make scenes, run the nightly job on them, show chips and chang
 
 test: $(READY) $(SERVERS)/.ready lint ## Lint, then run all tests
 	$(BIN)/python -m pytest
+
+whole-tile: $(READY) ## Check every cell of a whole real tile, three configurations (10 minutes, needs sample data)
+	$(BIN)/python -m pytest tests/whole_tile
 
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
