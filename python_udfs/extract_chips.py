@@ -1,15 +1,15 @@
 """Table function `extract_chips`: the pixels of scenes, cut into the chips of the grid.
 
 Its unit of work is a strip: one row of grid cells of one scene, its home. The strips of a task come from north to
-south and are those of whole rows of the scene's blocks, so every COG is opened once a task and its blocks are decoded
-once, in file order.
+south and end where the scene's blocks do, so every COG is opened once a task and its blocks are decoded once, in file
+order; only where a chip lies across the end of a task, once more by the next.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from chiplake.redaction import without_secrets
 from chiplake.settings import get_settings
 from chiplake.signing import load_signer, without_signature
 from python_udfs.codec import encode_array
-from python_udfs.masks import any_of_four, class_table, cloud_distance, data_mask, to_10m
+from python_udfs.masks import CLOUD_CLASSES, any_of_four, class_table, cloud_distance, data_mask, to_10m
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ _GEOTIFF: Final = "GTiff"
 _JPEG2000: Final = "JP2OpenJPEG"
 _READERS: Final = len(BAND_NAMES) + 1  # one a layer
 _NO_ANSWER: Final = "got 0 bytes"  # GDAL, of a block of which a server sent nothing
-_CLOUD_CLASSES: Final = (8, 9, 10)  # medium and high probability, thin cirrus
 _SCL_NODATA: Final = 0
 
 EXTRACTED_CHIP: Final = (
@@ -279,9 +278,12 @@ class ExtractChips:
                 ) from None
 
         # A server's answers are waited for side by side; a disk gives no faster for being asked so.
-        is_remote = any("://" in href for href in scene.hrefs.values())
-        in_turn = self._readers.map if is_remote else map
-        return dict(zip(opened.datasets, in_turn(read, opened.datasets), strict=True))
+        if not any("://" in href for href in scene.hrefs.values()):
+            return {name: read(name) for name in opened.datasets}
+        answers = {name: self._readers.submit(read, name) for name in opened.datasets}
+        # All of them, if one fails, too: two threads must not read one dataset, and it may be read again at once.
+        wait(answers.values())
+        return {name: answer.result() for name, answer in answers.items()}
 
     def _open(self, scene: Scene, strip: Strip) -> _OpenScene:
         """Open the rasters of a scene once a task; a scene that fails is not tried again by the task.
@@ -388,7 +390,7 @@ def _valid_mask(pixels: Pixels, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _chip_row(chip: str, pixels: Pixels, valid: NDArray[np.bool_]) -> tuple[Any, ...]:
-    cloudy = class_table(_CLOUD_CLASSES)[pixels.scl]
+    cloudy = class_table(CLOUD_CLASSES)[pixels.scl]
     return (
         chip,
         *(encode_array(pixels.bands[name]) if name in pixels.bands else None for name in BAND_NAMES),

@@ -16,8 +16,8 @@ from chiplake.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint16]
-# SCL: cloud shadow, clouds of medium and high probability, thin cirrus.
-_CLOUD_AND_SHADOW_CLASSES: Final = (3, 8, 9, 10)
+CLOUD_CLASSES: Final = (8, 9, 10)  # SCL: medium and high probability, thin cirrus
+_CLOUD_SHADOW_CLASS: Final = 3
 Value = TypeVar("Value", bound=np.generic)
 
 
@@ -45,7 +45,7 @@ def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 of the same shape: 0 in a cloud, and CLOUD_REACH_PIXELS + 1 where none is as near as
         CLOUD_REACH_PIXELS.
     """
-    reached = class_table(_CLOUD_AND_SHADOW_CLASSES)[scl]
+    reached = class_table((_CLOUD_SHADOW_CLASS, *CLOUD_CLASSES))[scl]
     distance = np.zeros(scl.shape, np.uint8)
     # A pixel is as far as the number of times that clouds can grow by a pixel without reaching it.
     for _ in range(CLOUD_REACH_PIXELS + 1):

@@ -611,17 +611,18 @@ def test_a_strip_that_cannot_be_read_leaves_the_others_alone(
     assert chips[1]["blue"] is None
 
 
-@pytest.mark.parametrize("layer", ["nir", "swir22"])
-def test_a_damaged_block_is_the_error_of_its_own_cells_alone(extract: ExtractChips, tmp_path: Path, layer: str) -> None:
-    scene = random_scene(24, (128, 384)).write(tmp_path)
-    blocks_a_cell = gsd_of("swir22") // gsd_of(layer)
-    with rasterio.open(scene.hrefs[layer]) as dataset:
+def damage_block(path: Path, col: int) -> None:
+    """Make zeros of a block of the first row, which DEFLATE cannot decode."""
+    with rasterio.open(path) as dataset:
         start, size = (
-            int(dataset.get_tag_item(f"BLOCK_{what}_{blocks_a_cell}_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE")
+            int(dataset.get_tag_item(f"BLOCK_{what}_{col}_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE")
         )
-    with open(scene.hrefs[layer], "r+b") as file:
+    with path.open("r+b") as file:
         file.seek(start)
         file.write(bytes(size))
+
+
+def assert_only_the_middle_is_an_error(extract: ExtractChips, scene: Raster, layer: str) -> None:
     places = [(east, 0) for east in range(3)]
     chips = chips_of(extract, strip_of([scene], {place: ([scene.scene_id], [scene.scene_id]) for place in places}))
     assert f"{scene.scene_id} asset {layer} cannot be read: ZIPDecode" in chips[1, 0]["error"]
@@ -630,6 +631,13 @@ def test_a_damaged_block_is_the_error_of_its_own_cells_alone(extract: ExtractChi
         assert chips[place]["error"] is None
         for name in (*BANDS, "scl"):
             assert np.array_equal(chips[place][name], cut(scene.on_canvas(name), place))
+
+
+@pytest.mark.parametrize("layer", ["nir", "swir22"])
+def test_a_damaged_block_is_the_error_of_its_own_cells_alone(extract: ExtractChips, tmp_path: Path, layer: str) -> None:
+    scene = random_scene(24, (128, 384)).write(tmp_path)
+    damage_block(Path(scene.hrefs[layer]), gsd_of("swir22") // gsd_of(layer))
+    assert_only_the_middle_is_an_error(extract, scene, layer)
 
 
 # --- Rasters on a server ---
@@ -726,6 +734,15 @@ def test_without_a_cloud_none_is_near(extract: ExtractChips, tmp_path: Path) -> 
 
 def test_in_a_cloud_the_distance_is_none(extract: ExtractChips, tmp_path: Path) -> None:
     assert not one_chip(extract, uniform("cloudy", 1, scl=3).write(tmp_path))["cloud_distance"].any()
+
+
+def test_a_damaged_block_on_a_server_is_the_error_of_its_own_cells_alone(
+    extract: ExtractChips, tmp_path: Path, address: str
+) -> None:
+    scene = random_scene(27, (128, 384)).write(tmp_path)
+    damage_block(Path(scene.hrefs["blue"]), 2)
+    scene.hrefs = {name: f"{address}/{Path(href).name}" for name, href in scene.hrefs.items()}
+    assert_only_the_middle_is_an_error(extract, scene, "blue")
 
 
 # --- How often rasters are opened ---
