@@ -38,7 +38,9 @@ from rich.table import Table
 from support.lakes import ingest_items, run_models, use_lake, watched
 from support.scenes import LAYERS, TILE_NORTH, TILE_WEST, Extent, gsd_of, write_dates, write_items, write_looks
 
-CHIP_M: Final = 2560
+from chiplake.bands import CHIP_SIZE_M
+from python_udfs.codec import encode_array
+
 CHIPS_MODELS: Final = ("dim_grid_cells", "int_chip_inputs", "fct_chips")  # from int_scene_cells to fct_chips
 FILL_MODELS: Final = ("int_fill_inputs", "fct_filled_chips")
 SAMPLE_CHIPS: Final = 160  # of those opened one by one
@@ -63,15 +65,14 @@ def open_for_chip(chip: tuple[dict[str, str], int, int]) -> None:
     rasters, col, row = chip
     for layer, path in rasters.items():
         gsd = gsd_of(layer)
-        side = CHIP_M // gsd
+        side = CHIP_SIZE_M // gsd
         with rasterio.open(path) as dataset:
-            left, top = (col * CHIP_M - TILE_WEST) // gsd, (TILE_NORTH - (row + 1) * CHIP_M) // gsd
+            left, top = (col * CHIP_SIZE_M - TILE_WEST) // gsd, (TILE_NORTH - (row + 1) * CHIP_SIZE_M) // gsd
             dataset.read(1, window=Window(left, top, side, side))
 
 
 def fold_cell(chips: list[dict[str, bytes]]) -> None:
     """Fill a cell's chips, oldest first, each missing pixel from the newest earlier one; numpy and Blosc alone."""
-    blosc.use_threads = False
     seen: dict[str, np.ndarray[Any, Any]] = {}
     source = np.full((256, 256), -1, np.int32)
     for number, frames in enumerate(chips):
@@ -94,7 +95,7 @@ def fold_cell(chips: list[dict[str, bytes]]) -> None:
         source[fine] = number
         packed = [seen[name].astype(now[name].dtype) for name in now] + [(number - source).astype(np.uint8)]
         for pixels in packed:
-            blosc.compress(np.ascontiguousarray(pixels), b"lz4", 5, shuffle=blosc.BITSHUFFLE)
+            encode_array(pixels)
 
 
 def timed(work: Callable[[Any], Any], tasks: list[Any], cores: int) -> float:
@@ -114,8 +115,8 @@ def rasters_of(items: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def whole_cells(extent: Extent) -> list[tuple[int, int]]:
     """Column and row of the cells that lie whole in the scenes."""
-    cols = range(-(-TILE_WEST // CHIP_M), (TILE_WEST + extent.size_m) // CHIP_M)
-    rows = range(-(-(TILE_NORTH - extent.size_m) // CHIP_M), TILE_NORTH // CHIP_M)
+    cols = range(-(-TILE_WEST // CHIP_SIZE_M), (TILE_WEST + extent.size_m) // CHIP_SIZE_M)
+    rows = range(-(-(TILE_NORTH - extent.size_m) // CHIP_SIZE_M), TILE_NORTH // CHIP_SIZE_M)
     return [(col, row) for row in rows for col in cols]
 
 

@@ -28,7 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from support.scenes import LAYERS, Extent, gsd_of, write_dates, write_looks
 
-CHIP_M: Final = 2560
+from chiplake.bands import CHIP_SIZE_M
+
 REPEATS: Final = 3
 
 Chip = dict[str, NDArray[Any]]
@@ -38,14 +39,14 @@ Packed = list[bytes]
 def make_chips(count: int) -> list[Chip]:
     """Cut chips side by side out of a small scene."""
     side = int(np.ceil(count**0.5))
-    extent = Extent(side * CHIP_M)
+    extent = Extent(side * CHIP_SIZE_M)
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
         (item,) = write_dates(Path(folder), extent, write_looks(Path(folder), extent, 1, 1), [0])
         layers = {}
         for layer in LAYERS:
             with rasterio.open(item["assets"][layer]["href"]) as dataset:
                 layers[layer] = dataset.read(1)
-    pixels = {layer: CHIP_M // gsd_of(layer) for layer in LAYERS}
+    pixels = {layer: CHIP_SIZE_M // gsd_of(layer) for layer in LAYERS}
 
     def cut(layer: str, row: int, col: int) -> NDArray[Any]:
         n = pixels[layer]
@@ -84,7 +85,7 @@ def with_geotiff(**options: Any) -> tuple[Callable[[Chip], Packed], Callable[[Pa
 
 def _geotiff(layer: NDArray[Any], options: dict[str, Any]) -> bytes:
     side = layer.shape[0]
-    transform = rasterio.Affine(CHIP_M / side, 0, 0, 0, -CHIP_M / side, 0)
+    transform = rasterio.Affine(CHIP_SIZE_M / side, 0, 0, 0, -CHIP_SIZE_M / side, 0)
     with MemoryFile() as file:
         with file.open(
             driver="GTiff",

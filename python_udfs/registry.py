@@ -49,8 +49,8 @@ FUNCTIONS: Final = (
     SqlFunction(
         "fill_chips",
         "table",
-        "table(select rule_version, role, chip, chip_id, acquired_us, <bands>, scl, cloud_distance, source_index, "
-        "sources)",
+        "table(select cell_id, rule_version, role, chip, chip_id, acquired_us, <bands>, scl, cloud_distance, "
+        "source_index, sources)",
         FILLED_CHIP,
         FillChips,
     ),

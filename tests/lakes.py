@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from dbt.cli.main import dbtRunner
 from pyspark.sql import Row, SparkSession
 
 from chiplake.lake import MODEL_NAMESPACE, RAW_NAMESPACE, ensure_sources
-from chiplake.settings import PROJECT_DIR, Settings
+from chiplake.settings import PROJECT_DIR, Settings, get_settings
 from ingestion import IngestRequest, IngestSummary, ingest
 
 MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
@@ -20,6 +24,23 @@ def empty_lake(spark: SparkSession, settings: Settings) -> None:
         for table in spark.sql(f"show tables in {namespace}").collect():
             spark.sql(f"drop table {namespace}.{table.tableName} purge")
     ensure_sources(settings)
+
+
+@contextmanager
+def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings) -> Iterator[None]:
+    """The lake without a row, and these bands to be cut, also by code that asks the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(bands)))
+        get_settings.cache_clear()
+        empty_lake(spark, settings)
+        yield
+    get_settings.cache_clear()
+
+
+def data_files(spark: SparkSession, table: str) -> dict[str, str]:
+    """The data file that holds each chip's row: another one once it was written again."""
+    found = spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
+    return {row.chip_id: row._file for row in found}
 
 
 def ingest_file(items: Path, settings: Settings) -> IngestSummary:

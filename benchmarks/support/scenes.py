@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio import Affine
 from rasterio.warp import transform_geom
 
 from chiplake.bands import BAND_BY_NAME, BANDS, SCL
+from chiplake.demo.scenes import write_cog
 
 TILE: Final = "33TWL"
 EPSG: Final = 32633
@@ -60,7 +59,7 @@ def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[
         if layer != SCL
     ]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda job: _write_cog(job[2], _texture(extent, job[1], job[0]), gsd_of(job[1])), jobs))
+        list(pool.map(lambda job: _write_layer(job[2], _texture(extent, job[1], job[0]), gsd_of(job[1])), jobs))
     return [{layer: path for number, layer, path in jobs if number == look} for look in range(looks)]
 
 
@@ -71,7 +70,7 @@ def write_dates(
     items = []
     for number in numbers:
         scl = folder / f"date{number}" / "SCL.tif"
-        _write_cog(scl, _classes(extent, number, cloud_share), 20)
+        _write_layer(scl, _classes(extent, number, cloud_share), 20)
         items.append(_item(extent, number, looks[number % len(looks)] | {SCL: scl}))
     return items
 
@@ -109,25 +108,9 @@ def _classes(extent: Extent, number: int, cloud_share: float) -> NDArray[np.uint
     return np.where(sky > cloud, _CLOUD, np.where(sky > shadow, _SHADOW, _VEGETATION)).astype(np.uint8)
 
 
-def _write_cog(path: Path, pixels: NDArray[Any], gsd: int) -> None:
+def _write_layer(path: Path, pixels: NDArray[Any], gsd: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path,
-        "w",
-        driver="COG",
-        dtype=pixels.dtype,
-        count=1,
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        crs=f"EPSG:{EPSG}",
-        transform=Affine(gsd, 0, TILE_WEST, 0, -gsd, TILE_NORTH),
-        nodata=0,
-        compress="DEFLATE",
-        predictor="STANDARD",
-        blocksize=BLOCK_PIXELS,
-        overviews="NONE",
-    ) as dataset:
-        dataset.write(pixels, 1)
+    write_cog(path, pixels, EPSG, (TILE_WEST, TILE_NORTH), gsd, BLOCK_PIXELS)
 
 
 def _item(extent: Extent, number: int, rasters: Mapping[str, Path]) -> dict[str, Any]:

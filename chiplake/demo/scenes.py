@@ -353,7 +353,7 @@ def _write_scene(
         if name != SCL and offset:
             pixels = np.where(pixels > 0, pixels + np.uint16(offset), pixels)
         rasters[name] = folder / _file_name(name)
-        _write_cog(rasters[name], pixels, window, spec)
+        write_cog(rasters[name], pixels, spec.epsg, (window.west, window.north), _gsd(name), spec.block_size)
     item_path = folder / f"{item_id}.json"
     item = _item(spec, overpass, number, window, item_id, _cut(spec, window, images[SCL]))
     _write_json(item_path, item)
@@ -374,8 +374,17 @@ def _cut(spec: ArchiveSpec, window: TileWindow, image: NDArray[Any]) -> NDArray[
     return image[top : top + window.height // gsd, left : left + window.width // gsd]
 
 
-def _write_cog(path: Path, pixels: NDArray[Any], window: TileWindow, spec: ArchiveSpec) -> None:
-    gsd = window.width // pixels.shape[1]
+def write_cog(path: Path, pixels: NDArray[Any], epsg: int, corner: tuple[int, int], gsd: int, block_size: int) -> None:
+    """Write a COG as Earth Search has them: DEFLATE with a predictor, 0 is nodata.
+
+    Args:
+        path: of the file; what is there is replaced.
+        pixels: (height, width), north up.
+        epsg: its zone.
+        corner: easting and northing of the north-west corner, metres.
+        gsd: side of a pixel, metres.
+        block_size: side of a block, pixels.
+    """
     with rasterio.open(
         path,
         "w",
@@ -384,13 +393,13 @@ def _write_cog(path: Path, pixels: NDArray[Any], window: TileWindow, spec: Archi
         count=1,
         height=pixels.shape[0],
         width=pixels.shape[1],
-        crs=f"EPSG:{spec.epsg}",
-        transform=Affine(gsd, 0, window.west, 0, -gsd, window.north),
+        crs=f"EPSG:{epsg}",
+        transform=Affine(gsd, 0, corner[0], 0, -gsd, corner[1]),
         nodata=0,
         compress="DEFLATE",
         predictor="STANDARD",
         level=6,
-        blocksize=spec.block_size,
+        blocksize=block_size,
         overviews="NONE",
     ) as dataset:
         dataset.write(pixels, 1)

@@ -19,13 +19,13 @@ import rasterio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ingest_support import write_items
-from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows
+from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, empty_lake_of, ingest_file, rows
 from pyiceberg.expressions import In
 from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, Overpass, SwathEdge, write_archive
 from chiplake.lake import STAC_ITEMS, open_catalog
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 
 SELECT = ("--select", "+fct_filled_chips")
 
@@ -153,11 +153,8 @@ def _of_older_baseline(item: dict[str, Any], folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     folder = tmp_path_factory.mktemp("arrivals")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(SPEC.bands)))
-        get_settings.cache_clear()
+    with empty_lake_of(SPEC.bands, spark, settings):
         yield Lake(spark, settings, write_archive(SPEC, folder / "archive"), folder)
-    get_settings.cache_clear()
 
 
 def difference(expected: Tables, found: Tables) -> str | None:

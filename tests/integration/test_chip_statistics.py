@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ingest_support import write_items
-from lakes import dbt, empty_lake, ingest_file, rows, snapshots
+from lakes import data_files, dbt, empty_lake_of, ingest_file, rows, snapshots
 from numcodecs import blosc
 from PIL import Image
 from pyiceberg.expressions import EqualTo
@@ -22,7 +22,7 @@ from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import ArchiveSpec, write_archive
 from chiplake.lake import MODEL_NAMESPACE, STAC_ITEMS, open_catalog
-from chiplake.settings import PROJECT_DIR, Settings, get_settings
+from chiplake.settings import PROJECT_DIR, Settings
 from python_udfs.registry import FUNCTIONS
 
 SELECT = ("--select", "+fct_chip_statistics")
@@ -49,20 +49,15 @@ class Lake:
 
     def files(self) -> dict[str, str]:
         """The data file that holds the statistics of each chip."""
-        found = self.spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.fct_chip_statistics").collect()
-        return {row.chip_id: row._file for row in found}
+        return data_files(self.spark, "fct_chip_statistics")
 
 
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", '["blue", "green", "red", "nir", "swir16"]')
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(("blue", "green", "red", "nir", "swir16"), spark, settings):
         lake = Lake(spark, settings, tmp_path_factory.mktemp("statistics"))
         lake.bring(0, 2)
         yield lake
-    get_settings.cache_clear()
 
 
 def pixels(frame: bytes | None) -> np.ndarray[Any, Any]:

@@ -12,14 +12,14 @@ import pytest
 import rasterio
 from affine import Affine
 from ingest_support import stored, write_items
-from lakes import dbt, empty_lake, ingest_file, rows
+from lakes import dbt, empty_lake_of, ingest_file, rows
 from numcodecs import blosc
 from numpy.typing import NDArray
 from pyspark.sql import Row, SparkSession
 from stac_items import make_item
 
 from chiplake.lake import STAC_REJECTS
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 
 CELL = 2560
 SIDE = {"red": 256, "swir16": 128, "scl": 128}  # pixels of a cell
@@ -180,17 +180,13 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
     items = [scene.write(folder) for scene in SCENES.values()]
     raster = folder / f"{SCENES['cut off'].item_id}_red.tif"
     raster.write_bytes(raster.read_bytes()[:-100])  # some of its last block, in the south
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", '["red", "swir16"]')
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(("red", "swir16"), spark, settings):
         ingest_file(write_items(folder / "items.json", items), settings)
         dbt("run", "--select", "+fct_chips")
         chips = rows(spark, "fct_chips").values()
         by_cell = {chip.cell_id: chip for chip in chips}
         assert len(by_cell) == len(chips)
         yield Lake(by_cell, stored(settings, STAC_REJECTS))
-    get_settings.cache_clear()
 
 
 def decoded(chip: Row, name: str) -> Array:

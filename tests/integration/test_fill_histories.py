@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lakes import dbt, empty_lake, rows
+from lakes import dbt, empty_lake, empty_lake_of, rows
 from numcodecs import blosc
 from numpy.typing import NDArray
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import lit
 
 from chiplake.lake import MODEL_NAMESPACE
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 
 SELECT = ("--select", "int_fill_inputs", "fct_filled_chips")
 CELLS = 100
@@ -165,14 +165,10 @@ def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """All tables, empty."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", '["red", "swir16"]')
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(("red", "swir16"), spark, settings):
         dbt("run", "--select", "+fct_filled_chips")
         yield spark
         empty_lake(spark, settings)
-    get_settings.cache_clear()
 
 
 def check(found: dict[str, Row], histories: list[History], run: int, days: tuple[date, date]) -> None:

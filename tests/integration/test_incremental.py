@@ -13,14 +13,14 @@ from typing import Any
 import numpy
 import pytest
 from ingest_support import write_items
-from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows, snapshots
+from lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 from numcodecs import blosc
 from pyiceberg.expressions import In
 from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
-from chiplake.lake import MODEL_NAMESPACE, STAC_ITEMS, open_catalog
-from chiplake.settings import Settings, get_settings
+from chiplake.lake import STAC_ITEMS, open_catalog
+from chiplake.settings import Settings
 from ingestion.boa_offsets import BoaOffsetOverride, put_in_force, stored_boa_offsets
 
 SELECT = ("--select", "+fct_filled_chips")
@@ -46,20 +46,15 @@ class Nights:
 
     def files(self, table: str) -> dict[str, str]:
         """The data file that holds each chip: another one once the row was written again."""
-        found = self.spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
-        return {row.chip_id: row._file for row in found}
+        return data_files(self.spark, table)
 
 
 @pytest.fixture(scope="module")
 def nights(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("nights")
     spec = ArchiveSpec.tiny()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(spec.bands)))
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(spec.bands, spark, settings):
         yield Nights(spark, settings, write_archive(spec, folder / "archive"), folder)
-    get_settings.cache_clear()
 
 
 def _written(before: dict[str, str], after: dict[str, str]) -> set[str]:

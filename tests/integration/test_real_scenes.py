@@ -5,7 +5,6 @@ Three dates of one tile: 69 % cloud, a swath edge, clear. A region in which both
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lakes import dbt, empty_lake, ingest_file, rows, snapshots
+from lakes import dbt, empty_lake_of, ingest_file, rows, snapshots
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 from scene_oracle import (
@@ -31,7 +30,7 @@ from scene_oracle import (
     read_raster,
 )
 
-from chiplake.settings import Settings, get_settings
+from chiplake.settings import Settings
 
 BOUNDS = WEST, SOUTH, EAST, NORTH = 585_000, 5_010_000, 609_780, 5_030_000  # EPSG:32633
 FRAME = Frame.around(*BOUNDS)
@@ -58,14 +57,10 @@ def built(
     tool = sample_data.parent / "tools" / "build_scenes.py"
     bounds = [str(value) for value in BOUNDS]
     subprocess.run([sys.executable, tool, "--out", scenes, "--bounds", *bounds], check=True, capture_output=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(BANDS)))
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(BANDS, spark, settings):
         ingest_file(scenes / "items.json", settings)
         dbt("run", "--select", "+fct_filled_chips")
         yield spark
-    get_settings.cache_clear()
 
 
 def _chips(spark: SparkSession, table: str) -> list[dict[str, Any]]:

@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from dbt.cli.main import dbtRunner
 from ingest_support import write_items
-from lakes import MODELS_WITH_PIXELS, dbt, empty_lake, ingest_file, rows, snapshots
+from lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 from numcodecs import blosc
 from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from chiplake.jobs import Window, run_job
-from chiplake.lake import MODEL_NAMESPACE
 from chiplake.settings import PROJECT_DIR, Settings, get_settings
 
 SELECT = ("--select", "+fct_filled_chips")
@@ -56,8 +55,7 @@ class Lake:
 
     def files(self, table: str) -> dict[str, str]:
         """The data file that holds each chip: another one once the row was written again."""
-        found = self.spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
-        return {row.chip_id: row._file for row in found}
+        return data_files(self.spark, table)
 
     def rules(self) -> dict[tuple[date, int, int], int]:
         """Filled chips by day, max_age_days and dilation of their rule."""
@@ -73,12 +71,8 @@ class Lake:
 def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     folder = tmp_path_factory.mktemp("rules")
     spec = ArchiveSpec.tiny()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(spec.bands)))
-        get_settings.cache_clear()
-        empty_lake(spark, settings)
+    with empty_lake_of(spec.bands, spark, settings):
         yield Lake(spark, settings, write_archive(spec, folder / "archive"), folder)
-    get_settings.cache_clear()
 
 
 @dataclass(frozen=True)
