@@ -78,6 +78,10 @@ class _State:
                 self.scl[gone] = 0
 
 
+# Spark makes a DataFrame and an Arrow batch of what a call yields: a millisecond, be it a row or many.
+_ROWS_PER_BATCH: Final = 16
+
+
 class FillChips:
     """Fill the missing pixels of a cell's chips from the newest earlier chip in which they are valid.
 
@@ -92,9 +96,10 @@ class FillChips:
         self._fold: tuple[str, str] | None = None  # cell_id and rule_version
         self._state: _State
         self._rule: FillRule
+        self._filled: list[tuple[Any, ...]] = []  # not yet handed out
 
     def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
-        """Take the next chip of the cell, or the first of the next; yield it filled if it is pending.
+        """Take the next chip of the cell, or the first of the next; fill it if it is pending, yield some now and then.
 
         Raises:
             ValueError: its rule is unknown.
@@ -121,7 +126,14 @@ class FillChips:
         state.seen_10m[valid] = own
         state.seen_20m[valid_20m] = own
         if row["role"] == "pending":
-            yield _filled_row(row["chip"], state, own)
+            self._filled.append(_filled_row(row["chip"], state, own))
+        if len(self._filled) == _ROWS_PER_BATCH:
+            yield from self.terminate()
+
+    def terminate(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what is filled and not handed out yet."""
+        yield from self._filled
+        self._filled.clear()
 
     def _start_from(self, row: Any) -> None:
         """Take up the state that the fold had after a chip that is already filled."""

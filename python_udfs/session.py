@@ -33,7 +33,9 @@ GDAL_ENVIRONMENT: Final = {
 
 # Pages and batches of pixels are megabytes: in small regions each would be a "humongous" object, collected in full.
 # A young generation that may take most of the heap only touches more memory than is good for its speed.
-_JVM_OPTIONS: Final = "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15"
+_JVM_OPTIONS: Final = (
+    "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15 -XX:+UseTransparentHugePages"
+)
 
 
 def spark_conf(settings: Settings) -> dict[str, str]:
@@ -67,8 +69,14 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         # What is shuffled in bulk are Blosc frames.
         "spark.shuffle.compress": "false",
         "spark.shuffle.spill.compress": "false",
+        # Written once, in order, rather than a file a partition that are then copied into one.
+        "spark.shuffle.sort.bypassMergeThreshold": "1",
+        # On a local disk a checksum every 512 bytes means writes of 4 kB.
+        "spark.hadoop.file.bytes-per-checksum": str(64 * 1024),
         # A join with what the lake knows about chips must not shuffle their pixels.
         "spark.sql.autoBroadcastJoinThreshold": "64m",
+        # Nor sort them, where they must be shuffled: for a MERGE that replaces some.
+        "spark.sql.join.preferSortMergeJoin": "false",
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])),
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}

@@ -4,7 +4,9 @@
 
     - `meta.inputs` given: the select yields rows for those inputs that the table has not yet. They are merged on
       `unique_key`; then rows whose input is gone are deleted. With `is_costly`, the select is not even started
-      unless `pending_inputs` finds some (cheap, metadata alone).
+      unless `pending_inputs` finds some (cheap, metadata alone); and where the table has no row of any of them, as
+      on most nights, they are inserted: Spark never broadcasts the target of a MERGE, so that it would shuffle and
+      sort the pixels only to find that there is nothing to replace.
     - otherwise: the select yields all rows that should be there. Those that differ from the table's are merged,
       those missing from the select are deleted. `meta.version` may name the columns that tell a difference.
 #}
@@ -47,8 +49,9 @@
         {% elif not (inputs and inputs.is_costly) and not has_rows(changes) %}
             {% call noop_statement('main', 'nothing changed') %}{% endcall %}
         {% else %}
+            {% set adds_only = inputs and inputs.is_costly and not has_rows(pending_again(inputs)) %}
             {% call statement('main') %}
-                {{ merge_rows(this, changes, keys, columns) }}
+                {{ insert_rows(this, source, columns) if adds_only else merge_rows(this, changes, keys, columns) }}
             {% endcall %}
         {% endif %}
         {% do run_query('drop view if exists ' ~ source) %}
@@ -97,6 +100,21 @@
     {%- for column in columns -%}
         {{ first }}.{{ column }} <=> {{ second }}.{{ column }}{{ ' and ' if not loop.last }}
     {%- endfor -%}
+{% endmacro %}
+
+
+{# Pending inputs of which the table has rows already: of an older version, or failed. #}
+{% macro pending_again(inputs) %}
+    select 1
+    from ({{ pending_inputs(inputs) }}) as pending
+    inner join {{ this }} as done
+        on {{ same(as_list(inputs.key), 'pending', 'done') }}
+{% endmacro %}
+
+
+{% macro insert_rows(target, source, columns) %}
+    insert into {{ target }} ({{ columns | join(', ') }})
+    select {{ columns | join(', ') }} from {{ source }}
 {% endmacro %}
 
 

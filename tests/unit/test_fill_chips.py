@@ -106,7 +106,7 @@ def seed_row(chip: Chip, filled: Row) -> dict[str, Any]:
 def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None = None) -> list[Row]:
     fill = fill or FillChips()
     rows_out = [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
-    return [columns_of(*filled) for filled in rows_out]
+    return [columns_of(*filled) for filled in (*rows_out, *fill.terminate())]
 
 
 def columns_of(chip: str, layers: list[bytes | None], measures: str) -> Row:
@@ -378,7 +378,9 @@ def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) 
 
 
 def test_columns_are_those_that_sql_is_told() -> None:
-    (filled,) = FillChips().eval(input_row(plain(0, 1)) | {"rule_version": Rule().as_json()})
+    fill = FillChips()
+    assert list(fill.eval(input_row(plain(0, 1)) | {"rule_version": Rule().as_json()})) == []
+    (filled,) = fill.terminate()
     assert [column.split()[0] for column in FILLED_CHIP.split(", ")] == ["chip", "layers", "measures"]
     assert ("chip", *FILLED_LAYERS, *json.loads(filled[2])) == OUTPUT
     assert [len(column) if isinstance(column, list) else 1 for column in filled] == [1, len(FILLED_LAYERS), 1]
@@ -478,6 +480,17 @@ def test_what_was_given_out_does_not_change_when_the_fold_goes_on() -> None:
     fold([input_row(plain(1, 2))], fill=fill)
     assert (before["blue"] == 1).all()
     assert (decoded(first)["blue"] == 1).all()
+
+
+def test_many_chips_are_handed_out_in_batches_and_none_is_kept_back_or_given_twice() -> None:
+    rows = [input_row(plain(day, day + 1, ("rededge1",))) for day in range(37)]
+    fill, calls = FillChips(), []
+    for row in rows:
+        calls.append(list(fill.eval(row | {"rule_version": Rule().as_json()})))
+    calls.append(list(fill.terminate()))
+    assert max(map(len, calls)) < len(rows)
+    assert [columns_of(*filled) for call in calls for filled in call] == fold(rows)
+    assert list(fill.terminate()) == []
 
 
 def many_sources(count: int) -> list[dict[str, Any]]:
