@@ -1,9 +1,11 @@
 """What a chip costs to keep: Blosc codecs and levels against raw Parquet and GeoTIFF, the same pixels, one core.
 
-    python benchmarks/storage.py [--chips 64]
+    python benchmarks/storage.py [--chips 64] [--layout-size-m 51200]
 
 Chips of ten bands and SCL, of scenes made as for the benchmark of chips. Bytes are of the file or frame itself, times
-are CPU seconds of this process, the best of three. The last line is JSON.
+are CPU seconds of this process, the best of three. Then `fct_chips` of two dates is written again with other sizes of
+row groups and files, and read: one band of all chips, as for statistics, and all of the chips of one cell, as for a
+fill; seconds on all cores, reads the best of three. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,14 +26,19 @@ import pyarrow.parquet as pq
 import rasterio
 from numcodecs import blosc
 from numpy.typing import NDArray
+from pyspark.sql import functions as f
 from rasterio.io import MemoryFile
 from rich.console import Console
 from rich.table import Table
-from support.scenes import LAYERS, Extent, gsd_of, write_dates, write_looks
+from support.lakes import MIB, ingest_items, run_models, use_lake
+from support.scenes import LAYERS, Extent, gsd_of, write_dates, write_items, write_looks
 
 from chiplake.bands import CHIP_SIZE_M
 
 REPEATS: Final = 3
+CHIPS: Final = "chiplake.fct_chips"
+LAYOUT: Final = "chiplake.fct_chips_layout"
+LAYOUTS: Final = ((4, 512), (32, 512), (128, 512), (32, 64), (32, 16))  # MiB of row groups and of files
 
 Chip = dict[str, NDArray[Any]]
 Packed = list[bytes]
@@ -136,7 +144,50 @@ def cpu_ms(work: Callable[[], object], count: int) -> float:
     return 1000 * best / count
 
 
-def main(count: int) -> None:
+def measure_layouts(extent: Extent, folder: Path) -> dict[str, dict[str, float]]:
+    """Write and read `fct_chips` in other layouts. Returns seconds, files and bytes by layout."""
+    cores = len(os.sched_getaffinity(0))
+    use_lake(folder / "lake", cores)
+    write_items(folder / "items.json", write_dates(folder, extent, write_looks(folder, extent, 2, cores), range(2)))
+    ingest_items(folder / "items.json")
+    run_models("+fct_chips")
+
+    from python_udfs.session import get_spark
+
+    spark = get_spark()
+    given = {row.key: row.value for row in spark.sql(f"show tblproperties {CHIPS}").collect()}
+    cell_id = spark.table(CHIPS).agg({"cell_id": "min"}).collect()[0][0]
+    results = {}
+    for row_group_mib, file_mib in LAYOUTS:
+        properties = {name: value for name, value in given.items() if name.startswith(("write.", "format-version"))}
+        properties["write.parquet.row-group-size-bytes"] = str(row_group_mib * MIB)
+        properties["write.target-file-size-bytes"] = str(file_mib * MIB)
+        writer = spark.table(CHIPS).repartition(cores, "geohash").writeTo(LAYOUT).using("iceberg")
+        for name, value in properties.items():
+            writer = writer.tableProperty(name, value)
+        write_s = wall_s(writer.partitionedBy(f.expr("truncate(4, geohash)"), f.months("acquired_at")).create)
+        files = spark.table(f"{LAYOUT}.files").agg(f.count("*"), f.sum("file_size_in_bytes")).collect()[0]
+        band = spark.table(LAYOUT).select(f.max(f.crc32("red")))
+        cell = spark.table(LAYOUT).where(f.col("cell_id") == cell_id).select(f.max(f.crc32("red")))
+        results[f"row groups {row_group_mib} MiB, files {file_mib} MiB"] = {
+            "write_s": round(write_s, 2),
+            "files": files[0],
+            "mb": round(files[1] / 1e6),
+            "one_band_s": round(min(wall_s(band.collect) for _ in range(REPEATS)), 2),
+            "one_cell_s": round(min(wall_s(cell.collect) for _ in range(REPEATS)), 2),
+        }
+        spark.sql(f"drop table {LAYOUT} purge")
+    return results
+
+
+def wall_s(work: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(count: int, layout_m: int) -> None:
     """Measure every way and print the results."""
     blosc.use_threads = False
     pa.set_cpu_count(1)
@@ -154,10 +205,21 @@ def main(count: int) -> None:
         table.add_row(name, f"{size / 1000:.0f}", f"{size / raw:.2f}", f"{pack_ms:.2f}", f"{unpack_ms:.2f}")
         results[name] = {"bytes": round(size), "pack_ms": round(pack_ms, 2), "unpack_ms": round(unpack_ms, 2)}
     Console().print(table)
-    print(json.dumps({"benchmark": "storage", "chips": count, "raw_bytes": raw, "ways": results}))
+    with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
+        layouts = measure_layouts(Extent(layout_m), Path(folder))
+    shown = Table(title="fct_chips")
+    for name in ("", *next(iter(layouts.values()))):
+        shown.add_column(name.replace("_", " "), justify="right" if name else "left")
+    for name, layout in layouts.items():
+        shown.add_row(name, *map(str, layout.values()))
+    Console().print(shown)
+    result = {"benchmark": "storage", "chips": count, "raw_bytes": raw, "ways": results, "layouts": layouts}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure bytes and time of ways to keep chips.")
-    parser.add_argument("--chips", type=int, default=64)
-    main(parser.parse_args().chips)
+    parser.add_argument("--chips", type=int, default=64, help="chips packed one by one")
+    parser.add_argument("--layout-size-m", type=int, default=51_200, help="side of the part of the tile laid out anew")
+    given = parser.parse_args()
+    main(given.chips, given.layout_size_m)
