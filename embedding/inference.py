@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
-from chiplake.bands import BAND_NAMES, CLAY_GSD_M
+from chiplake.bands import BAND_NAMES, CHIP_PIXELS_10M, CLAY_GSD_M
 from embedding.checkpoint import ClayModel
-from embedding.preprocess import ChipInput, Floats, prepare_chip
+from embedding.encoder import PATCH_SIZE
+from embedding.preprocess import ChipInput, Floats, normalised_pixels, prepare_chip
 from embedding.wire import ANSWER_SCHEMA, as_request
 
-BATCH: Final = 8  # chips the encoder takes at once: on a processor 16 are slower, they leave the cache
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels, wavelengths, time, latlon, as the encoder takes them
+
+_CPU_BATCH: Final = 8  # on a processor 16 are slower, they leave the cache
+_GPU_BATCH: Final = 64  # more is no faster
+_GPU_SHARE: Final = 0.25  # of the free memory, as other requests may be at work
+_PREPARING_THREADS: Final = min(8, os.cpu_count() or 1)
 
 
-def embed_table(model: ClayModel, chips: pa.Table, batch: int = BATCH) -> pa.Table:
+def batch_of(model: ClayModel) -> int:
+    """Chips that the encoder takes at once: as many as are fast, and as the device's memory holds."""
+    if model.device.type == "cpu":
+        return _CPU_BATCH
+    free_bytes, _ = torch.cuda.mem_get_info(model.device)
+    return int(max(1, min(_GPU_BATCH, _GPU_SHARE * free_bytes // activation_bytes(model))))
+
+
+def activation_bytes(model: ClayModel) -> int:
+    """Memory that one chip takes at the most while it passes through the encoder, float32."""
+    size = model.encoder.size
+    tokens = 1 + (CHIP_PIXELS_10M // PATCH_SIZE) ** 2
+    # Query, key and value and their copies by head; the hidden layer before and after gelu; the tokens themselves.
+    return tokens * (6 * size.inner + 2 * size.mlp_dim + 4 * size.dim) * 4
+
+
+def embed_table(model: ClayModel, chips: pa.Table, batch: int | None = None) -> pa.Table:
     """Embed every chip of a request.
 
     A chip that cannot be embedded gets a row with `error`; the others are not touched by it.
@@ -25,7 +51,7 @@ def embed_table(model: ClayModel, chips: pa.Table, batch: int = BATCH) -> pa.Tab
     Args:
         model: the loaded model.
         chips: a table as `wire.as_request` takes it.
-        batch: chips the encoder takes at once; bounds the memory used.
+        batch: chips the encoder takes at once, which bounds the memory used; default `batch_of`.
 
     Returns:
         A table of `wire.ANSWER_SCHEMA`, row for row.
@@ -34,6 +60,7 @@ def embed_table(model: ClayModel, chips: pa.Table, batch: int = BATCH) -> pa.Tab
         ValueError: the table as a whole is no request.
     """
     chips = as_request(chips)
+    batch = batch or batch_of(model)
     embeddings: list[Floats | None] = []
     errors: list[str | None] = []
     for start in range(0, chips.num_rows, batch):
@@ -54,28 +81,42 @@ def embed_table(model: ClayModel, chips: pa.Table, batch: int = BATCH) -> pa.Tab
 
 def encode_chips(model: ClayModel, chips: Sequence[ChipInput]) -> Floats:
     """Embed chips that have the same bands: (chips, dimension) float32, the class tokens."""
-    wavelengths = torch.tensor([band.wavelength for band in chips[0].bands], dtype=torch.float32)
-    inputs = (
-        torch.from_numpy(np.stack([chip.pixels for chip in chips])),
-        wavelengths,
-        torch.from_numpy(np.stack([chip.time for chip in chips])),
-        torch.from_numpy(np.stack([chip.latlon for chip in chips])),
-    )
-    with torch.inference_mode():
-        tokens = model.encoder(*(value.to(model.device) for value in inputs), gsd=CLAY_GSD_M)
-        result: Floats = tokens[:, 0].cpu().numpy()
+    result: Floats = encode(model, inputs_of(model, chips)).float().cpu().numpy()
     return result
+
+
+def inputs_of(model: ClayModel, chips: Sequence[ChipInput]) -> Inputs:
+    """Chips that have the same bands, on the model's device."""
+    time, latlon = (torch.from_numpy(np.stack([getattr(chip, name) for chip in chips])) for name in ("time", "latlon"))
+    wavelengths = torch.tensor([band.wavelength for band in chips[0].bands], dtype=torch.float32)
+    pixels = normalised_pixels(chips, model.device)
+    return pixels, wavelengths.to(model.device), time.to(model.device), latlon.to(model.device)
+
+
+def encode(model: ClayModel, inputs: Inputs) -> Tensor:
+    """Class tokens, (chips, dimension), on the model's device, in the precision asked for."""
+    is_half = model.preprocessing.precision == "bfloat16"
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
+        tokens: Tensor = model.encoder(*inputs, gsd=CLAY_GSD_M)
+        return tokens[:, 0]
+
+
+def prepare_rows(model: ClayModel, chips: pa.Table) -> list[ChipInput | str]:
+    """Every row's input for the encoder, or the words of an error."""
+    rows = range(chips.num_rows)
+    if model.device.type == "cpu":  # a thread more would only take a core from the encoder
+        return [_prepare(model, chips, index) for index in rows]
+    with ThreadPoolExecutor(_PREPARING_THREADS) as threads:
+        return list(threads.map(partial(_prepare, model, chips), rows))
 
 
 def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
     """Yield an embedding or the words of an error for every row."""
     answers: list[Floats | str] = []
     prepared: dict[tuple[str, ...], list[tuple[int, ChipInput]]] = {}
-    for index in range(chips.num_rows):
-        try:
-            chip = _prepare(model, chips, index)
-        except ValueError as error:
-            answers.append(str(error))
+    for index, chip in enumerate(prepare_rows(model, chips)):
+        if isinstance(chip, str):
+            answers.append(chip)
         else:
             answers.append("not encoded")
             prepared.setdefault(tuple(band.name for band in chip.bands), []).append((index, chip))
@@ -86,15 +127,17 @@ def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
     yield from answers
 
 
-def _prepare(model: ClayModel, chips: pa.Table, index: int) -> ChipInput:
-    # Row by row: as Python objects the frames of a whole batch would be held twice.
+def _prepare(model: ClayModel, chips: pa.Table, index: int) -> ChipInput | str:
     try:
+        # Row by row: as Python objects the frames of a whole batch would be held twice.
         row = {name: chips.column(name)[index].as_py() for name in chips.column_names}
-    except OverflowError as error:
-        raise ValueError("acquired_at is beyond the years that a date can hold") from error
+    except OverflowError:
+        return "acquired_at is beyond the years that a date can hold"
     if row["chip_id"] is None or row["input_hash"] is None:
-        raise ValueError("chip_id or input_hash is null")
+        return "chip_id or input_hash is null"
     frames = {band: row.get(band) for band in BAND_NAMES}
-    return prepare_chip(
-        frames, row["source_index"], row["acquired_at"], row["longitude"], row["latitude"], model.preprocessing
-    )
+    place = row["longitude"], row["latitude"]
+    try:
+        return prepare_chip(frames, row["source_index"], row["acquired_at"], *place, model.preprocessing)
+    except ValueError as error:
+        return str(error)

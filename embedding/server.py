@@ -33,8 +33,9 @@ from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_tabl
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
-# Two requests in flight: while the encoder works on one, the next arrives.
+# While the encoder works on one request the next arrives; a GPU is so fast that the next are prepared, too.
 MAX_CONCURRENT_REQUESTS: Final = 2
+MAX_CONCURRENT_GPU_REQUESTS: Final = 4
 
 _log = logging.getLogger("chiplake.embedding")
 
@@ -80,7 +81,9 @@ class JsonFormatter(logging.Formatter):
 
 def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> Starlette:
     """Make the HTTP application around a loaded model."""
-    encoder_turn = anyio.CapacityLimiter(1)  # torch already uses every core for one request
+    is_gpu = model.device.type == "cuda"
+    # On a processor torch already uses every core for one request.
+    encoder_turn = anyio.CapacityLimiter(MAX_CONCURRENT_GPU_REQUESTS if is_gpu else 1)
     about = {"model_id": model.card.model_id, "dimension": model.card.dimension, "weights": model.card.weights}
 
     async def ping(_: Request) -> Response:
@@ -89,7 +92,7 @@ def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> S
     async def execution_parameters(_: Request) -> Response:
         return JSONResponse(
             {
-                "MaxConcurrentTransforms": MAX_CONCURRENT_REQUESTS,
+                "MaxConcurrentTransforms": MAX_CONCURRENT_GPU_REQUESTS if is_gpu else MAX_CONCURRENT_REQUESTS,
                 "BatchStrategy": "SINGLE_RECORD",
                 "MaxPayloadInMB": max(1, max_payload_bytes // 1_000_000),
                 **about,

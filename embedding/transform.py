@@ -105,6 +105,7 @@ def inference_server(checkpoint: Path | None, preprocessing: Preprocessing, log:
     """
     environment = {key: value for key, value in os.environ.items() if key != "CHIPLAKE_CLAY_CHECKPOINT"}
     environment["CHIPLAKE_CLAY_LATLON_ORDER"] = preprocessing.latlon_order
+    environment["CHIPLAKE_CLAY_PRECISION"] = preprocessing.precision
     if checkpoint is not None:
         environment["CHIPLAKE_CLAY_CHECKPOINT"] = str(checkpoint.resolve())
     log.parent.mkdir(parents=True, exist_ok=True)

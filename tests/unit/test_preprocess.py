@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from embedding.preprocess import Preprocessing, latlon_vector, normalised_pixels, prepare_chip, time_vector
 from python_udfs.codec import encode_array
@@ -22,8 +24,15 @@ def frame(value: int, side: int, **pixels: int) -> bytes:
     return encode_array(array)
 
 
+def pixels_of(frames: dict[str, bytes], source_index: bytes | None = None) -> NDArray[np.float32]:
+    """What the encoder sees of one chip, (bands, 256, 256)."""
+    chip = prepare_chip(frames, source_index, NOON, 15.7, 45.5, Preprocessing())
+    pixels: NDArray[np.float32] = normalised_pixels([chip], torch.device("cpu"))[0].numpy()
+    return pixels
+
+
 def test_pixels_are_normalised_with_the_statistics_of_their_band() -> None:
-    pixels = normalised_pixels({"blue": frame(2914, 256), "swir22": frame(456, 128)}, None)
+    pixels = pixels_of({"blue": frame(2914, 256), "swir22": frame(456, 128)})
     assert pixels.shape == (2, 256, 256)
     assert pixels.dtype == np.float32
     np.testing.assert_allclose(pixels[0], 1.0)  # (2914 - 1105) / 1809
@@ -31,7 +40,7 @@ def test_pixels_are_normalised_with_the_statistics_of_their_band() -> None:
 
 
 def test_a_pixel_of_20_m_covers_its_four_pixels_of_10_m() -> None:
-    pixels = normalised_pixels({"swir16": frame(2388, 128, at_3_5=3858)}, None)[0]
+    pixels = pixels_of({"swir16": frame(2388, 128, at_3_5=3858)})[0]
     expected = np.zeros((256, 256))
     expected[6:8, 10:12] = 1.0  # (3858 - 2388) / 1470
     np.testing.assert_allclose(pixels, expected)
@@ -41,7 +50,7 @@ def test_missing_pixels_are_the_normalised_mean() -> None:
     source_index = np.zeros((256, 256), dtype=np.uint8)
     source_index[0, 0], source_index[0, 1] = 255, 254
     frames = {"blue": frame(2914, 256, at_9_9=0), "swir22": frame(456, 128, at_9_9=0)}
-    pixels = normalised_pixels(frames, encode_array(source_index))
+    pixels = pixels_of(frames, encode_array(source_index))
 
     assert pixels[:, 0, 0].tolist() == [0, 0], "still missing: in no band"
     assert pixels[:, 0, 1].tolist() == [1, -1], "filled from the 254th source: there"
@@ -84,7 +93,32 @@ def test_a_chip_is_prepared_from_the_bands_it_has_in_the_order_of_the_band_table
     frames = {"nir": frame(2743, 256), "blue": frame(2914, 256), "red": None}
     chip = prepare_chip(frames, None, NOON, 15.7, 45.5, Preprocessing())
     assert [band.name for band in chip.bands] == ["blue", "nir"]
-    assert [plane.mean() for plane in chip.pixels] == [1, 0]
+    assert [plane.mean() for plane in pixels_of({"nir": frame(2743, 256), "blue": frame(2914, 256)})] == [1, 0]
+
+
+def test_chips_of_a_batch_are_each_normalised_as_numpy_does() -> None:
+    chance = np.random.default_rng(1)
+    stored = [
+        {
+            "green": chance.integers(0, 65_535, (256, 256), np.uint16),
+            "swir16": chance.integers(0, 3, (128, 128), np.uint16),
+        }
+        for _ in range(3)
+    ]
+    hidden = np.zeros((256, 256), np.uint8)
+    hidden[chance.random((256, 256)) < 0.1] = 255
+    indices = [None, encode_array(hidden), encode_array(np.zeros((256, 256), np.uint8))]
+    chips = [
+        prepare_chip({name: encode_array(band) for name, band in one.items()}, index, NOON, 1, 2, Preprocessing())
+        for one, index in zip(stored, indices, strict=True)
+    ]
+    together = normalised_pixels(chips, torch.device("cpu")).numpy()
+    for number, one in enumerate(stored):
+        for plane, name, mean, std in ((0, "green", 1355, 1757), (1, "swir16", 2388, 1470)):
+            band = one[name] if name == "green" else np.kron(one[name], np.ones((2, 2), np.uint16))
+            expected = np.where(band == 0, 0, (band.astype(np.float32) - np.float32(mean)) / np.float32(std))
+            expected[(hidden == 255) & (number == 1)] = 0
+            np.testing.assert_array_equal(together[number, plane], expected)
 
 
 @pytest.mark.parametrize(
@@ -121,4 +155,4 @@ def test_a_frame_that_claims_gigabytes_is_refused_before_it_is_unpacked() -> Non
     bomb = bytearray(frame(1, 256))
     bomb[4:8] = (2**31 - 1).to_bytes(4, "little")
     with pytest.raises(ValueError, match="column blue: the frame holds"):
-        normalised_pixels({"blue": bytes(bomb)}, None)
+        pixels_of({"blue": bytes(bomb)})

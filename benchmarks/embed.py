@@ -1,0 +1,183 @@
+"""Embedding chips: the server and transform against the bare encoder in a loop, by size and precision.
+
+    python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 512]
+
+Chips of ten bands with texture from noise; weights are untrained, of the published sizes (speed does not depend on
+them). The floor holds all its chips prepared in memory and calls the encoder alone, at the same batch, on the same
+device and threads. Ours reads the objects of an export, posts them to the inference server, and writes the answers;
+it is timed from the first answer to the last, so the start of the server is left out. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import save_file
+
+from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
+from embedding.checkpoint import ClayModel, load_model, seeded_encoder
+from embedding.encoder import KNOWN_SIZES
+from embedding.inference import batch_of, embed_table, encode, encode_chips, inputs_of, prepare_rows
+from embedding.preprocess import Precision, Preprocessing
+from embedding.transform import transform_objects
+from embedding.wire import ARROW_STREAM, request_schema, write_table
+from python_udfs.codec import encode_array
+
+CHIPS_PER_OBJECT: Final = 16
+REPEATS: Final = 3
+
+Result = dict[str, Any]
+
+
+def make_chips(count: int) -> pa.Table:
+    """A request of chips whose pixels are smooth noise, like fields seen from above."""
+    chance = np.random.default_rng(0)
+    textures = [{name: texture(chance, BAND_BY_NAME[name].pixels) for name in BAND_NAMES} for _ in range(8)]
+    whole = encode_array(np.zeros((CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint8))
+    columns: dict[str, list[Any]] = {
+        "chip_id": [f"chip-{number:06d}" for number in range(count)],
+        "input_hash": ["0" * 64] * count,
+        "acquired_at": [datetime(2024, 6, 1, 10, tzinfo=UTC)] * count,
+        "longitude": [10.0] * count,
+        "latitude": [50.0] * count,
+        "source_index": [whole] * count,
+    }
+    columns |= {name: [textures[number % len(textures)][name] for number in range(count)] for name in BAND_NAMES}
+    return pa.table(columns, schema=request_schema(BAND_NAMES))
+
+
+def texture(chance: np.random.Generator, side: int) -> bytes:
+    """One band's frame."""
+    coarse = chance.normal(2000, 600, (side // 8, side // 8)).repeat(8, 0).repeat(8, 1)
+    pixels: NDArray[np.uint16] = np.clip(coarse + chance.normal(0, 80, (side, side)), 1, 65_535).astype(np.uint16)
+    return encode_array(pixels)
+
+
+def best(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of some runs, after one to warm up."""
+    work()
+    return min(seconds(work) for _ in range(REPEATS))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure_encoder(model: ClayModel, chips: pa.Table, batch: int) -> Result:
+    """Chips a second of the bare encoder, and of a request from its bytes' table to its answers' table."""
+    prepared = [chip for chip in prepare_rows(model, chips.slice(0, batch)) if not isinstance(chip, str)]
+    rounds = max(1, chips.num_rows // batch)
+    on_device = [inputs_of(model, prepared)] * rounds
+
+    def bare() -> None:
+        for inputs in on_device:
+            encode(model, inputs)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return {
+        "bare_per_s": rounds * batch / best(bare),
+        "with_copies_per_s": rounds * batch / best(lambda: [encode_chips(model, prepared) for _ in range(rounds)]),
+        "request_per_s": chips.num_rows / best(lambda: embed_table(model, chips, batch)),
+    }
+
+
+def measure_transform(model: ClayModel, chips: pa.Table, folder: Path) -> float:
+    """Chips a second from the objects of an export to the files of their answers."""
+    objects, checkpoint = folder / "input", folder / "encoder.safetensors"
+    objects.mkdir(parents=True)
+    save_file({name: weight.contiguous().cpu() for name, weight in model.encoder.state_dict().items()}, checkpoint)
+    for number, start in enumerate(range(0, chips.num_rows, CHIPS_PER_OBJECT)):
+        table = chips.slice(start, CHIPS_PER_OBJECT).combine_chunks()
+        (objects / f"chips-{number:05d}.arrow").write_bytes(write_table(table, ARROW_STREAM))
+    answered: list[float] = []
+    report = transform_objects(
+        objects,
+        folder / "output",
+        checkpoint=checkpoint,
+        preprocessing=model.preprocessing,
+        on_progress=lambda _stage, done, _total: answered.append(time.perf_counter()) if done else None,
+    )
+    if report.failures:
+        raise SystemExit(f"objects failed: {report.failures[0]}")
+    return (len(answered) - 1) * CHIPS_PER_OBJECT / (answered[-1] - answered[0])
+
+
+def measure(size: str, precision: Precision, device: str, chips: pa.Table, batch: int | None) -> Result:
+    """All rates of one size and precision."""
+    preprocessing = Preprocessing(precision=precision)
+    model = load_model(None, preprocessing, device)
+    model = replace(model, encoder=seeded_encoder(KNOWN_SIZES[size]).to(model.device))
+    batch = batch or batch_of(model)
+    rates = measure_encoder(model, chips, batch)
+    with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
+        rates["transform_per_s"] = measure_transform(model, chips, Path(folder))
+    return {
+        "size": size,
+        "precision": precision,
+        "batch": batch,
+        **{name: round(rate, 2) for name, rate in rates.items()},
+        "ratio_to_bare": round(rates["transform_per_s"] / rates["bare_per_s"], 3),
+    }
+
+
+def main(given: argparse.Namespace) -> Result:
+    """Measure everything and print it."""
+    console = Console()
+    chips = make_chips(given.chips)
+    models = [
+        measure(size, precision, given.device, chips, given.batch)
+        for size in given.sizes
+        for precision in given.precisions
+    ]
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() and given.device != "cpu" else "cpu"
+    table = Table(title=f"{given.chips} chips, untrained weights, {device}, {torch.get_num_threads()} threads")
+    for column in models[0]:
+        table.add_column(column.replace("_", " "))
+    for model in models:
+        table.add_row(*(f"{value:,}" if isinstance(value, float) else str(value) for value in model.values()))
+    console.print(table)
+    result: Result = {
+        "benchmark": "embedding",
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "chips": given.chips,
+        "models": models,
+    }
+    if given.dollars_per_hour:
+        # What a million chips cost on one such machine, at the rate of the transform.
+        result["dollars_per_million_chips"] = {
+            f"{model['size']} {model['precision']}": round(
+                1e6 / model["transform_per_s"] / 3600 * given.dollars_per_hour, 2
+            )
+            for model in models
+        }
+    return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure embedding of chips.")
+    parser.add_argument("--sizes", nargs="+", choices=tuple(KNOWN_SIZES), default=["tiny"])
+    parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
+    parser.add_argument("--chips", type=int, default=96, help="chips of a run, a multiple of 16")
+    parser.add_argument("--batch", type=int, help="chips the encoder takes at once; default as the server does")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--dollars-per-hour", type=float, help="price of the machine")
+    print(json.dumps(main(parser.parse_args())))
