@@ -53,7 +53,9 @@ class Peaks:
         """Take the resident memory of every process below this one."""
         for process in psutil.Process().children(recursive=True):
             try:
-                kind = "jvm" if process.name() == "java" else "python_worker"
+                kind = {"java": "jvm", "python": "python_worker"}.get(process.name().rstrip("0123456789."))
+                if kind is None:  # a program that the JVM is about to start still has the JVM's memory
+                    continue
                 self.mib[kind] = max(self.mib.get(kind, 0), process.memory_info().rss / MIB)
             except psutil.NoSuchProcess:
                 continue
