@@ -1,7 +1,7 @@
 # Inference server for SageMaker batch transform. From the project's root:
 #   docker build --file docker/clay.Dockerfile --tag clay .
-# On a CPU alone:      --build-arg TORCH_INDEX=https://…/whl/cpu      (smaller; default is pip's own index, CUDA)
-# On another base:     --build-arg BASE=…                             (any with Python 3.11)
+# On a CPU alone:      --build-arg TORCH_INDEX=ADDRESS   (of an index of CPU builds; default is the one of pip, CUDA)
+# On another base:     --build-arg BASE=IMAGE            (any with Python 3.11, such as one with CUDA)
 # With torch in base:  --build-arg TORCH=
 ARG BASE=python:3.11-slim
 FROM ${BASE}
@@ -30,7 +30,7 @@ ENV PYTHONPATH=/opt/ml/model/code:/opt/chiplake \
 RUN useradd --no-create-home --uid 10001 chiplake
 USER 10001
 # Not where code is: `python -m` looks there before PYTHONPATH.
-WORKDIR /tmp
+WORKDIR /
 EXPOSE 8080
 
 # SageMaker runs `docker run IMAGE serve`.

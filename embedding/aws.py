@@ -15,6 +15,7 @@ from chiplake.errors import ChiplakeError
 from chiplake.redaction import without_secrets
 
 _PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
+_ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute
 _DIGEST: Final = "sha256"  # name of an object's metadata
 
 _CREDENTIALS: Final = "get valid credentials, such as by `aws sso login` or from the instance's role"
@@ -85,7 +86,7 @@ def client(aws: Any, service: str) -> Any:
     """Make a client that tries again when AWS is busy."""
     from botocore.config import Config
 
-    return aws.client(service, config=Config(retries={"mode": "standard", "max_attempts": 8}))
+    return aws.client(service, config=Config(retries={"mode": "standard", "max_attempts": _ATTEMPTS}))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -146,15 +147,13 @@ def test_a_call_after_a_killed_one_continues_its_job(aws: AwsServer, bucket: str
 
     def die(stage: str, _done: int, _total: int) -> None:
         if stage == "transform":
-            aws.release_jobs() if len(aws.jobs) > 1 else None
             raise KeyboardInterrupt
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             transform_on_sagemaker(run, settings, die)
-    assert aws.client("sagemaker").describe_transform_job(TransformJobName=job_names(aws)[0])["TransformJobStatus"] == (
-        "InProgress"
-    )
+    (name,) = job_names(aws)
+    assert aws.client("sagemaker").describe_transform_job(TransformJobName=name)["TransformJobStatus"] == "InProgress"
     assert not run.output_dir.exists()
 
     aws.release_jobs()
@@ -207,7 +206,6 @@ def test_objects_that_are_there_are_not_sent_again(aws: AwsServer, bucket: str, 
     s3 = aws.client("s3")
     place = f"embed/runs/{RUN_ID}/input"
     transform_on_sagemaker(run, settings)
-    before = {name: s3.head_object(Bucket=bucket, Key=f"{place}/{name}")["LastModified"] for name in OBJECTS}
     sent = []
     original = batch_transform.upload_files
 
@@ -227,7 +225,6 @@ def test_objects_that_are_there_are_not_sent_again(aws: AwsServer, bucket: str, 
         assert transform_on_sagemaker(run, settings).status == "Completed"
     assert sent == [1]
     assert s3.get_object(Bucket=bucket, Key=f"{place}/{OBJECTS[0]}")["Body"].read() == first
-    assert s3.head_object(Bucket=bucket, Key=f"{place}/{OBJECTS[2]}")["LastModified"] == before[OBJECTS[2]]
 
 
 def test_the_packed_checkpoint_is_what_the_job_embeds_with(
@@ -269,8 +266,9 @@ def test_unusable_answers_are_not_taken(aws: AwsServer, bucket: str, settings: S
     assert read_table((run.output_dir / f"{OBJECTS[0]}.out").read_bytes(), ARROW_STREAM).num_rows == CHIPS_PER_OBJECT
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in its docstrings
 def test_sagemaker_core_sends_the_same_request(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
-    requests = {}
+    requests: dict[str, str] = {}
     for through in ("boto3", "sagemaker-core"):
         for path in [*run.output_dir.iterdir()] if run.output_dir.exists() else []:
             path.unlink()
@@ -281,7 +279,7 @@ def test_sagemaker_core_sends_the_same_request(aws: AwsServer, bucket: str, sett
         (name,) = set(job_names(aws)) - requests.keys()
         job = aws.client("sagemaker").describe_transform_job(TransformJobName=name)
         kept = {key: value for key, value in job.items() if "Time" not in key and key != "ResponseMetadata"}
-        requests[name] = eval(repr(kept).replace(name, "NAME").replace(through, "LIBRARY"))
+        requests[name] = json.dumps(kept, sort_keys=True).replace(name, "NAME").replace(through, "LIBRARY")
     first, second = requests.values()
     assert first == second
 
@@ -293,8 +291,10 @@ def test_the_command_takes_the_setting_and_the_option(
     for name in names:
         monkeypatch.setenv(f"CHIPLAKE_{name.upper()}", str(getattr(settings, name)))
     get_settings.cache_clear()
-    result = CliRunner().invoke(app, ["transform", RUN_ID, "--on", "sagemaker"], catch_exceptions=False)
-    get_settings.cache_clear()
+    try:
+        result = CliRunner().invoke(app, ["transform", RUN_ID, "--on", "sagemaker"], catch_exceptions=False)
+    finally:
+        get_settings.cache_clear()
     assert result.exit_code == 0, result.output
     assert f"{RUN_ID}: Completed, 3 transformed, 0 done before" in result.output
     assert len(job_names(aws)) == 1
@@ -327,8 +327,8 @@ def test_where_nobody_answers_it_is_said(
     settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, aws: AwsServer
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(ChiplakeError, match="AWS cannot be reached .EndpointConnectionError"):
+    monkeypatch.setattr("embedding.aws._ATTEMPTS", 1)
+    with pytest.raises(ChiplakeError, match=r"AWS cannot be reached \(EndpointConnectionError\)"):
         transform_on_sagemaker(run, settings)
 
 
