@@ -116,7 +116,7 @@ def plain_errors(doing: str) -> Iterator[None]:
         raise ChiplakeError(f"{doing}: there are no usable AWS credentials; {_CREDENTIALS}") from error
     except exceptions.NoRegionError as error:
         raise ChiplakeError(f"{doing}: no AWS region is set; set AWS_REGION") from error
-    except exceptions.HTTPClientError as error:  # no connection, no answer in time, TLS
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # no answer in time and TLS, too
         raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
     except exceptions.BotoCoreError as error:
         raise ChiplakeError(f"{doing}: {_one_line(str(error))}") from error

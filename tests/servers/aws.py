@@ -52,6 +52,7 @@ ENVIRONMENT: Final = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
+CONTAINER_COMMAND: Final = PROJECT_DIR / "docker" / "serve"  # what the image calls `serve`
 _START_TIMEOUT_S: Final = 120
 _STOP_TIMEOUT_S: Final = 30
 
@@ -260,7 +261,7 @@ class _TransformRun:
     @contextmanager
     def _container(self, model_dir: Path) -> Iterator[str]:
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONPATH": os.pathsep.join([str(model_dir / "code"), str(PROJECT_DIR)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "SM_MODEL_DIR": str(model_dir),
@@ -276,7 +277,7 @@ class _TransformRun:
         ):
             port, fd = listener.getsockname()[1], listener.fileno()
             process = subprocess.Popen(
-                [sys.executable, "-m", "embedding", "serve", "--listen-fd", str(fd)],
+                [str(CONTAINER_COMMAND), "--listen-fd", str(fd)],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

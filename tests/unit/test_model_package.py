@@ -13,12 +13,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from chiplake.errors import ChiplakeError
-from chiplake.settings import PROJECT_DIR
+from chiplake.settings import PROJECT_DIR, get_settings
 from embedding.checkpoint import describe_model
+from embedding.commands import app
 from embedding.package import packaged_checkpoint, write_package
 from embedding.preprocess import Preprocessing
+from embedding.transform import inference_server
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
@@ -48,7 +51,8 @@ def test_the_packed_code_serves(tmp_path: Path, has_checkpoint: bool, request: p
     with tarfile.open(archive) as tar:
         tar.extractall(model_dir, filter="data")
     code = model_dir / "code"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(code), "SM_MODEL_DIR": str(model_dir)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {"PATH": path, "PYTHONPATH": str(code), "SM_MODEL_DIR": str(model_dir)}
     imported = subprocess.run(
         [sys.executable, "-c", "import embedding; print(embedding.__file__)"],
         cwd=tmp_path,
@@ -61,7 +65,7 @@ def test_the_packed_code_serves(tmp_path: Path, has_checkpoint: bool, request: p
     with socket.create_server(("127.0.0.1", 0)) as listener, (tmp_path / "log").open("wb") as log:
         port, fd = listener.getsockname()[1], listener.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-m", "embedding", "serve", "--listen-fd", str(fd)],
+            [str(PROJECT_DIR / "docker" / "serve"), "--listen-fd", str(fd)],
             cwd=tmp_path,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -106,6 +110,25 @@ def test_which_checkpoint_model_data_hold(tmp_path: Path) -> None:
     (tmp_path / "other.safetensors").touch()
     with pytest.raises(ChiplakeError, match=r"clay\.ckpt, other\.safetensors"):
         packaged_checkpoint(tmp_path)
+
+
+def test_the_local_transform_does_not_take_model_data_for_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.ckpt").write_bytes(b"broken")
+    monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path))  # as in a container of SageMaker
+    with inference_server(None, Preprocessing(), tmp_path / "server.log") as server:
+        model_id = httpx.get(f"{server.url}/ping", trust_env=False).json()["model_id"]
+    assert model_id == describe_model(None, Preprocessing()).model_id
+
+
+def test_the_command_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHIPLAKE_CLAY_CHECKPOINT", raising=False)
+    get_settings.cache_clear()
+    result = CliRunner().invoke(app, ["package", str(tmp_path / "out")], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path / 'out' / 'model.tar.gz'}: {describe_model(None, Preprocessing()).model_id}" in result.output
+    assert (tmp_path / "out" / "model.tar.gz").is_file()
 
 
 def test_the_image_has_the_versions_of_the_project() -> None:
