@@ -14,7 +14,7 @@ from typing import Any, Final
 from chiplake.errors import ChiplakeError
 from chiplake.redaction import without_secrets
 
-_PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
+PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
 _ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute
 _DIGEST: Final = "sha256"  # name of an object's metadata
 
@@ -119,7 +119,7 @@ def plain_errors(doing: str) -> Iterator[None]:
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # no answer in time and TLS, too
         raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
     except exceptions.BotoCoreError as error:
-        raise ChiplakeError(f"{doing}: {_one_line(str(error))}") from error
+        raise ChiplakeError(f"{doing}: {one_line(str(error))}") from error
 
 
 def error_code(error: Any) -> str:
@@ -148,7 +148,7 @@ def upload_files(s3: Any, paths: Sequence[Path], place: S3Place, on_done: Callab
     """
     there = list_objects(s3, place)
     sent = 0
-    with ThreadPoolExecutor(_PARALLEL) as pool:
+    with ThreadPoolExecutor(PARALLEL) as pool:
         for was_sent in pool.map(lambda path: _upload(s3, path, place / path.name, there), paths):
             sent += was_sent
             on_done()
@@ -161,17 +161,18 @@ def put_bytes(s3: Any, place: S3Place, content: bytes) -> None:
         s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content)
 
 
-def download_each(s3: Any, bucket: str, keys: Sequence[str]) -> Iterator[bytes]:
-    """Contents of small objects, in the order of the keys."""
+def download(s3: Any, place: S3Place) -> bytes:
+    """Read one small object."""
+    sink = io.BytesIO()
+    with plain_errors(f"cannot read {place.uri}"):
+        s3.download_fileobj(place.bucket, place.prefix, sink)
+    return sink.getvalue()
 
-    def download(key: str) -> bytes:
-        sink = io.BytesIO()
-        with plain_errors(f"cannot read s3://{bucket}/{key}"):
-            s3.download_fileobj(bucket, key, sink)
-        return sink.getvalue()
 
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        yield from pool.map(download, keys)
+def one_line(text: str) -> str:
+    """What a service says, fit for a message: one line of printable characters, no secrets, not long."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return without_secrets(" ".join(printable.split()))[:400].rstrip(".")
 
 
 def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
@@ -197,11 +198,7 @@ def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
 
 def _words(error: Any) -> str:
     code = error_code(error)
-    message = _one_line(str(error.response.get("Error", {}).get("Message", "")))
+    message = one_line(str(error.response.get("Error", {}).get("Message", "")))
     said = f"{code}, {message}" if message and message != code else code
     remedy = _REMEDIES.get(code)
     return f"{said}; {remedy}" if remedy else said
-
-
-def _one_line(text: str) -> str:
-    return without_secrets(" ".join(text.split()))[:400].rstrip(".")

@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,13 @@ from typing import Any, Final
 from chiplake.errors import ChiplakeError
 from chiplake.settings import Settings
 from embedding.aws import (
+    PARALLEL,
     S3Place,
     client,
-    download_each,
+    download,
     error_code,
     list_objects,
+    one_line,
     plain_errors,
     put_bytes,
     session,
@@ -45,6 +48,7 @@ from embedding.transform import (
 from embedding.wire import ARROW_STREAM, read_table
 
 _MB: Final = 1_000_000  # as the server counts them
+_MAX_ANSWER_BYTES: Final = 100 * _MB
 _RUNNING: Final = ("InProgress", "Stopping")
 
 _log = logging.getLogger(__name__)
@@ -66,9 +70,24 @@ class Job:
     def why_unanswered(self) -> str:
         """Words for an object that this job left without an answer."""
         if self.status == "Failed":
-            reason = " ".join(self.failure_reason.split()) or "SageMaker gives no reason"
-            return f"SageMaker job {self.name} failed: {reason[:300]}; its log in CloudWatch says more"
+            reason = one_line(self.failure_reason) or "SageMaker gives no reason"
+            return f"SageMaker job {self.name} failed: {reason}; its log in CloudWatch says more"
         return f"SageMaker job {self.name} is {self.status} and left no answer"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a call works with."""
+
+    run: Run
+    settings: Settings
+    manifest: Manifest
+    place: S3Place  # the run's folder
+    model: dict[str, Any]  # CreateModel request
+    report: Progress
+    aws: Any  # boto3 session
+    s3: Any
+    sagemaker: Any
 
 
 def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress | None = None) -> TransformReport:
@@ -89,39 +108,24 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
     skipped = len(objects) - len(pending)
     if not pending:
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
-    manifest = run.manifest()
-    place = S3Place.parse(_required(settings, "transform_s3_uri")) / run.run_id
-    model = model_request(settings, manifest)
-    _check_objects(pending, settings)
-    report = on_progress or _no_progress
-    aws = session()
-    with plain_errors("cannot reach AWS"):
-        s3, sagemaker = client(aws, "s3"), client(aws, "sagemaker")
-
-    # A call that was killed may have left answers that nobody fetched.
-    faults = _fetch_answers(s3, place, run, pending, manifest.model_id)
-    job: Job | None = None
+    work = _prepare(run, settings, pending, on_progress or _no_progress)
+    # The job first: once it has ended, no answers come that the next line would miss.
+    job, attempt = _latest_job(work)
+    faults = _fetch_answers(work, pending)  # a call that was killed may have left some that nobody fetched
     if faults:
-        job, attempt = _latest_job(sagemaker, place, run)
-        if job is None or not job.is_running:
-            rest = [path for path in pending if path.name in faults]
-            sent = itertools.count(1)
-            upload_files(s3, rest, place / "input", lambda: report("upload", next(sent), len(rest)))
-            _ensure_model(sagemaker, model)
-            name = _job_name(place, run, attempt)
-            put_bytes(s3, place / "jobs" / f"{name}.manifest", _input_manifest(place, rest))
-            job = _start_job(aws, sagemaker, settings, job_request(settings, name, model["ModelName"], place))
-        _log.info("waiting for SageMaker job %s", job.name)
-        job = _wait(s3, sagemaker, settings, job, place, [path.name for path in objects], run, report)
         rest = [path for path in pending if path.name in faults]
-        faults = _fetch_answers(s3, place, run, rest, manifest.model_id)
-    report("transform", len(objects) - len(faults), len(objects))
+        if job is None or not job.is_running:
+            job = _new_job(work, rest, attempt)
+        _log.info("waiting for SageMaker job %s", job.name)
+        job = _wait(work, job, [path.name for path in objects])
+        faults = _fetch_answers(work, rest)
+    work.report("transform", len(objects) - len(faults), len(objects))
     return TransformReport(
         status="Failed" if faults else "Completed",
         transformed=len(pending) - len(faults),
         skipped=skipped,
         failures=tuple(
-            ObjectFailure(name=name, reason=fault or (job.why_unanswered() if job else "no answer"))
+            ObjectFailure(name=name, reason=fault or (job.why_unanswered() if job else "it has no answer"))
             for name, fault in sorted(faults.items())
         ),
     )
@@ -188,6 +192,27 @@ def job_request(settings: Settings, name: str, model_name: str, place: S3Place) 
     }
 
 
+def _prepare(run: Run, settings: Settings, pending: Sequence[Path], report: Progress) -> _Work:
+    """Check all that can be checked before AWS is asked for anything."""
+    manifest = run.manifest()
+    place = S3Place.parse(_required(settings, "transform_s3_uri")) / run.run_id
+    model = model_request(settings, manifest)
+    _check_objects(pending, settings)
+    aws = session()
+    with plain_errors("cannot reach AWS"):
+        return _Work(run, settings, manifest, place, model, report, aws, client(aws, "s3"), client(aws, "sagemaker"))
+
+
+def _new_job(work: _Work, paths: Sequence[Path], attempt: int) -> Job:
+    """Send objects that are not in S3 yet, make the model if there is none, and start a job for these objects."""
+    sent = itertools.count(1)
+    upload_files(work.s3, paths, work.place / "input", lambda: work.report("upload", next(sent), len(paths)))
+    _ensure_model(work)
+    name = _job_name(work, attempt)
+    put_bytes(work.s3, work.place / "jobs" / f"{name}.manifest", _input_manifest(work.place, paths))
+    return _start_job(work, job_request(work.settings, name, work.model["ModelName"], work.place))
+
+
 def _check_objects(pending: Sequence[Path], settings: Settings) -> None:
     limit = settings.transform_max_payload_mb * _MB
     for path in pending:
@@ -201,29 +226,36 @@ def _check_objects(pending: Sequence[Path], settings: Settings) -> None:
             )
 
 
-def _fetch_answers(s3: Any, place: S3Place, run: Run, pending: Sequence[Path], model_id: str) -> dict[str, str]:
+def _fetch_answers(work: _Work, pending: Sequence[Path]) -> dict[str, str]:
     """Fetch the usable answers to these objects.
 
     Returns:
         The objects without one, with what is wrong with theirs; nothing where there is none.
     """
-    keys = _answer_keys(s3, place)
-    faults = {path.name: "" for path in pending if path.name not in keys}
-    names = [path.name for path in pending if path.name in keys]
-    for name, content in zip(names, download_each(s3, place.bucket, [keys[name] for name in names]), strict=True):
-        fault = _fault_of(content, model_id)
+    answers = _answers(work)
+
+    def fetch(path: Path) -> str | None:
+        if path.name not in answers:
+            return ""
+        key, size = answers[path.name]
+        if size > _MAX_ANSWER_BYTES:
+            return f"the answer has {size} bytes, more than any server sends"
+        content = download(work.s3, S3Place(work.place.bucket, key))
+        fault = _fault_of(content, work.manifest.model_id)
         if fault is None:
-            write_atomically(answer_path(run.output_dir, name), content)
-        else:
-            faults[name] = fault
-    return faults
+            write_atomically(answer_path(work.run.output_dir, path.name), content)
+        return fault
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        faults = zip(pending, pool.map(fetch, pending), strict=True)
+        return {path.name: fault for path, fault in faults if fault is not None}
 
 
-def _answer_keys(s3: Any, place: S3Place) -> dict[str, str]:
-    """Keys of answers by the name of their object: how an input's folder shows in a key is not said anywhere."""
+def _answers(work: _Work) -> dict[str, tuple[str, int]]:
+    """Keys and sizes of answers by the name of their object; how its folder shows in a key is not said clearly."""
     return {
-        key.rsplit("/", 1)[-1].removesuffix(OUT_SUFFIX): key
-        for key in list_objects(s3, place / "output")
+        key.rsplit("/", 1)[-1].removesuffix(OUT_SUFFIX): (key, size)
+        for key, size in list_objects(work.s3, work.place / "output").items()
         if key.endswith(OUT_SUFFIX)
     }
 
@@ -238,11 +270,11 @@ def _fault_of(content: bytes, model_id: str) -> str | None:
     return f"the answer is of {min(map(str, others))}, asked was {model_id}" if others else None
 
 
-def _latest_job(sagemaker: Any, place: S3Place, run: Run) -> tuple[Job | None, int]:
+def _latest_job(work: _Work) -> tuple[Job | None, int]:
     """The last job of a run, and the number of the next one."""
     latest = None
     for attempt in itertools.count(1):
-        job = _find_job(sagemaker, _job_name(place, run, attempt))
+        job = _find_job(work.sagemaker, _job_name(work, attempt))
         if job is None:
             return latest, attempt
         latest = job
@@ -262,22 +294,22 @@ def _find_job(sagemaker: Any, name: str) -> Job | None:
     return Job(name, answer["TransformJobStatus"], answer.get("FailureReason") or "")
 
 
-def _job_name(place: S3Place, run: Run, attempt: int) -> str:
+def _job_name(work: _Work, attempt: int) -> str:
     # With the place: two lakes of one account may name a run alike.
-    return f"chiplake-{run.run_id}-{hashlib.sha256(place.uri.encode()).hexdigest()[:8]}-{attempt:02d}"
+    return f"chiplake-{work.run.run_id}-{hashlib.sha256(work.place.uri.encode()).hexdigest()[:8]}-{attempt:02d}"
 
 
-def _ensure_model(sagemaker: Any, request: dict[str, Any]) -> None:
+def _ensure_model(work: _Work) -> None:
     from botocore.exceptions import ClientError
 
-    name = request["ModelName"]
+    name = work.model["ModelName"]
     with plain_errors(f"cannot make SageMaker model {name}"):
-        if _has_model(sagemaker, name):
+        if _has_model(work.sagemaker, name):
             return
         try:
-            sagemaker.create_model(**request)
+            work.sagemaker.create_model(**work.model)
         except ClientError:
-            if not _has_model(sagemaker, name):  # another call may have been faster
+            if not _has_model(work.sagemaker, name):  # another call may have been faster
                 raise
 
 
@@ -293,16 +325,16 @@ def _has_model(sagemaker: Any, name: str) -> bool:
     return True
 
 
-def _start_job(aws: Any, sagemaker: Any, settings: Settings, request: dict[str, Any]) -> Job:
+def _start_job(work: _Work, request: dict[str, Any]) -> Job:
     from botocore.exceptions import ClientError
 
     name = request["TransformJobName"]
     with plain_errors(f"cannot start SageMaker job {name}"):
         try:
-            if settings.transform_through == "sagemaker-core":
-                _create_through_core(aws, sagemaker, request)
+            if work.settings.transform_through == "sagemaker-core":
+                _create_through_core(work.aws, work.sagemaker, request)
             else:
-                sagemaker.create_transform_job(**request)
+                work.sagemaker.create_transform_job(**request)
         except ClientError as error:
             if error_code(error) != "ResourceInUse":  # another call may have been faster: its job is ours
                 raise
@@ -342,27 +374,18 @@ def _create_through_core(aws: Any, sagemaker: Any, request: dict[str, Any]) -> N
     )
 
 
-def _wait(
-    s3: Any,
-    sagemaker: Any,
-    settings: Settings,
-    job: Job,
-    place: S3Place,
-    names: Sequence[str],
-    run: Run,
-    report: Progress,
-) -> Job:
+def _wait(work: _Work, job: Job, names: Sequence[str]) -> Job:
     """Wait until a job has ended, and tell how many objects have their answer."""
     while job.is_running:
-        answered = _answer_keys(s3, place).keys()
-        done = sum(name in answered or answer_path(run.output_dir, name).is_file() for name in names)
-        report("transform", done, len(names))
-        found = _find_job(sagemaker, job.name)
+        answered = _answers(work).keys()
+        done = sum(name in answered or answer_path(work.run.output_dir, name).is_file() for name in names)
+        work.report("transform", done, len(names))
+        found = _find_job(work.sagemaker, job.name)
         if found is None:
             raise ChiplakeError(f"SageMaker job {job.name} is gone; call again to start another")
         job = found
         if job.is_running:
-            time.sleep(settings.transform_poll_s)
+            time.sleep(work.settings.transform_poll_s)
     return job
 
 

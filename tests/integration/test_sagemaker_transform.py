@@ -95,7 +95,7 @@ def embedded_chips(aws: AwsServer) -> int:
     return sum(line["chips"] for line in lines if line["message"] == "invocation")
 
 
-@pytest.mark.parametrize("output_folder", ["", "input", "embed/runs/input"])
+@pytest.mark.parametrize("output_folder", ["", "embed/runs/input"])
 def test_answers_are_those_of_the_local_transform(
     aws: AwsServer, bucket: str, settings: Settings, run: Run, tmp_path: Path, output_folder: str
 ) -> None:
@@ -179,6 +179,29 @@ def test_answers_that_nobody_fetched_are_fetched_without_another_job(
 
     assert (report.status, report.transformed, len(job_names(aws))) == ("Completed", 3, 1)
     assert set(aws.sent.values()) == {1}
+
+
+def test_a_job_that_ends_while_answers_are_looked_for_is_not_run_again(
+    aws: AwsServer, bucket: str, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(stage: str, _done: int, _total: int) -> None:
+        if stage == "transform":
+            raise KeyboardInterrupt
+
+    aws.hold_jobs()
+    with pytest.raises(KeyboardInterrupt):
+        transform_on_sagemaker(run, settings, die)
+    fetch = batch_transform._fetch_answers
+
+    def fetch_and_end(*arguments: Any) -> dict[str, str]:
+        faults = fetch(*arguments)
+        aws.release_jobs()
+        aws.wait_for_jobs()
+        return faults
+
+    monkeypatch.setattr(batch_transform, "_fetch_answers", fetch_and_end)
+    assert transform_on_sagemaker(run, settings).transformed == 3
+    assert len(job_names(aws)) == 1
 
 
 def test_a_stopped_job_is_said_and_the_next_call_starts_another(
@@ -345,7 +368,7 @@ def test_a_missing_setting_is_named(settings: Settings, run: Run, name: str) -> 
         ("AccessDeniedException", "User is not authorized to perform sagemaker:CreateModel", "the permission for it"),
         ("ValidationException", "RoleArn: cross-account pass role is not allowed", "CHIPLAKE_TRANSFORM_… setting"),
         ("ExpiredTokenException", "The security token is expired", "get valid credentials"),
-        ("SomethingNew", "of\nmany\nlines", "SomethingNew, of many lines$"),
+        ("SomethingNew", "of\nmany\x1b[2K lines", r"SomethingNew, of many \[2K lines$"),
     ],
 )
 def test_refusals_of_aws_come_in_one_line_with_a_remedy(code: str, message: str, remedy: str) -> None:
