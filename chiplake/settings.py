@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS
@@ -22,6 +22,16 @@ CATALOG_NAME = "lake"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PropertyType = Literal["string", "double", "long", "boolean", "timestamp"]
 BBox = tuple[float, float, float, float]  # west, south, east, north, degrees
+
+# They go into requests to AWS, into names there and into policies: nothing but the plain characters of each.
+_S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=+-]+)*"
+_ECR_IMAGE = (
+    r"[0-9]{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9]([a-z0-9._/-]*[a-z0-9])?"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})?"
+)
+_ROLE_ARN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+"
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
+MAX_REQUESTS_MB = 100  # MaxConcurrentTransforms x MaxPayloadInMB
 
 
 def column_of_property(name: str) -> str:
@@ -80,6 +90,36 @@ class Settings(BaseSettings):
     embed_bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are embedded")
     embed_chips_per_object: int = Field(16, ge=1, description="chips in one object of a batch transform")
 
+    transform_on: Literal["local", "sagemaker"] = Field("local", description="where exported chips are embedded")
+    transform_through: Literal["boto3", "sagemaker-core"] = Field(
+        "boto3", description="library that starts a SageMaker transform job; the request is the same"
+    )
+    transform_s3_uri: str | None = Field(
+        None, pattern=f"^{_S3_URI}/?$", description="s3://bucket/prefix for objects of SageMaker transform jobs"
+    )
+    transform_image: str | None = Field(
+        None, pattern=f"^{_ECR_IMAGE}$", description="ECR image of the inference server, see docker/clay.Dockerfile"
+    )
+    transform_role_arn: str | None = Field(
+        None, pattern=f"^{_ROLE_ARN}$", description="ARN of the execution role of SageMaker transform jobs"
+    )
+    transform_model_data_uri: str | None = Field(
+        None,
+        pattern=rf"^{_S3_URI}\.tar\.gz$",
+        description="s3://… of what `chiplake embed package` made; none: the image's code, untrained weights",
+    )
+    transform_instance_type: str = Field(
+        "ml.m5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="instance type of transform jobs"
+    )
+    transform_instance_count: int = Field(1, ge=1, description="instances of a transform job")
+    transform_max_concurrent: int = Field(2, ge=1, le=100, description="requests at once to one instance")
+    transform_max_payload_mb: int = Field(
+        25, ge=1, le=100, validate_default=True, description="largest request, MB; 100 MB at most for all at once"
+    )
+    transform_timeout_s: int = Field(3600, ge=1, le=3600, description="longest that one request may take, seconds")
+    transform_retries: int = Field(3, ge=0, le=3, description="how often SageMaker sends a failed request again")
+    transform_poll_s: float = Field(15.0, gt=0, description="how often a transform job is asked for its state, seconds")
+
     change_min_valid_fraction: Fraction = Field(0.5, description="least own valid share of a comparable chip")
     change_min_history: int = Field(2, ge=1, description="fewest earlier pairs for a score")
     change_history: int = Field(24, ge=1, description="how many pairs back a score looks")
@@ -90,6 +130,17 @@ class Settings(BaseSettings):
     maintain_older_than_days: int = Field(7, ge=1, description="snapshots older than this expire, days")
     maintain_retain_last: int = Field(5, ge=1, description="so many of a table's newest snapshots never expire")
     maintain_orphan_days: int = Field(3, ge=1, description="files nothing refers to go when older than this, days")
+
+    @field_validator("transform_max_payload_mb")
+    @classmethod
+    def _fits_at_once(cls, payload: int, info: ValidationInfo) -> int:
+        concurrent = info.data.get("transform_max_concurrent", 1)
+        if payload * concurrent > MAX_REQUESTS_MB:
+            raise ValueError(
+                f"{concurrent} requests at once of {payload} MB are more than SageMaker's {MAX_REQUESTS_MB} MB; "
+                "lower this or CHIPLAKE_TRANSFORM_MAX_CONCURRENT"
+            )
+        return payload
 
     @field_validator("bands")
     @classmethod

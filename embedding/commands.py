@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -34,20 +34,36 @@ def export(start_date: _Day = None, end_date: _Day = None) -> None:
 
 
 @app.command()
-def transform(run: _RunId = None) -> None:
-    """Send exported objects to a local inference server and keep its answers."""
+def transform(
+    run: _RunId = None,
+    on: Annotated[
+        Literal["local", "sagemaker"] | None,
+        typer.Option(help="A server on this machine, or a batch transform job; default CHIPLAKE_TRANSFORM_ON."),
+    ] = None,
+    through: Annotated[
+        Literal["boto3", "sagemaker-core"] | None,
+        typer.Option(help="Library that starts the job; default CHIPLAKE_TRANSFORM_THROUGH."),
+    ] = None,
+) -> None:
+    """Send exported objects to the inference server, here or on SageMaker, and keep its answers.
+
+    A SageMaker job goes on when this command is stopped; the next call waits for it and fetches its answers.
+    """
     from embedding.checkpoint import UNTRAINED
     from embedding.pipeline import run_transform
 
-    settings = get_settings()
+    choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
+    settings = get_settings().model_copy(update={name: value for name, value in choices.items() if value is not None})
     console = Console()
     if settings.clay_checkpoint is None:
         console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("objects", total=None)
+        task = progress.add_task("transform", total=None)
         reports = run_transform(
-            settings, run, lambda _stage, done, total: progress.update(task, completed=done, total=total)
+            settings,
+            run,
+            lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total),
         )
     failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
     for run_id, report in reports.items():
@@ -77,6 +93,23 @@ def load(run: _RunId = None) -> None:
 
 
 @app.command()
+def package(
+    dest: Annotated[Path, typer.Argument(help="The archive NAME.tar.gz, or the directory that gets model.tar.gz.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
+    ] = None,
+) -> None:
+    """Write the server's code and the checkpoint as model data of a SageMaker model."""
+    from embedding.checkpoint import preprocessing_of
+    from embedding.package import write_package
+
+    settings = get_settings()
+    archive, card = write_package(dest, checkpoint or settings.clay_checkpoint, preprocessing_of(settings))
+    Console().print(f"{archive}: {card.model_id} ({card.weights})", soft_wrap=True, highlight=False)
+    Console().print("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
+
+
+@app.command()
 def serve(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
@@ -86,19 +119,32 @@ def serve(
     ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container only.")] = "127.0.0.1",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    max_payload_mb: Annotated[int, typer.Option(min=1, max=100, help="Largest request, MB.")] = 25,
+    max_payload_mb: Annotated[
+        int, typer.Option(min=1, max=100, help="Largest request, MB.", envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB")
+    ] = 25,
+    model_dir: Annotated[
+        Path | None, typer.Option(help="Unpacked model data, searched for a checkpoint.", envvar="SM_MODEL_DIR")
+    ] = None,
+    expected_model_id: Annotated[
+        str | None, typer.Option(help="Refuse to serve another model.", envvar="CHIPLAKE_EXPECTED_MODEL_ID")
+    ] = None,
     listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the inference server until it is stopped."""
     from embedding.checkpoint import preprocessing_of
+    from embedding.package import check_model, packaged_checkpoint
     from embedding.server import ServerOptions, serve
 
     settings = get_settings()
+    preprocessing = preprocessing_of(settings)
+    chosen = checkpoint or settings.clay_checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
+    if expected_model_id is not None:
+        check_model(chosen, preprocessing, expected_model_id)
     serve(
         ServerOptions(
-            checkpoint=checkpoint or settings.clay_checkpoint,
-            preprocessing=preprocessing_of(settings),
+            checkpoint=chosen,
+            preprocessing=preprocessing,
             host=host,
             port=port,
             device=device,

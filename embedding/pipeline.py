@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.settings import Settings
+from embedding.batch_transform import transform_on_sagemaker
 from embedding.checkpoint import ModelCard, describe_model, preprocessing_of
 from embedding.export import export_chips
 from embedding.load import load_run
@@ -113,7 +114,7 @@ def run_transform(
         How each transform ended, by run id.
 
     Raises:
-        ChiplakeError: there is no such run, or the server cannot be started.
+        ChiplakeError: there is no such run, the server cannot be started, or AWS refuses what was asked of it.
     """
     with exclusively(settings.transform_dir):
         return {run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings, run_id)}
@@ -144,6 +145,8 @@ def _finish(
 
 
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:
+    if settings.transform_on == "sagemaker":
+        return transform_on_sagemaker(run, settings, on_progress)
     return transform_objects(
         run.input_dir,
         run.output_dir,

@@ -43,6 +43,10 @@ _ATTEMPTS: Final = 3
 _MEDIA_TYPES: Final = {".arrow": ARROW_STREAM, ".parquet": PARQUET}
 
 
+# What would have the server take another model than the one it is started for.
+_MODEL_VARIABLES: Final = frozenset({"CHIPLAKE_CLAY_CHECKPOINT", "CHIPLAKE_EXPECTED_MODEL_ID", "SM_MODEL_DIR"})
+
+
 class ObjectFailure(BaseModel):
     """An object without an answer."""
 
@@ -90,6 +94,14 @@ class InferenceServer:
             raise ServerDiedError(f"the inference server ended with exit code {code}: {_last_line(self.log)}")
 
 
+def preprocessing_environment(preprocessing: Preprocessing) -> dict[str, str]:
+    """The environment variables that give a server these choices."""
+    return {
+        "CHIPLAKE_CLAY_LATLON_ORDER": preprocessing.latlon_order,
+        "CHIPLAKE_CLAY_PRECISION": preprocessing.precision,
+    }
+
+
 @contextmanager
 def inference_server(checkpoint: Path | None, preprocessing: Preprocessing, log: Path) -> Iterator[InferenceServer]:
     """Run an inference server on a free loopback port, ready to answer, and stop it at the end.
@@ -103,9 +115,8 @@ def inference_server(checkpoint: Path | None, preprocessing: Preprocessing, log:
         ServerDiedError: it ended before it was ready.
         ChiplakeError: it was not ready in time.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "CHIPLAKE_CLAY_CHECKPOINT"}
-    environment["CHIPLAKE_CLAY_LATLON_ORDER"] = preprocessing.latlon_order
-    environment["CHIPLAKE_CLAY_PRECISION"] = preprocessing.precision
+    environment = {key: value for key, value in os.environ.items() if key not in _MODEL_VARIABLES}
+    environment |= preprocessing_environment(preprocessing)
     if checkpoint is not None:
         environment["CHIPLAKE_CLAY_CHECKPOINT"] = str(checkpoint.resolve())
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -154,8 +165,8 @@ def transform_objects(
     Raises:
         ChiplakeError: the server cannot be started, or is of another model.
     """
-    objects = sorted(path for path in input_dir.iterdir() if path.suffix in _MEDIA_TYPES and path.name[0] != ".")
-    pending = [path for path in objects if not _answer_path(output_dir, path).is_file()]
+    objects = objects_of(input_dir)
+    pending = [path for path in objects if not answer_path(output_dir, path.name).is_file()]
     skipped = len(objects) - len(pending)
     if not pending:
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
@@ -187,12 +198,22 @@ def transform_objects(
     )
 
 
+def objects_of(input_dir: Path) -> list[Path]:
+    """The objects of chips of a directory, in the order of their names."""
+    return sorted(path for path in input_dir.iterdir() if path.suffix in _MEDIA_TYPES and path.name[0] != ".")
+
+
+def answer_path(output_dir: Path, name: str) -> Path:
+    """Where the answer to the object of this name belongs."""
+    return output_dir / f"{name}{OUT_SUFFIX}"
+
+
 def _transform_object(
     client: httpx.Client, server: InferenceServer, path: Path, output_dir: Path
 ) -> ObjectFailure | None:
     try:
         answer = _post(client, server, path.read_bytes(), _MEDIA_TYPES[path.suffix])
-        write_atomically(_answer_path(output_dir, path), answer)
+        write_atomically(answer_path(output_dir, path.name), answer)
     except (ChiplakeError, httpx.HTTPError, _BusyError, OSError) as error:
         return ObjectFailure(name=path.name, reason=str(error) or type(error).__name__)
     return None
@@ -251,10 +272,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     if process.stdin is not None:
         process.stdin.close()
-
-
-def _answer_path(output_dir: Path, path: Path) -> Path:
-    return output_dir / f"{path.name}{OUT_SUFFIX}"
 
 
 def _words(response: httpx.Response) -> str:

@@ -1,0 +1,204 @@
+"""Objects in S3, and AWS's errors in plain words. boto3 is imported when it is needed: the rest works without."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chiplake.errors import ChiplakeError
+from chiplake.redaction import without_secrets
+
+PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
+_ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute
+_DIGEST: Final = "sha256"  # name of an object's metadata
+
+_CREDENTIALS: Final = "get valid credentials, such as by `aws sso login` or from the instance's role"
+_REMEDIES: Final = {
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"),
+        "give the role that you work under the permission for it",
+    ),
+    **dict.fromkeys(
+        (
+            *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId"),
+            *("UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidToken", "IncompleteSignature"),
+        ),
+        _CREDENTIALS,
+    ),
+    "ResourceLimitExceeded": (
+        "ask for more in Service Quotas, or take other CHIPLAKE_TRANSFORM_INSTANCE_TYPE or _INSTANCE_COUNT"
+    ),
+    **dict.fromkeys(
+        ("ValidationException", "ValidationError"), "correct the CHIPLAKE_TRANSFORM_… setting that it speaks of"
+    ),
+    **dict.fromkeys(
+        ("NoSuchBucket", "404"), "make the bucket, or correct the bucket's name in CHIPLAKE_TRANSFORM_S3_URI"
+    ),
+    **dict.fromkeys(
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "301"), "set AWS_REGION to the region of the bucket"
+    ),
+    **dict.fromkeys(("ThrottlingException", "SlowDown", "RequestLimitExceeded"), "wait a little and call again"),
+}
+
+
+@dataclass(frozen=True)
+class S3Place:
+    """A bucket and a prefix in it."""
+
+    bucket: str
+    prefix: str  # without / at its ends; may be empty
+
+    @staticmethod
+    def parse(uri: str) -> S3Place:
+        """Read `s3://bucket/prefix`, which the settings have checked."""
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        return S3Place(bucket, prefix.strip("/"))
+
+    def __truediv__(self, name: str) -> S3Place:
+        return S3Place(self.bucket, f"{self.prefix}/{name}" if self.prefix else name)
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/prefix`."""
+        return f"s3://{self.bucket}/{self.prefix}"
+
+
+def session() -> Any:
+    """Make a boto3 session from the environment, as AWS's own tools do.
+
+    Raises:
+        ChiplakeError: boto3 is not installed.
+    """
+    try:
+        import boto3
+    except ImportError as error:
+        raise ChiplakeError("AWS needs boto3, which is not installed; pip install 'chiplake[aws]'") from error
+    return boto3.Session()
+
+
+def client(aws: Any, service: str) -> Any:
+    """Make a client that tries again when AWS is busy."""
+    from botocore.config import Config
+
+    return aws.client(service, config=Config(retries={"mode": "standard", "max_attempts": _ATTEMPTS}))
+
+
+@contextmanager
+def plain_errors(doing: str) -> Iterator[None]:
+    """Turn AWS's errors into one line with its remedy.
+
+    Args:
+        doing: what is being done, such as `cannot read s3://bucket`.
+
+    Raises:
+        ChiplakeError: AWS refused it, or there are no credentials, or no region, or no way there.
+    """
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise ChiplakeError(f"{doing}: {_words(error)}") from error
+    except (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.CredentialRetrievalError,
+        exceptions.ProfileNotFound,
+        exceptions.SSOError,
+    ) as error:
+        # Its own words may hold what a credential process printed.
+        raise ChiplakeError(f"{doing}: there are no usable AWS credentials; {_CREDENTIALS}") from error
+    except exceptions.NoRegionError as error:
+        raise ChiplakeError(f"{doing}: no AWS region is set; set AWS_REGION") from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # no answer in time and TLS, too
+        raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
+    except exceptions.BotoCoreError as error:
+        raise ChiplakeError(f"{doing}: {one_line(str(error))}") from error
+
+
+def error_code(error: Any) -> str:
+    """The code of a `ClientError`, such as `AccessDenied`."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def list_objects(s3: Any, place: S3Place) -> dict[str, int]:
+    """Keys under a place, with sizes in bytes."""
+    with plain_errors(f"cannot list {place.uri}"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=f"{place.prefix}/")
+        return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
+
+
+def upload_files(s3: Any, paths: Sequence[Path], place: S3Place, on_done: Callable[[], None]) -> int:
+    """Copy files into a place; those there already, by size and sha256, are left.
+
+    Args:
+        s3: the client.
+        paths: the files; each goes under its own name.
+        place: where to.
+        on_done: called after each.
+
+    Returns:
+        How many were sent.
+    """
+    there = list_objects(s3, place)
+    sent = 0
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for was_sent in pool.map(lambda path: _upload(s3, path, place / path.name, there), paths):
+            sent += was_sent
+            on_done()
+    return sent
+
+
+def put_bytes(s3: Any, place: S3Place, content: bytes) -> None:
+    """Write one small object."""
+    with plain_errors(f"cannot write {place.uri}"):
+        s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content)
+
+
+def download(s3: Any, place: S3Place) -> bytes:
+    """Read one small object."""
+    sink = io.BytesIO()
+    with plain_errors(f"cannot read {place.uri}"):
+        s3.download_fileobj(place.bucket, place.prefix, sink)
+    return sink.getvalue()
+
+
+def one_line(text: str) -> str:
+    """What a service says, fit for a message: one line of printable characters, no secrets, not long."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return without_secrets(" ".join(printable.split()))[:400].rstrip(".")
+
+
+def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
+    from boto3.s3.transfer import TransferConfig
+
+    with path.open("rb") as file, plain_errors(f"cannot write {place.uri}"):
+        digest = hashlib.file_digest(file, _DIGEST).hexdigest()
+        if there.get(place.prefix) == path.stat().st_size:
+            head = s3.head_object(Bucket=place.bucket, Key=place.prefix)
+            if head["Metadata"].get(_DIGEST) == digest:
+                return False
+        file.seek(0)
+        # Files go side by side already: no further threads for the parts of each.
+        s3.upload_fileobj(
+            file,
+            place.bucket,
+            place.prefix,
+            ExtraArgs={"Metadata": {_DIGEST: digest}},
+            Config=TransferConfig(use_threads=False),
+        )
+    return True
+
+
+def _words(error: Any) -> str:
+    code = error_code(error)
+    message = one_line(str(error.response.get("Error", {}).get("Message", "")))
+    said = f"{code}, {message}" if message and message != code else code
+    remedy = _REMEDIES.get(code)
+    return f"{said}; {remedy}" if remedy else said

@@ -1,0 +1,114 @@
+"""Model data of a SageMaker model: one archive of the server's code and the checkpoint, which ends in /opt/ml/model.
+
+    code/chiplake, code/embedding, code/python_udfs    what the server imports
+    NAME.ckpt, NAME.json                               the checkpoint and its sidecar, where one is given
+
+Equal content gives equal bytes, so an archive that did not change need not be copied again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import secrets
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import PROJECT_DIR
+from embedding.checkpoint import ModelCard, describe_model
+from embedding.preprocess import Preprocessing
+
+CODE_DIR: Final = "code"
+SERVER_PACKAGES: Final = ("chiplake", "embedding", "python_udfs")
+CHECKPOINT_SUFFIXES: Final = (".ckpt", ".pt", ".pth", ".safetensors")
+_ARCHIVE_NAME: Final = "model.tar.gz"
+
+
+def write_package(dest: Path, checkpoint: Path | None, preprocessing: Preprocessing) -> tuple[Path, ModelCard]:
+    """Write the archive.
+
+    Args:
+        dest: the archive `NAME.tar.gz`, or a directory that gets `model.tar.gz`.
+        checkpoint: as for `checkpoint.load_model`; None packs the code alone.
+        preprocessing: the choices in force, for the model's name.
+
+    Returns:
+        The archive, and the model that a server of it holds.
+
+    Raises:
+        ChiplakeError: the checkpoint cannot be used, or its name has no suffix of a checkpoint.
+    """
+    card = describe_model(checkpoint, preprocessing)
+    archive = dest if dest.name.endswith(".tar.gz") else dest / _ARCHIVE_NAME
+    members = _members(checkpoint)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    temporary = archive.with_name(f".{archive.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with (
+            temporary.open("wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as compressed,
+            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for name, path in sorted(members.items()):
+                _add(tar, name, path)
+        temporary.replace(archive)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return archive, card
+
+
+def packaged_checkpoint(model_dir: Path) -> Path | None:
+    """Find the checkpoint in unpacked model data; None if it holds the code alone.
+
+    Raises:
+        ChiplakeError: there are several.
+    """
+    if not model_dir.is_dir():
+        return None
+    found = sorted(path for path in model_dir.iterdir() if path.suffix in CHECKPOINT_SUFFIXES and path.is_file())
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ChiplakeError(f"{model_dir} holds several checkpoints ({names}); set CHIPLAKE_CLAY_CHECKPOINT to one")
+    return found[0] if found else None
+
+
+def check_model(checkpoint: Path | None, preprocessing: Preprocessing, expected: str) -> None:
+    """Make sure that this is the model that chips were exported for.
+
+    Raises:
+        ChiplakeError: it is another, or it cannot be used.
+    """
+    actual = describe_model(checkpoint, preprocessing).model_id
+    if actual != expected:
+        raise ChiplakeError(
+            f"the model data hold {actual} and the chips were exported for {expected}; "
+            "make the archive anew with `chiplake embed package`"
+        )
+
+
+def _members(checkpoint: Path | None) -> dict[str, Path]:
+    members = {
+        f"{CODE_DIR}/{path.relative_to(PROJECT_DIR).as_posix()}": path
+        for package in SERVER_PACKAGES
+        for path in (PROJECT_DIR / package).rglob("*.py")
+    }
+    if checkpoint is not None:
+        if checkpoint.suffix not in CHECKPOINT_SUFFIXES:
+            raise ChiplakeError(
+                f"{checkpoint}: a packed checkpoint must end in one of {', '.join(CHECKPOINT_SUFFIXES)}"
+            )
+        members[checkpoint.name] = checkpoint
+        sidecar = checkpoint.with_suffix(".json")
+        if sidecar.is_file():
+            members[sidecar.name] = sidecar
+    return members
+
+
+def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
+    with path.open("rb") as file:
+        entry = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
+        entry.size = os.fstat(file.fileno()).st_size
+        entry.mode = 0o644
+        tar.addfile(entry, file)

@@ -1,0 +1,341 @@
+"""AWS on loopback: moto's S3, Glue, SSM and SageMaker, with what moto leaves out and our code relies on.
+
+- Glue's UpdateTable compares VersionId, as AWS does; moto lets the last writer win.
+- Transform jobs run: our inference server is started as its container would start it, every object is sent to it, and
+  answers go to S3. moto says Completed at once and runs nothing.
+- Names and limits of transform jobs are checked, and jobs can be stopped.
+
+Backends of moto are global in a process: one server at a time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import boto3
+import httpx
+import pytest
+from moto.core.responses import EmptyResult
+from moto.core.utils import utcnow
+from moto.glue.exceptions import GlueClientError
+from moto.glue.responses import GlueResponse
+from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
+from moto.sagemaker.models import FakeTransformJob, SageMakerModelBackend
+from moto.sagemaker.responses import SageMakerResponse
+from moto.server import ThreadedMotoServer
+
+from chiplake.settings import PROJECT_DIR
+
+REGION: Final = "eu-central-1"
+ENVIRONMENT: Final = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",  # never asked for credentials
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+CONTAINER_COMMAND: Final = PROJECT_DIR / "docker" / "serve"  # what the image calls `serve`
+_START_TIMEOUT_S: Final = 120
+_STOP_TIMEOUT_S: Final = 30
+
+
+@dataclass
+class AwsServer:
+    """The running double, and what it saw of transform jobs."""
+
+    url: str
+    folder: Path  # server logs and unpacked model data, by job
+    output_folder: str = ""  # put between a job's output path and the names of answers
+    sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, retries too
+    jobs: dict[str, _TransformRun] = field(default_factory=dict)
+    _may_run: threading.Event = field(default_factory=threading.Event)
+
+    def client(self, service: str) -> Any:
+        """A client of this server, whatever the environment says."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    def hold_jobs(self) -> None:
+        """Keep jobs InProgress before their first object until `release_jobs`."""
+        self._may_run.clear()
+
+    def release_jobs(self) -> None:
+        """Let jobs run."""
+        self._may_run.set()
+
+    def wait_for_jobs(self) -> None:
+        """Wait until every job has ended."""
+        for job in self.jobs.values():
+            job.thread.join(_START_TIMEOUT_S)
+            assert not job.thread.is_alive(), f"job {job.record.transform_job_name} did not end"
+
+    def server_log(self, job: str) -> list[dict[str, Any]]:
+        """What the inference server of a job logged."""
+        lines = (self.folder / job / "server.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextmanager
+def aws_server(folder: Path) -> Iterator[AwsServer]:
+    """Run the double for as long as the context lasts."""
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    server = AwsServer(f"http://{host}:{port}", folder)
+    server.release_jobs()
+    with ExitStack() as stack:
+        stack.callback(_close, moto)
+        stack.callback(_stop_jobs, server)
+        stack.enter_context(patch.object(GlueResponse, "update_table", _update_table(threading.Lock())))
+        for name, method in _sagemaker_methods(server).items():
+            stack.enter_context(patch.object(SageMakerModelBackend, name, method, create=True))
+        stack.enter_context(patch.object(SageMakerResponse, "stop_transform_job", _stop_transform_job, create=True))
+        httpx.post(f"{server.url}/moto-api/reset", trust_env=False).raise_for_status()
+        yield server
+
+
+def point_environment(monkeypatch: pytest.MonkeyPatch, server: AwsServer) -> None:
+    """Have every AWS client of this process and its children talk to the double."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+
+
+def _update_table(lock: threading.Lock) -> Any:
+    original = GlueResponse.update_table
+
+    def update_table(self: Any) -> Any:
+        table_name = self.parameters["TableInput"]["Name"]
+        with lock:  # the server has a thread a request
+            table = self.glue_backend.get_table(self.parameters["DatabaseName"], table_name)
+            given, current = self.parameters.get("VersionId"), table.as_dict()["VersionId"]
+            if given is not None and given != current:
+                raise GlueClientError(
+                    "ConcurrentModificationException", f"Update table failed due to concurrent modifications: {current}"
+                )
+            return original(self)
+
+    return update_table
+
+
+def _sagemaker_methods(server: AwsServer) -> dict[str, Any]:
+    create, describe = SageMakerModelBackend.create_transform_job, SageMakerModelBackend.describe_transform_job
+    create_model = SageMakerModelBackend.create_model
+    lock = threading.Lock()
+
+    def create_transform_job(self: Any, **request: Any) -> FakeTransformJob:
+        name = request["transform_job_name"]
+        with lock:
+            if name in self.transform_jobs:
+                raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
+            at_once = (request["max_concurrent_transforms"] or 1) * (request["max_payload_in_mb"] or 6)
+            if at_once > 100:
+                raise ValidationError(f"MaxConcurrentTransforms * MaxPayloadInMB is {at_once}, more than 100")
+            if request["model_name"] not in self._models:
+                raise ValidationError(f'Could not find model "{request["model_name"]}".')
+            job: FakeTransformJob = create(self, **request)
+            job.transform_job_status = "InProgress"
+            job.failure_reason = None  # type: ignore[assignment]
+            job.transform_end_time = None  # type: ignore[assignment]
+            run = _TransformRun(server, job, self._models[job.model_name].primary_container)
+            server.jobs[name] = run
+            run.thread.start()
+            return job
+
+    def describe_transform_job(self: Any, transform_job_name: str) -> dict[str, Any]:
+        if transform_job_name not in self.transform_jobs:  # in AWS's words
+            raise ValidationError(f"Could not find requested job with name: {transform_job_name}")
+        return dict(describe(self, transform_job_name))
+
+    def create_new_model(self: Any, model_name: str, *arguments: Any, **request: Any) -> Any:
+        if model_name in self._models:
+            raise ValidationError(f'Cannot create already existing model "{model_name}".')
+        return create_model(self, model_name, *arguments, **request)
+
+    def stop_transform_job(self: Any, transform_job_name: str) -> None:
+        describe_transform_job(self, transform_job_name)
+        server.jobs[transform_job_name].stop()
+
+    return {
+        "create_transform_job": create_transform_job,
+        "describe_transform_job": describe_transform_job,
+        "create_model": create_new_model,
+        "stop_transform_job": stop_transform_job,
+    }
+
+
+def _stop_transform_job(self: Any) -> EmptyResult:
+    self.sagemaker_backend.stop_transform_job(self._get_param("TransformJobName"))
+    return EmptyResult()
+
+
+class _TransformRun:
+    """One transform job at work, as SageMaker does it: a container, then a request for every object."""
+
+    def __init__(self, server: AwsServer, record: FakeTransformJob, container: dict[str, Any]) -> None:
+        self.server = server
+        self.record = record
+        self.container = container
+        self.folder = server.folder / record.transform_job_name
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        if self.record.transform_job_status == "InProgress":
+            self.record.transform_job_status = "Stopping"
+            self._stopped.set()
+
+    def _run(self) -> None:
+        try:
+            failed = self._transform()
+            reason = "ClientError: See job logs for more information" if failed else None
+        except Exception as error:  # whatever it is, the job must end
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+        now = utcnow()
+        self.record.failure_reason = reason  # type: ignore[assignment]
+        self.record.transform_end_time = self.record.last_modified_time = now
+        # Last: who sees the state sees the rest.
+        if self._stopped.is_set():
+            self.record.transform_job_status = "Stopped"
+        else:
+            self.record.transform_job_status = "Failed" if reason else "Completed"
+
+    def _transform(self) -> list[str]:
+        self.folder.mkdir(parents=True)
+        s3 = self.server.client("s3")
+        bucket, keys = self._inputs(s3)
+        model_dir = self._unpack_model(s3)
+        with self._container(model_dir) as url, httpx.Client(base_url=url, timeout=600, trust_env=False) as http:
+            if not self._wait_for_ping(http):
+                return keys
+            while not self.server._may_run.wait(0.05) and not self._stopped.is_set():
+                pass
+            with ThreadPoolExecutor(self.record.max_concurrent_transforms or 1) as pool:
+                answered = list(pool.map(lambda key: self._transform_object(s3, http, bucket, key), keys))
+        return [key for key, is_answered in zip(keys, answered, strict=True) if not is_answered]
+
+    def _inputs(self, s3: Any) -> tuple[str, list[str]]:
+        source: Any = self.record.transform_input["DataSource"]
+        bucket, _, key = source["S3DataSource"]["S3Uri"].removeprefix("s3://").partition("/")
+        if source["S3DataSource"]["S3DataType"] == "ManifestFile":
+            head, *names = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            bucket, _, prefix = head["prefix"].removeprefix("s3://").partition("/")
+            return bucket, [prefix + name for name in names]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        return bucket, [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def _unpack_model(self, s3: Any) -> Path:
+        model_dir = self.folder / "model"
+        model_dir.mkdir()
+        if "ModelDataUrl" in self.container:
+            bucket, _, key = self.container["ModelDataUrl"].removeprefix("s3://").partition("/")
+            archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                tar.extractall(model_dir, filter="data")
+        return model_dir
+
+    @contextmanager
+    def _container(self, model_dir: Path) -> Iterator[str]:
+        environment = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join([str(model_dir / "code"), str(PROJECT_DIR)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SM_MODEL_DIR": str(model_dir),
+            "SAGEMAKER_BATCH": "true",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(self.record.max_payload_in_mb),
+            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(self.record.max_concurrent_transforms),
+            **(self.container.get("Environment") or {}),
+            **(self.record.environment or {}),
+        }
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            (self.folder / "server.log").open("wb") as log,
+        ):
+            port, fd = listener.getsockname()[1], listener.fileno()
+            process = subprocess.Popen(
+                [str(CONTAINER_COMMAND), "--listen-fd", str(fd)],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[fd],
+            )
+        self.process = process
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _wait_for_ping(self, http: httpx.Client) -> bool:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline and self.process.poll() is None and not self._stopped.is_set():
+            try:
+                if http.get("/ping", timeout=2).status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        return False
+
+    def _transform_object(self, s3: Any, http: httpx.Client, bucket: str, key: str) -> bool:
+        if self._stopped.is_set():
+            return False
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        if len(body) > self.record.max_payload_in_mb * 1024 * 1024:
+            return False
+        output: Any = self.record.transform_output
+        headers = {"content-type": self.record.transform_input["ContentType"], "accept": output["Accept"]}
+        name = key.rsplit("/", 1)[-1]
+        for _ in range(1 + (self.record.model_client_config or {}).get("InvocationsMaxRetries", 3)):
+            self.server.sent[name] += 1
+            answer = http.post("/invocations", content=body, headers=headers)
+            if answer.status_code < 500:
+                break
+        if answer.status_code != 200:
+            return False
+        bucket, _, prefix = output["S3OutputPath"].removeprefix("s3://").partition("/")
+        parts = [prefix.rstrip("/"), self.server.output_folder, f"{name}.out"]
+        s3.put_object(Bucket=bucket, Key="/".join(part for part in parts if part), Body=answer.content)
+        return True
+
+
+def _stop_jobs(server: AwsServer) -> None:
+    server.release_jobs()
+    for job in server.jobs.values():
+        job.stop()
+        job.thread.join(_STOP_TIMEOUT_S)
+
+
+def _close(moto: ThreadedMotoServer) -> None:
+    moto.stop()
+    if moto._server is not None:
+        moto._server.server_close()
