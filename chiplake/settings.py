@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     )
     embed_min_complete: Fraction = Field(0.95, description="filled chips less complete are not embedded")
     embed_bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are embedded")
+    embed_int8: bool = Field(False, description="also keep embeddings in int8, for search elsewhere")
     embed_chips_per_object: int = Field(16, ge=1, description="chips in one object of a batch transform")
 
     change_min_valid_fraction: Fraction = Field(0.5, description="least own valid share of a comparable chip")
