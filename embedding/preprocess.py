@@ -22,6 +22,7 @@ PREPROCESS_VERSION: Final = 1
 TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip
 
 LatLonOrder = Literal["longitude_first", "latitude_first"]
+Hour = Literal["training", "acquired"]
 Floats = NDArray[np.float32]
 
 
@@ -30,13 +31,15 @@ class Preprocessing:
     """The choices that change what the encoder sees, beside the version."""
 
     latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials say latitude first
+    hour: Hour = "training"  # 12 for every chip; Clay's tutorials give the hour of acquisition
 
     @property
     def tag(self) -> str:
         """What a model's id says of the preprocessing; empty for the first version with its defaults."""
         version = "" if PREPROCESS_VERSION == 1 else f":pre{PREPROCESS_VERSION}"
         order = "" if self.latlon_order == "longitude_first" else f":{self.latlon_order.replace('_', '-')}"
-        return version + order
+        hour = "" if self.hour == "training" else f":hour-{self.hour}"
+        return version + order + hour
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def prepare_chip(
     return ChipInput(
         bands=tuple(BAND_BY_NAME[name] for name in present),
         pixels=normalised_pixels(present, source_index),
-        time=time_vector(acquired_at),
+        time=time_vector(acquired_at, preprocessing.hour),
         latlon=latlon_vector(longitude, latitude, preprocessing.latlon_order),
     )
 
@@ -112,12 +115,17 @@ def normalised_pixels(frames: Mapping[str, bytes], source_index: bytes | None) -
     return pixels
 
 
-def time_vector(acquired_at: datetime) -> Floats:
-    """Sine and cosine of the ISO week, then of the hour, (4,) float32. The hour is 12, as in training."""
+def time_vector(acquired_at: datetime, hour: Hour = "training") -> Floats:
+    """Sine and cosine of the ISO week, then of the hour, (4,) float32.
+
+    Args:
+        acquired_at: time of acquisition; naive means UTC.
+        hour: `training` for 12, as in training, or `acquired` for the full hour of acquisition, UTC.
+    """
     moment = acquired_at.replace(tzinfo=UTC) if acquired_at.tzinfo is None else acquired_at.astimezone(UTC)
     week = moment.isocalendar().week * 2 * math.pi / 52
-    hour = TRAINING_HOUR * 2 * math.pi / 24
-    return np.array([math.sin(week), math.cos(week), math.sin(hour), math.cos(hour)], dtype=np.float32)
+    of_day = (TRAINING_HOUR if hour == "training" else moment.hour) * 2 * math.pi / 24
+    return np.array([math.sin(week), math.cos(week), math.sin(of_day), math.cos(of_day)], dtype=np.float32)
 
 
 def latlon_vector(longitude: float, latitude: float, order: LatLonOrder = "longitude_first") -> Floats:

@@ -62,7 +62,7 @@ def dbt(*arguments: str) -> dict[str, str]:
 def compiled(statement: str, **variables: Any) -> str:
     """The SQL that dbt makes of a statement with macros, given its variables; nothing is run."""
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    arguments = ["--quiet", "compile", "--inline", statement, "--vars", json.dumps(variables)]
+    arguments = ["--quiet", "compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False)]
     done = dbtRunner().invoke([*arguments, *project])
     if done.exception is not None:
         raise done.exception

@@ -1,5 +1,10 @@
-{#- The scale tells whether a row was made with int8: a change of the setting writes the rows anew, and no others. -#}
-{{ config(unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale']}) }}
+{#-
+    The scale tells whether a row has int8, so a change of the setting writes rows anew; the missing fraction, whether a
+    row is from before there was that column.
+-#}
+{{ config(
+    unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale', 'missing_fraction']}
+) }}
 
 with embeddings as (
 
@@ -32,7 +37,8 @@ final as (
         embeddings.model_id not like 'clay-seeded-%' as is_trained,
         embeddings.embedded_at,
         {{ embedding_int8('embeddings.embedding', 'embeddings.embedding_scale') }} as embedding_int8,
-        embeddings.embedding_scale
+        embeddings.embedding_scale,
+        1 - filled_chips.complete_fraction as missing_fraction
     from embeddings
     inner join filled_chips
         on embeddings.chip_id = filled_chips.chip_id and embeddings.input_hash = filled_chips.input_hash

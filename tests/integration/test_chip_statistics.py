@@ -59,10 +59,15 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
         lake.bring(0, 2)
         spark.sql(
             f"""
-            insert into {CLAY_EMBEDDINGS} (chip_id, model_id, input_hash, embedding, embedded_at)
+            insert into {CLAY_EMBEDDINGS}
             select
-                chip_id, 'clay-seeded-none', input_hash,
-                transform(sequence(1, 8), number -> float(sin(number * hash(chip_id)))), current_timestamp()
+                chip_id,
+                'clay-seeded-none' as model_id,
+                input_hash,
+                transform(sequence(1, 8), number -> float(sin(number * hash(chip_id)))) as embedding,
+                string(null) as error,
+                'run' as run_id,
+                current_timestamp() as embedded_at
             from {MODEL_NAMESPACE}.fct_filled_chips
             """
         )

@@ -95,8 +95,8 @@ def nearest(table: Table, chip_id: str, model_id: str) -> list[tuple[str, float 
 
 def ask(spark: SparkSession, calls: list[tuple[str, int, str | None]]) -> list[list[Any]]:
     """What nearest_chips answers to each (chip, k, model), all given as variables of dbt."""
-    call = "{{ nearest_chips(call[0], call[1], call[2]) }}"
-    code = compiled(f"{{% for call in var('calls') %}}{call}{NEXT}{{% endfor %}}", calls=calls)
+    one = "{{ nearest_chips(asked[0], asked[1], asked[2]) }}"
+    code = compiled(f"{{% for asked in var('calls') %}}{one}{NEXT}{{% endfor %}}", calls=calls)
     return [spark.sql(statement).collect() for statement in code.split(NEXT)[: len(calls)]]
 
 
@@ -173,7 +173,7 @@ def test_int8_is_that_of_numpy_and_loses_what_the_documentation_says(spark: Spar
 
     exact = embeddings.astype(np.float64)
     whole, scales = as_int8(exact)
-    assert found["embedding_int8"].type == pa.list_(pa.field("element", pa.int8()))
+    assert found["embedding_int8"].type.value_type == pa.int8()
     np.testing.assert_array_equal(np.array(found["embedding_int8"].to_pylist()), whole)
     np.testing.assert_array_equal(found["scale"].to_numpy(), scales)
     restored = np.array(found["restored"].to_pylist())
