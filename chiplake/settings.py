@@ -83,11 +83,15 @@ class Settings(BaseSettings):
     clay_latlon_order: Literal["longitude_first", "latitude_first"] = Field(
         "longitude_first", description="order of Clay's place vector; longitude came first in training"
     )
+    clay_hour: Literal["training", "acquired"] = Field(
+        "training", description="hour of Clay's time vector: 12 as in training, or the hour of acquisition"
+    )
     clay_precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="precision of Clay's encoder; bfloat16 is many times as fast on a GPU"
     )
     embed_min_complete: Fraction = Field(0.95, description="filled chips less complete are not embedded")
     embed_bbox: BBox | None = Field(None, description="only chips whose centre lies in this box are embedded")
+    embed_int8: bool = Field(False, description="also keep embeddings in int8, for search elsewhere")
     embed_chips_per_object: int = Field(16, ge=1, description="chips in one object of a batch transform")
 
     transform_on: Literal["local", "sagemaker"] = Field("local", description="where exported chips are embedded")

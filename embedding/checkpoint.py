@@ -74,7 +74,9 @@ class _Sidecar(BaseModel):
 
 def preprocessing_of(settings: Settings) -> Preprocessing:
     """The preprocessing that the settings ask for."""
-    return Preprocessing(latlon_order=settings.clay_latlon_order, precision=settings.clay_precision)
+    return Preprocessing(
+        latlon_order=settings.clay_latlon_order, hour=settings.clay_hour, precision=settings.clay_precision
+    )
 
 
 def describe_model(checkpoint: Path | None, preprocessing: Preprocessing) -> ModelCard:

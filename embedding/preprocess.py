@@ -28,6 +28,7 @@ PREPROCESS_VERSION: Final = 1
 TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip
 
 LatLonOrder = Literal["longitude_first", "latitude_first"]
+Hour = Literal["training", "acquired"]
 Precision = Literal["float32", "bfloat16"]
 Floats = NDArray[np.float32]
 
@@ -37,6 +38,7 @@ class Preprocessing:
     """The choices that change what the encoder sees, beside the version, and in what precision it computes."""
 
     latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials say latitude first
+    hour: Hour = "training"  # 12 for every chip; Clay's tutorials give the hour of acquisition
     precision: Precision = "float32"
 
     @property
@@ -45,7 +47,8 @@ class Preprocessing:
         version = "" if PREPROCESS_VERSION == 1 else f":pre{PREPROCESS_VERSION}"
         order = "" if self.latlon_order == "longitude_first" else f":{self.latlon_order.replace('_', '-')}"
         precision = "" if self.precision == "float32" else f":{self.precision}"
-        return version + order + precision
+        hour = "" if self.hour == "training" else f":hour-{self.hour}"
+        return version + order + hour + precision
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def prepare_chip(
         bands=tuple(BAND_BY_NAME[name] for name in present),
         stored=tuple(_decode(name, frame, "uint16", BAND_BY_NAME[name].pixels) for name, frame in present.items()),
         missing=None if source_index is None else _missing_pixels(source_index),
-        time=time_vector(acquired_at),
+        time=time_vector(acquired_at, preprocessing.hour),
         latlon=latlon_vector(longitude, latitude, preprocessing.latlon_order),
     )
 
@@ -118,12 +121,17 @@ def normalised_pixels(chips: Sequence[ChipInput], device: torch.device) -> Tenso
     return pixels
 
 
-def time_vector(acquired_at: datetime) -> Floats:
-    """Sine and cosine of the ISO week, then of the hour, (4,) float32. The hour is 12, as in training."""
+def time_vector(acquired_at: datetime, hour: Hour = "training") -> Floats:
+    """Sine and cosine of the ISO week, then of the hour, (4,) float32.
+
+    Args:
+        acquired_at: time of acquisition; naive means UTC.
+        hour: `training` for 12, as in training, or `acquired` for the full hour of acquisition, UTC.
+    """
     moment = acquired_at.replace(tzinfo=UTC) if acquired_at.tzinfo is None else acquired_at.astimezone(UTC)
     week = moment.isocalendar().week * 2 * math.pi / 52
-    hour = TRAINING_HOUR * 2 * math.pi / 24
-    return np.array([math.sin(week), math.cos(week), math.sin(hour), math.cos(hour)], dtype=np.float32)
+    of_day = (TRAINING_HOUR if hour == "training" else moment.hour) * 2 * math.pi / 24
+    return np.array([math.sin(week), math.cos(week), math.sin(of_day), math.cos(of_day)], dtype=np.float32)
 
 
 def latlon_vector(longitude: float, latitude: float, order: LatLonOrder = "longitude_first") -> Floats:

@@ -38,7 +38,7 @@ Progress = Callable[[str, int, int], None]  # stage, done, total
 START_TIMEOUT_S: Final = 300.0  # a large checkpoint on a slow disk
 STOP_TIMEOUT_S: Final = 30.0
 OBJECT_TIMEOUT_S: Final = 3600.0  # as SageMaker's longest
-CONCURRENT_OBJECTS: Final = 2  # the next object arrives while the encoder works
+CONCURRENT_OBJECTS: Final = 4  # at most; the server says how many it works on side by side
 _ATTEMPTS: Final = 3
 _MEDIA_TYPES: Final = {".arrow": ARROW_STREAM, ".parquet": PARQUET}
 
@@ -98,6 +98,7 @@ def preprocessing_environment(preprocessing: Preprocessing) -> dict[str, str]:
     """The environment variables that give a server these choices."""
     return {
         "CHIPLAKE_CLAY_LATLON_ORDER": preprocessing.latlon_order,
+        "CHIPLAKE_CLAY_HOUR": preprocessing.hour,
         "CHIPLAKE_CLAY_PRECISION": preprocessing.precision,
     }
 
@@ -177,7 +178,7 @@ def transform_objects(
     with (
         inference_server(checkpoint, preprocessing or Preprocessing(), log) as server,
         httpx.Client(base_url=server.url, timeout=OBJECT_TIMEOUT_S, trust_env=False) as client,
-        ThreadPoolExecutor(CONCURRENT_OBJECTS) as pool,
+        ThreadPoolExecutor(_concurrency(client)) as pool,
     ):
         _check_model(client, expected_model_id)
         work = {pool.submit(_transform_object, client, server, path, output_dir): path for path in pending}
@@ -261,6 +262,11 @@ def _check_model(client: httpx.Client, expected: str | None) -> None:
     actual = client.get("/ping").json().get("model_id")
     if expected is not None and actual != expected:
         raise ChiplakeError(f"the inference server holds {actual} and the chips were exported for {expected}")
+
+
+def _concurrency(client: httpx.Client) -> int:
+    wanted = client.get("/execution-parameters").json()["MaxConcurrentTransforms"]
+    return max(1, min(CONCURRENT_OBJECTS, int(wanted)))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

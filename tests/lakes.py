@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dbt.cli.main import dbtRunner
@@ -56,6 +57,17 @@ def dbt(*arguments: str) -> dict[str, str]:
     failed = [f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")]
     assert done.success, (failed, done.exception)
     return {result.node.name: str(result.message) for result in results if result.node.resource_type == "model"}
+
+
+def compiled(statement: str, **variables: Any) -> str:
+    """The SQL that dbt makes of a statement with macros, given its variables; nothing is run."""
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    arguments = ["--quiet", "compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False)]
+    done = dbtRunner().invoke([*arguments, *project])
+    if done.exception is not None:
+        raise done.exception
+    code: str = done.result.results[0].node.compiled_code
+    return code
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

@@ -1,8 +1,16 @@
-{{ config(unique_key=['chip_id', 'model_id'], meta={'version': 'input_hash'}) }}
+{#-
+    The scale tells whether a row has int8, so a change of the setting writes rows anew; the missing fraction, whether a
+    row is from before there was that column.
+-#}
+{{ config(
+    unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale', 'missing_fraction']}
+) }}
 
 with embeddings as (
 
-    select *
+    select
+        *,
+        {{ embedding_scale('embedding') if wants_int8() else 'cast(null as float)' }} as embedding_scale
     from {{ source('raw', 'clay_embeddings') }}
     where error is null
 
@@ -27,7 +35,10 @@ final as (
         embeddings.embedding,
         size(embeddings.embedding) as dimension,
         embeddings.model_id not like 'clay-seeded-%' as is_trained,
-        embeddings.embedded_at
+        embeddings.embedded_at,
+        {{ embedding_int8('embeddings.embedding', 'embeddings.embedding_scale') }} as embedding_int8,
+        embeddings.embedding_scale,
+        1 - filled_chips.complete_fraction as missing_fraction
     from embeddings
     inner join filled_chips
         on embeddings.chip_id = filled_chips.chip_id and embeddings.input_hash = filled_chips.input_hash

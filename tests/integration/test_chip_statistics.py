@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ingest_support import write_items
-from lakes import data_files, dbt, empty_lake_of, ingest_file, rows, snapshots
+from lakes import compiled, data_files, dbt, empty_lake_of, ingest_file, rows, snapshots
 from numcodecs import blosc
 from PIL import Image
 from pyiceberg.expressions import EqualTo
@@ -21,7 +21,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import Row, SparkSession
 
 from chiplake.demo.scenes import ArchiveSpec, write_archive
-from chiplake.lake import MODEL_NAMESPACE, STAC_ITEMS, open_catalog
+from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, STAC_ITEMS, open_catalog
 from chiplake.settings import PROJECT_DIR, Settings
 from python_udfs.registry import FUNCTIONS
 
@@ -57,6 +57,21 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
     with empty_lake_of(("blue", "green", "red", "nir", "swir16"), spark, settings):
         lake = Lake(spark, settings, tmp_path_factory.mktemp("statistics"))
         lake.bring(0, 2)
+        spark.sql(
+            f"""
+            insert into {CLAY_EMBEDDINGS}
+            select
+                chip_id,
+                'clay-seeded-none' as model_id,
+                input_hash,
+                transform(sequence(1, 8), number -> float(sin(number * hash(chip_id)))) as embedding,
+                string(null) as error,
+                'run' as run_id,
+                current_timestamp() as embedded_at
+            from {MODEL_NAMESPACE}.fct_filled_chips
+            """
+        )
+        dbt("run", "--select", "fct_chip_embeddings")
         yield lake
 
 
@@ -213,8 +228,9 @@ def test_sedona_opens_the_geotiff(lake: Lake) -> None:
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_examples_of_the_documentation_run_and_find_something(lake: Lake, number: int) -> None:
-    found = lake.spark.sql(EXAMPLES[number]).collect()
-    assert found, EXAMPLES[number]
+    example = EXAMPLES[number]
+    found = lake.spark.sql(compiled(example) if "{{" in example else example).collect()
+    assert found, example
     for name in found[0].asDict():
         assert any(row[name] is not None for row in found), name
     for row in found:
@@ -225,7 +241,7 @@ def test_examples_of_the_documentation_run_and_find_something(lake: Lake, number
 
 
 def test_the_documentation_names_every_function() -> None:
-    assert len(EXAMPLES) >= 7
+    assert len(EXAMPLES) >= 8
     assert [function.name for function in FUNCTIONS if f"`{function.name}" not in OVERVIEW] == []
     in_table = set(re.findall(r"^\| `(chip_\w+)\(", OVERVIEW, re.MULTILINE))
     assert in_table == {function.name for function in FUNCTIONS} - TABLE_FUNCTIONS

@@ -64,6 +64,21 @@ def test_time_is_the_iso_week_and_the_hour_of_training() -> None:
     np.testing.assert_allclose(time_vector(NOON), expected, atol=1e-6)
 
 
+def test_the_hour_can_be_that_of_acquisition() -> None:
+    at_seven = datetime(2023, 8, 15, 9, 50, tzinfo=timezone(timedelta(hours=2)))  # 07:50 UTC: the full hour counts
+    as_in_training = time_vector(at_seven)
+    np.testing.assert_array_equal(as_in_training, time_vector(NOON))
+    np.testing.assert_array_equal(as_in_training, time_vector(at_seven, "training"))
+    acquired = time_vector(at_seven, "acquired")
+    np.testing.assert_array_equal(acquired[:2], as_in_training[:2])
+    np.testing.assert_allclose(acquired[2:], [math.sin(math.radians(105)), math.cos(math.radians(105))], atol=1e-6)
+
+    frames = {"blue": frame(2914, 256)}
+    for hour, expected in (("training", as_in_training), ("acquired", acquired)):
+        chip = prepare_chip(frames, None, at_seven, 15.7, 45.5, Preprocessing(hour=hour))
+        np.testing.assert_array_equal(chip.time, expected)
+
+
 def test_time_is_counted_in_utc() -> None:
     sunday_night = datetime(2023, 8, 20, 23, 30)
     west = timezone(timedelta(hours=-2))
@@ -87,6 +102,9 @@ def test_vectors_match_those_of_training() -> None:
 def test_the_default_choices_leave_no_mark_in_a_model_id() -> None:
     assert Preprocessing().tag == ""
     assert Preprocessing(latlon_order="latitude_first").tag == ":latitude-first"
+    assert Preprocessing(precision="bfloat16").tag == ":bfloat16"
+    assert Preprocessing(hour="acquired").tag == ":hour-acquired"
+    assert Preprocessing(latlon_order="latitude_first", hour="acquired").tag == ":latitude-first:hour-acquired"
 
 
 def test_a_chip_is_prepared_from_the_bands_it_has_in_the_order_of_the_band_table() -> None:

@@ -1,0 +1,51 @@
+{#
+    Exact: one scan of all embeddings of the model, against the one of the chip, which is looked up and broadcast. Its
+    length is divided out before the scan: that leaves two products a row in place of three.
+#}
+{% macro nearest_chips(chip_id, k, model_id=none) %}
+    {%- if k is boolean or not modules.re.fullmatch('[1-9][0-9]{0,8}', k | string) -%}
+        {{ exceptions.raise_compiler_error("nearest_chips: k is '" ~ k ~ "'; write a whole number of at least 1") }}
+    {%- endif -%}
+    with wanted as (
+
+        select
+            chip_id,
+            model_id,
+            {{ l2_normalise('embedding') }} as direction
+        from {{ ref('fct_chip_embeddings') }}
+        where chip_id = {{ text_literal(chip_id) }}
+        {%- if model_id is not none %} and model_id = {{ text_literal(model_id) }}{% endif %}
+        order by embedded_at desc, model_id asc
+        limit 1
+
+    )
+
+    select /*+ broadcast(wanted) */
+        chips.chip_id,
+        chips.model_id,
+        chips.cell_id,
+        chips.geohash,
+        chips.acquired_at,
+        1 - {{ dot_product('wanted.direction', 'chips.embedding') }}
+            / nullif(sqrt({{ dot_product('chips.embedding', 'chips.embedding') }}), 0) as cosine_distance
+    from {{ ref('fct_chip_embeddings') }} as chips
+    inner join wanted on chips.model_id = wanted.model_id and chips.chip_id != wanted.chip_id
+    {%- if model_id is not none %}
+    where chips.model_id = {{ text_literal(model_id) }}
+    {%- endif %}
+    order by cosine_distance asc nulls last, chips.chip_id asc
+    limit {{ k }}
+{% endmacro %}
+
+
+{#
+    In hexadecimal unless every character is harmless: what quotes, backslashes and `${...}` mean inside of a literal
+    depends on Spark's release and settings.
+#}
+{% macro text_literal(text) -%}
+    {%- if modules.re.fullmatch('[A-Za-z0-9_.:-]*', text | string) -%}
+        '{{ text }}'
+    {%- else -%}
+        cast(X'{{ (text | string).encode('utf-8').hex() }}' as string)
+    {%- endif -%}
+{%- endmacro %}

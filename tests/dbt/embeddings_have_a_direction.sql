@@ -1,0 +1,15 @@
+-- Every number of an embedding is finite and none is null, and not all of them are 0.
+with embeddings as (
+
+    select
+        chip_id,
+        model_id,
+        {{ dot_product('embedding', 'embedding') }} as squared_norm
+    from {{ ref('fct_chip_embeddings') }}
+
+)
+
+select *
+from embeddings
+-- NaN is greater than all other numbers.
+where not coalesce(squared_norm > 0 and squared_norm < double('Infinity'), false)
