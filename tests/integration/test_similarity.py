@@ -140,9 +140,10 @@ def test_a_search_broadcasts_the_one_chip_and_shuffles_nothing(spark: SparkSessi
 
 
 @pytest.mark.parametrize("k", [0, -1, "many", "3; drop table x", 2.5, True])
-def test_a_wrong_number_is_refused_in_words(spark: SparkSession, table: Table, k: Any) -> None:
-    with pytest.raises(DbtBaseException, match="write a whole number of at least 1"):
+def test_a_wrong_number_is_refused_in_words(table: Table, k: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DbtBaseException, match="inline query"):
         compiled(f"{{{{ nearest_chips('it', {k!r}) }}}}")
+    assert f"nearest_chips: k is '{k}'; write a whole number of at least 1" in capsys.readouterr().out
 
 
 def as_int8(embeddings: Floats) -> tuple[Floats, Floats]:
