@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -141,6 +142,8 @@ def measure(size: str, precision: Precision, device: str, chips: pa.Table, batch
 def main(given: argparse.Namespace) -> Result:
     """Measure everything and print it."""
     console = Console()
+    if given.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # nor may the server take a GPU
     chips = make_chips(given.chips)
     models = [
         measure(size, precision, given.device, chips, given.batch)
