@@ -56,6 +56,8 @@ lock: ## Pin the newest versions that pyproject.toml allows
 		--python-version 3.11 --output-file requirements.lock --upgrade pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --output-file tests/servers/requirements.lock --upgrade tests/servers/requirements.in
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
+		--python-version 3.11 --python-platform linux --output-file docker/requirements.lock --upgrade docker/requirements.in
 
 clean: ## Remove the environments, the lake and all caches
 	rm -rf .venv $(SERVERS) .chiplake target logs
