@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from support.lakes import ingest_items, run_models, use_lake, watched
 from support.scenes import LAYERS, TILE_NORTH, TILE_WEST, Extent, gsd_of, write_dates, write_items, write_looks
+from support.timing import wall_s
 
 from chiplake.bands import CHIP_SIZE_M
 from python_udfs.codec import encode_array
@@ -145,9 +146,7 @@ def stage_lake(folder: Path, cores: int) -> Result:
         run_models("+int_scene_cells", "int_datatakes")
         chips_s = sum(run_models(*CHIPS_MODELS).values())
         fill_s = sum(run_models(*FILL_MODELS).values())
-    start = time.perf_counter()
-    run_models("+fct_filled_chips")
-    again_s = time.perf_counter() - start
+    again_s = wall_s(lambda: run_models("+fct_filled_chips"))
     cells = sample_cells(SAMPLE_CELLS)
     folded_s = timed(fold_cell, cells, cores)
     return {

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
+from support.timing import wall_s
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from embedding.checkpoint import ClayModel, load_model, seeded_encoder
@@ -71,14 +72,7 @@ def texture(chance: np.random.Generator, side: int) -> bytes:
 def best(work: Callable[[], object]) -> float:
     """Seconds of the fastest of some runs, after one to warm up."""
     work()
-    return min(seconds(work) for _ in range(REPEATS))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Seconds of one run."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return min(wall_s(work) for _ in range(REPEATS))
 
 
 def measure_encoder(model: ClayModel, chips: pa.Table, batch: int) -> Result:

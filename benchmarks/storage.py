@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from support.lakes import MIB, ingest_items, run_models, use_lake
 from support.scenes import LAYERS, Extent, gsd_of, write_dates, write_items, write_looks
+from support.timing import wall_s
 
 from chiplake.bands import CHIP_SIZE_M
 
@@ -183,13 +184,6 @@ def measure_layouts(extent: Extent, folder: Path) -> dict[str, dict[str, float]]
         }
         spark.sql(f"drop table {LAYOUT} purge")
     return results
-
-
-def wall_s(work: Callable[[], object]) -> float:
-    """Seconds of one run."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main(count: int, layout_m: int) -> None:

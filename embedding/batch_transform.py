@@ -42,6 +42,7 @@ from embedding.transform import (
     Progress,
     TransformReport,
     answer_path,
+    no_progress,
     objects_of,
     preprocessing_environment,
 )
@@ -108,7 +109,7 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
     skipped = len(objects) - len(pending)
     if not pending:
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
-    work = _prepare(run, settings, pending, on_progress or _no_progress)
+    work = _prepare(run, settings, pending, on_progress or no_progress)
     # The job first: once it has ended, no answers come that the next line would miss.
     job, attempt = _latest_job(work)
     faults = _fetch_answers(work, pending)  # a call that was killed may have left some that nobody fetched
@@ -412,7 +413,3 @@ def _required(settings: Settings, name: str) -> str:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _no_progress(_stage: str, _done: int, _total: int) -> None:
-    return None

@@ -133,18 +133,17 @@ def serve(
 ) -> None:
     """Run the inference server until it is stopped."""
     from embedding.checkpoint import preprocessing_of
-    from embedding.package import check_model, packaged_checkpoint
+    from embedding.package import packaged_checkpoint
     from embedding.server import ServerOptions, serve
 
     settings = get_settings()
-    preprocessing = preprocessing_of(settings)
-    chosen = checkpoint or settings.clay_checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
-    if expected_model_id is not None:
-        check_model(chosen, preprocessing, expected_model_id)
     serve(
         ServerOptions(
-            checkpoint=chosen,
-            preprocessing=preprocessing,
+            checkpoint=(
+                checkpoint or settings.clay_checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
+            ),
+            preprocessing=preprocessing_of(settings),
+            expected_model_id=expected_model_id,
             host=host,
             port=port,
             device=device,

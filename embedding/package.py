@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import secrets
 import tarfile
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from chiplake.errors import ChiplakeError
 from chiplake.settings import PROJECT_DIR
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.preprocess import Preprocessing
+from embedding.runs import replaced_atomically
 
 CODE_DIR: Final = "code"
 SERVER_PACKAGES: Final = ("chiplake", "embedding", "python_udfs")
@@ -43,19 +43,13 @@ def write_package(dest: Path, checkpoint: Path | None, preprocessing: Preprocess
     card = describe_model(checkpoint, preprocessing)
     archive = dest if dest.name.endswith(".tar.gz") else dest / _ARCHIVE_NAME
     members = _members(checkpoint)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    temporary = archive.with_name(f".{archive.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with (
-            temporary.open("wb") as raw,
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as compressed,
-            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-        ):
-            for name, path in sorted(members.items()):
-                _add(tar, name, path)
-        temporary.replace(archive)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replaced_atomically(archive) as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, path in sorted(members.items()):
+            _add(tar, name, path)
     return archive, card
 
 
@@ -72,20 +66,6 @@ def packaged_checkpoint(model_dir: Path) -> Path | None:
         names = ", ".join(path.name for path in found)
         raise ChiplakeError(f"{model_dir} holds several checkpoints ({names}); set CHIPLAKE_CLAY_CHECKPOINT to one")
     return found[0] if found else None
-
-
-def check_model(checkpoint: Path | None, preprocessing: Preprocessing, expected: str) -> None:
-    """Make sure that this is the model that chips were exported for.
-
-    Raises:
-        ChiplakeError: it is another, or it cannot be used.
-    """
-    actual = describe_model(checkpoint, preprocessing).model_id
-    if actual != expected:
-        raise ChiplakeError(
-            f"the model data hold {actual} and the chips were exported for {expected}; "
-            "make the archive anew with `chiplake embed package`"
-        )
 
 
 def _members(checkpoint: Path | None) -> dict[str, Path]:

@@ -46,6 +46,7 @@ class ServerOptions:
 
     checkpoint: Path | None  # None: the seeded encoder with untrained weights
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    expected_model_id: str | None = None  # no other model is served
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
     device: str = "auto"  # auto, cpu or cuda
@@ -139,7 +140,7 @@ def serve(options: ServerOptions) -> None:
     """Load the model and answer requests until SIGTERM or SIGINT; requests in flight are finished first.
 
     Raises:
-        ChiplakeError: the checkpoint cannot be used, or the port is taken.
+        ChiplakeError: the checkpoint cannot be used or is of another model than expected, or the port is taken.
     """
     _log_as_json()
     # Also before and after uvicorn's own handling: asked to stop is no failure.
@@ -148,6 +149,11 @@ def serve(options: ServerOptions) -> None:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     listener = _listener(options)
     model = load_model(options.checkpoint, options.preprocessing, options.device)
+    if options.expected_model_id not in (None, model.card.model_id):
+        raise ChiplakeError(
+            f"the model data hold {model.card.model_id} and the chips were exported for {options.expected_model_id}; "
+            "make the archive anew with `chiplake embed package`"
+        )
     host, port = listener.getsockname()[:2]
     data = {"host": host, "port": port, "model_id": model.card.model_id, "weights": model.card.weights}
     _log.info("serving", extra={"data": data | {"device": str(model.device)}})

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -96,11 +96,7 @@ class InferenceServer:
 
 def preprocessing_environment(preprocessing: Preprocessing) -> dict[str, str]:
     """The environment variables that give a server these choices."""
-    return {
-        "CHIPLAKE_CLAY_LATLON_ORDER": preprocessing.latlon_order,
-        "CHIPLAKE_CLAY_HOUR": preprocessing.hour,
-        "CHIPLAKE_CLAY_PRECISION": preprocessing.precision,
-    }
+    return {f"CHIPLAKE_CLAY_{choice.upper()}": value for choice, value in asdict(preprocessing).items()}
 
 
 @contextmanager
@@ -139,7 +135,7 @@ def inference_server(checkpoint: Path | None, preprocessing: Preprocessing, log:
         _wait_until_ready(server)
         yield server
     finally:
-        _stop(process)
+        stop_process(process)
 
 
 def transform_objects(
@@ -171,7 +167,7 @@ def transform_objects(
     skipped = len(objects) - len(pending)
     if not pending:
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
-    report = on_progress or _no_progress
+    report = on_progress or no_progress
     report("transform", skipped, len(objects))
     failures: list[ObjectFailure] = []
     log = output_dir.parent / "server.log"
@@ -269,7 +265,8 @@ def _concurrency(client: httpx.Client) -> int:
     return max(1, min(CONCURRENT_OBJECTS, int(wanted)))
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and kill it if it does not."""
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
@@ -292,5 +289,5 @@ def _last_line(log: Path) -> str:
     return lines[-1][:500] if lines else "it logged nothing"
 
 
-def _no_progress(_stage: str, _done: int, _total: int) -> None:
-    return None
+def no_progress(_stage: str, _done: int, _total: int) -> None:
+    """Tell nobody."""

@@ -51,8 +51,7 @@ def ingest_file(items: Path, settings: Settings) -> IngestSummary:
 
 def dbt(*arguments: str) -> dict[str, str]:
     """Run a dbt command in this process; it must succeed. Returns what each model's run said, by model."""
-    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    done = dbtRunner().invoke(["--quiet", *arguments, *project])
+    done = _invoke(*arguments)
     results = getattr(done.result, "results", [])
     failed = [f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")]
     assert done.success, (failed, done.exception)
@@ -61,13 +60,16 @@ def dbt(*arguments: str) -> dict[str, str]:
 
 def compiled(statement: str, **variables: Any) -> str:
     """The SQL that dbt makes of a statement with macros, given its variables; nothing is run."""
-    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    arguments = ["--quiet", "compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False)]
-    done = dbtRunner().invoke([*arguments, *project])
+    done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))
     if done.exception is not None:
         raise done.exception
     code: str = done.result.results[0].node.compiled_code
     return code
+
+
+def _invoke(*arguments: str) -> Any:
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    return dbtRunner().invoke(["--quiet", *arguments, *project])
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

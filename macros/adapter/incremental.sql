@@ -44,12 +44,13 @@
             {% set changes = changed_rows(source, this, keys, columns, (config.get('meta') or {}).get('version')) %}
         {% endif %}
 
-        {% if inputs and inputs.is_costly and not has_rows(pending_inputs(inputs)) %}
+        {% set is_costly = inputs and inputs.is_costly %}
+        {% if is_costly and not has_rows(pending_inputs(inputs)) %}
             {% call noop_statement('main', 'nothing pending') %}{% endcall %}
-        {% elif not (inputs and inputs.is_costly) and not has_rows(changes) %}
+        {% elif not is_costly and not has_rows(changes) %}
             {% call noop_statement('main', 'nothing changed') %}{% endcall %}
         {% else %}
-            {% set adds_only = inputs and inputs.is_costly and not has_rows(pending_again(inputs)) %}
+            {% set adds_only = is_costly and not has_rows(pending_again(inputs)) %}
             {% call statement('main') %}
                 {{ insert_rows(this, source, columns) if adds_only else merge_rows(this, changes, keys, columns) }}
             {% endcall %}

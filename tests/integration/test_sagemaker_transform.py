@@ -328,21 +328,19 @@ def test_a_missing_bucket_is_named(aws: AwsServer, settings: Settings, run: Run)
         transform_on_sagemaker(run, settings)
 
 
-def test_without_credentials_the_remedy_is_said(
-    aws: AwsServer, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "no usable AWS credentials; get valid credentials"),
+        (("AWS_REGION", "AWS_DEFAULT_REGION"), "set AWS_REGION"),
+    ],
+)
+def test_without_credentials_or_a_region_the_remedy_is_said(
+    aws: AwsServer, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(ChiplakeError, match="no usable AWS credentials; get valid credentials"):
-        transform_on_sagemaker(run, settings)
-
-
-def test_without_a_region_the_remedy_is_said(
-    aws: AwsServer, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_REGION")
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    with pytest.raises(ChiplakeError, match="set AWS_REGION"):
+    for name in missing:
+        monkeypatch.delenv(name)
+    with pytest.raises(ChiplakeError, match=words):
         transform_on_sagemaker(run, settings)
 
 

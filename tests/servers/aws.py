@@ -41,6 +41,7 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 
 from chiplake.settings import PROJECT_DIR
+from embedding.transform import STOP_TIMEOUT_S, stop_process
 
 REGION: Final = "eu-central-1"
 ENVIRONMENT: Final = {
@@ -54,7 +55,6 @@ ENVIRONMENT: Final = {
 }
 CONTAINER_COMMAND: Final = PROJECT_DIR / "docker" / "serve"  # what the image calls `serve`
 _START_TIMEOUT_S: Final = 120
-_STOP_TIMEOUT_S: Final = 30
 
 
 @dataclass
@@ -289,12 +289,7 @@ class _TransformRun:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop_process(process)
 
     def _wait_for_ping(self, http: httpx.Client) -> bool:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -332,7 +327,7 @@ def _stop_jobs(server: AwsServer) -> None:
     server.release_jobs()
     for job in server.jobs.values():
         job.stop()
-        job.thread.join(_STOP_TIMEOUT_S)
+        job.thread.join(STOP_TIMEOUT_S)
 
 
 def _close(moto: ThreadedMotoServer) -> None:
