@@ -1,6 +1,6 @@
 """Embedding chips: the server and transform against the bare encoder in a loop, by size and precision.
 
-    python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 512]
+    python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 192]
 
 Chips of ten bands with texture from noise; weights are untrained, of the published sizes (speed does not depend on
 them). The floor holds all its chips prepared in memory and calls the encoder alone, at the same batch, on the same
@@ -15,67 +15,31 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
-from support.timing import wall_s
+from support.chips import make_chips
+from support.timing import REPEATS, best_s
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from embedding.checkpoint import ClayModel, load_model, seeded_encoder
 from embedding.encoder import KNOWN_SIZES
 from embedding.inference import batch_of, embed_table, encode, encode_chips, inputs_of, prepare_rows
 from embedding.preprocess import Precision, Preprocessing
 from embedding.transform import transform_objects
-from embedding.wire import ARROW_STREAM, request_schema, write_table
-from python_udfs.codec import encode_array
+from embedding.wire import ARROW_STREAM, write_table
 
 CHIPS_PER_OBJECT: Final = 16
-REPEATS: Final = 3
 
 Result = dict[str, Any]
 
 
-def make_chips(count: int) -> pa.Table:
-    """A request of chips whose pixels are smooth noise, like fields seen from above."""
-    chance = np.random.default_rng(0)
-    textures = [{name: texture(chance, BAND_BY_NAME[name].pixels) for name in BAND_NAMES} for _ in range(8)]
-    whole = encode_array(np.zeros((CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint8))
-    columns: dict[str, list[Any]] = {
-        "chip_id": [f"chip-{number:06d}" for number in range(count)],
-        "input_hash": ["0" * 64] * count,
-        "acquired_at": [datetime(2024, 6, 1, 10, tzinfo=UTC)] * count,
-        "longitude": [10.0] * count,
-        "latitude": [50.0] * count,
-        "source_index": [whole] * count,
-    }
-    columns |= {name: [textures[number % len(textures)][name] for number in range(count)] for name in BAND_NAMES}
-    return pa.table(columns, schema=request_schema(BAND_NAMES))
-
-
-def texture(chance: np.random.Generator, side: int) -> bytes:
-    """One band's frame."""
-    coarse = chance.normal(2000, 600, (side // 8, side // 8)).repeat(8, 0).repeat(8, 1)
-    pixels: NDArray[np.uint16] = np.clip(coarse + chance.normal(0, 80, (side, side)), 1, 65_535).astype(np.uint16)
-    return encode_array(pixels)
-
-
-def best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of some runs, after one to warm up."""
-    work()
-    return min(wall_s(work) for _ in range(REPEATS))
-
-
-def measure_encoder(model: ClayModel, chips: pa.Table, batch: int) -> Result:
+def measure_encoder(model: ClayModel, chips: pa.Table, batch: int, repeats: int) -> Result:
     """Chips a second of the bare encoder, and of a request from its bytes' table to its answers' table."""
     prepared = [chip for chip in prepare_rows(model, chips.slice(0, batch)) if not isinstance(chip, str)]
     rounds = max(1, chips.num_rows // batch)
@@ -87,10 +51,17 @@ def measure_encoder(model: ClayModel, chips: pa.Table, batch: int) -> Result:
         if model.device.type == "cuda":
             torch.cuda.synchronize()
 
+    def copied() -> None:
+        for _ in range(rounds):
+            encode_chips(model, prepared)
+
+    def request() -> None:
+        embed_table(model, chips, batch)
+
     return {
-        "bare_per_s": rounds * batch / best(bare),
-        "with_copies_per_s": rounds * batch / best(lambda: [encode_chips(model, prepared) for _ in range(rounds)]),
-        "request_per_s": chips.num_rows / best(lambda: embed_table(model, chips, batch)),
+        "bare_per_s": rounds * batch / best_s(bare, repeats),
+        "with_copies_per_s": rounds * batch / best_s(copied, repeats),
+        "request_per_s": chips.num_rows / best_s(request, repeats),
     }
 
 
@@ -115,13 +86,13 @@ def measure_transform(model: ClayModel, chips: pa.Table, folder: Path) -> float:
     return (len(answered) - 1) * CHIPS_PER_OBJECT / (answered[-1] - answered[0])
 
 
-def measure(size: str, precision: Precision, device: str, chips: pa.Table, batch: int | None) -> Result:
+def measure(size: str, precision: Precision, chips: pa.Table, given: argparse.Namespace) -> Result:
     """All rates of one size and precision."""
     preprocessing = Preprocessing(precision=precision)
-    model = load_model(None, preprocessing, device)
+    model = load_model(None, preprocessing, given.device)
     model = replace(model, encoder=seeded_encoder(KNOWN_SIZES[size]).to(model.device))
-    batch = batch or batch_of(model)
-    rates = measure_encoder(model, chips, batch)
+    batch = given.batch or batch_of(model)
+    rates = measure_encoder(model, chips, batch, given.repeats)
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
         rates["transform_per_s"] = measure_transform(model, chips, Path(folder))
     return {
@@ -139,11 +110,7 @@ def main(given: argparse.Namespace) -> Result:
     if given.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # nor may the server take a GPU
     chips = make_chips(given.chips)
-    models = [
-        measure(size, precision, given.device, chips, given.batch)
-        for size in given.sizes
-        for precision in given.precisions
-    ]
+    models = [measure(size, precision, chips, given) for size in given.sizes for precision in given.precisions]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() and given.device != "cpu" else "cpu"
     table = Table(title=f"{given.chips} chips, untrained weights, {device}, {torch.get_num_threads()} threads")
     for column in models[0]:
@@ -173,7 +140,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure embedding of chips.")
     parser.add_argument("--sizes", nargs="+", choices=tuple(KNOWN_SIZES), default=["tiny"])
     parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
-    parser.add_argument("--chips", type=int, default=96, help="chips of a run, a multiple of 16")
+    parser.add_argument("--chips", type=int, default=192, help="chips of a run, a multiple of 16")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of which the fastest counts")
     parser.add_argument("--batch", type=int, help="chips the encoder takes at once; default as the server does")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dollars-per-hour", type=float, help="price of the machine")

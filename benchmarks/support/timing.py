@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+REPEATS: Final = 3
 
 
 def wall_s(work: Callable[[], object]) -> float:
@@ -11,3 +14,9 @@ def wall_s(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Seconds of the fastest of some runs, after one to warm up."""
+    work()
+    return min(wall_s(work) for _ in range(repeats))

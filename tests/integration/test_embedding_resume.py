@@ -30,8 +30,8 @@ from chiplake.lake import CLAY_EMBEDDINGS, ensure_sources, open_catalog
 from chiplake.settings import Settings, get_settings
 from embedding.checkpoint import describe_model
 from embedding.preprocess import Preprocessing
-from embedding.runs import ExportedObject, Manifest, Run, new_run, write_atomically
-from embedding.wire import ARROW_STREAM, read_table, write_table
+from embedding.runs import OUT_SUFFIX, ExportedObject, Manifest, Run, new_run, write_atomically
+from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from python_udfs.codec import encode_array
 
 BANDS = ("blue", "nir")
@@ -331,3 +331,33 @@ def test_an_answer_that_finds_no_room_is_not_there_in_part_and_the_others_are(tm
     assert "Completed, 1 transformed, 2 done before" in words
     answers = read_table((run.output_dir / "chips-00001.arrow.out").read_bytes(), ARROW_STREAM)
     assert (answers.num_rows, answers["error"].null_count) == (40, 40)
+
+
+def test_a_load_that_finds_no_room_writes_nothing_and_the_next_one_all(tmp_path: Path) -> None:
+    lake, chips = Lake(tmp_path), 12_000
+    ensure_sources(lake.settings)
+    run = exported_run(lake, [1])
+    manifest = run.manifest()
+    (entry,) = manifest.objects
+    asked = {"chip_id": [f"chip-{number}" for number in range(chips)], "input_hash": ["hash"] * chips}
+    noise = np.random.default_rng(0).normal(size=(chips, manifest.dimension)).astype(np.float32)
+    answer = pa.table(
+        {**asked, "model_id": [manifest.model_id] * chips, "embedding": list(noise), "error": pa.nulls(chips)},
+        schema=ANSWER_SCHEMA,
+    )
+    # A load reads no pixels.
+    write_atomically(run.input_dir / entry.name, write_table(pa.table(asked), ARROW_STREAM))
+    write_atomically(run.output_dir / f"{entry.name}{OUT_SUFFIX}", write_table(answer, ARROW_STREAM))
+    room = 1_200_000  # enough for SQLite's library, which its driver unpacks
+
+    code, words = lake.run("embed", "load", largest_file=room)
+
+    assert noise.nbytes > 2 * room
+    assert code == 1
+    assert said(words, "chiplake: ") == 1, words
+    assert TOO_LARGE in words.partition("chiplake: ")[2], words
+    assert (lake.rows(), lake.commits(), run.loaded_path.exists()) == ([], [], False)
+
+    code, words = lake.run("embed", "load")
+    assert code == 0, words
+    assert (len(by_chip(lake.rows())), lake.commits()) == (chips, [chips])

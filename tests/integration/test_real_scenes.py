@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from lakes import dbt, empty_lake_of, ingest_file, rows, snapshots
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 from scene_oracle import (
     BANDS,
     Expected,
@@ -29,11 +29,15 @@ from scene_oracle import (
     items_of,
     read_raster,
 )
+from servers.aws import AwsServer
 
-from chiplake.settings import Settings
+from chiplake.lake import CLAY_EMBEDDINGS
+from chiplake.settings import BBox, Settings
+from embedding.pipeline import run_embedding
 
 BOUNDS = WEST, SOUTH, EAST, NORTH = 585_000, 5_010_000, 609_780, 5_030_000  # EPSG:32633
 FRAME = Frame.around(*BOUNDS)
+BUCKET = "lake-of-tests"
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,62 @@ def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
     said = dbt("run", "--select", "+fct_filled_chips")
     assert snapshots(built) == before
     assert said["fct_chips"] == said["fct_filled_chips"] == "nothing pending"
+
+
+def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
+    """West, south, east, north, degrees, around the centres of so many cells from the region's middle."""
+    found = spark.sql(
+        f"""
+        with middle as (
+            select floor(avg(cell_col)) as cell_col, floor(avg(cell_row)) as cell_row from chiplake.dim_grid_cells
+        )
+
+        select min(longitude), min(latitude), max(longitude), max(latitude)
+        from chiplake.dim_grid_cells as cells
+        cross join middle
+        where
+            cells.cell_col between middle.cell_col - {columns // 2} and middle.cell_col + {(columns - 1) // 2}
+            and cells.cell_row between middle.cell_row - {lines // 2} and middle.cell_row + {(lines - 1) // 2}
+        """
+    ).head()
+    assert found is not None
+    west, south, east, north = found
+    return west - 1e-3, south - 1e-3, east + 1e-3, north + 1e-3
+
+
+def _embeddings(spark: SparkSession) -> dict[str, Row]:
+    """Each chip's identity, embedding and error."""
+    columns = ("chip_id", "model_id", "input_hash", "embedding", "error")
+    return {row.chip_id: row for row in spark.table(CLAY_EMBEDDINGS).select(*columns).collect()}
+
+
+def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemaker(
+    built: SparkSession, settings: Settings, aws: AwsServer
+) -> None:
+    area = {"embed_bbox": _box_of_cells(built, columns=6, lines=5), "embed_min_complete": 0.0}
+    local = settings.model_copy(update=area)
+    assert run_embedding(local).is_complete
+    by_local = _embeddings(built)
+    assert len({rows(built, "fct_filled_chips")[chip_id].cell_id for chip_id in by_local}) >= 30
+    assert len(by_local) >= 30 * 3
+    assert {row.error for row in by_local.values()} == {None}
+    assert len({tuple(row.embedding) for row in by_local.values()}) > 30  # a chip that is all filled is the one before
+
+    built.sql(f"delete from {CLAY_EMBEDDINGS}")
+    aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    on_sagemaker = local.model_copy(
+        update={
+            "transform_on": "sagemaker",
+            "transform_s3_uri": f"s3://{BUCKET}/runs",
+            "transform_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/clay:1",
+            "transform_role_arn": "arn:aws:iam::123456789012:role/chiplake/transform",
+            "transform_poll_s": 0.2,
+        }
+    )
+    assert run_embedding(on_sagemaker).is_complete
+    assert _embeddings(built) == by_local
+
+    jobs = len(aws.jobs)
+    assert jobs == 1
+    assert run_embedding(on_sagemaker).run_ids == ()
+    assert len(aws.jobs) == jobs, "with nothing new the model is not called"

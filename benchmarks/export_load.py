@@ -1,0 +1,193 @@
+"""Export of chips to be embedded and load of their embeddings, against PyArrow writing and reading the same.
+
+    python benchmarks/export_load.py [--chips 960] [--answers 20000] [--dimension 1024]
+
+Floors, one process: PyArrow reads the chips' columns from the table's Parquet files and writes them as streams of 16;
+it reads the answers and writes them as one Parquet file, zstd. Ours are `embed export` and `embed load` in a Spark
+session that has done each before. Every number is the best of three. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+from support.chips import make_chips
+from support.lakes import use_lake
+from support.timing import REPEATS, best_s, wall_s
+
+from chiplake.bands import BAND_NAMES
+from chiplake.lake import CLAY_EMBEDDINGS, ensure_sources
+from chiplake.settings import get_settings
+from embedding.checkpoint import ModelCard, describe_model
+from embedding.export import FILLED_CHIPS, GRID_CELLS, export_chips
+from embedding.load import load_run
+from embedding.preprocess import Preprocessing
+from embedding.runs import OUT_SUFFIX, ExportedObject, Manifest, Run, new_run, write_atomically
+from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
+from python_udfs.session import get_spark
+
+FILES: Final = 8  # of the table of chips
+EXPORTED: Final = ["chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index"]
+
+Result = dict[str, Any]
+
+
+def make_lake(chips: pa.Table) -> None:
+    """A table of filled chips and one of their cells."""
+    catalog = ensure_sources(get_settings())
+    cell_ids = pa.array([f"32632_{number}_0" for number in range(chips.num_rows)])
+    filled = chips.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)
+    filled = filled.append_column("complete_fraction", pa.array([1.0] * chips.num_rows))
+    cells = chips.select(["longitude", "latitude"]).append_column("cell_id", cell_ids)
+    catalog.create_table(GRID_CELLS, cells.schema).append(cells)
+    table = catalog.create_table(FILLED_CHIPS, filled.schema)
+    share = -(-chips.num_rows // FILES)
+    for start in range(0, chips.num_rows, share):
+        table.append(filled.slice(start, share))
+
+
+def files_of(table: str) -> list[str]:
+    """A table's data files."""
+    return [row.file_path for row in get_spark().table(f"{table}.files").collect()]
+
+
+def measure_export(card: ModelCard, folder: Path) -> Result:
+    """Seconds of the export, and of PyArrow for the same bytes."""
+    settings, spark, runs = get_settings(), get_spark(), list[Run]()
+
+    def export() -> None:
+        run = export_chips(spark, settings, card)
+        if run is None:
+            raise SystemExit("nothing was exported")
+        runs.append(run)
+
+    def floor() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        number = 0
+        for path in paths:
+            chips = pq.read_table(path, columns=EXPORTED, partitioning=None)
+            for start in range(0, chips.num_rows, settings.embed_chips_per_object):
+                content = write_table(chips.slice(start, settings.embed_chips_per_object), ARROW_STREAM)
+                (folder / f"{number}.arrow").write_bytes(content)
+                number += 1
+
+    paths = files_of(FILLED_CHIPS)
+    seconds, floor_s = best_s(export), best_s(floor)
+    manifest = runs[-1].manifest()
+    for run in runs:
+        shutil.rmtree(run.path)
+    return {
+        "chips": manifest.chips,
+        "mb": round(sum(entry.size for entry in manifest.objects) / 1e6),
+        "seconds": round(seconds, 2),
+        "floor_seconds": round(floor_s, 2),
+    }
+
+
+def write_run(card: ModelCard, chips: int) -> Run:
+    """A run all of whose objects are answered; the objects hold who is in them and no pixels, which no load reads."""
+    settings = get_settings()
+    per_object, chance = settings.embed_chips_per_object, np.random.default_rng(0)
+    run, objects = new_run(settings.transform_dir), []
+    for number, start in enumerate(range(0, chips, per_object)):
+        count = min(per_object, chips - start)
+        values = chance.normal(size=(count, card.dimension)).astype(np.float32)
+        answer = pa.table(
+            {
+                "chip_id": [f"chip-{k:06d}" for k in range(start, start + count)],
+                "input_hash": ["0" * 64] * count,
+                "model_id": [card.model_id] * count,
+                "embedding": list(values),
+                "error": pa.nulls(count, pa.string()),
+            },
+            schema=ANSWER_SCHEMA,
+        )
+        name = f"chips-{number:05d}.arrow"
+        identity = write_table(answer.select(["chip_id", "input_hash"]), ARROW_STREAM)
+        write_atomically(run.input_dir / name, identity)
+        write_atomically(run.output_dir / f"{name}{OUT_SUFFIX}", write_table(answer, ARROW_STREAM))
+        objects.append(ExportedObject(name=name, chips=count, size=len(identity), sha256=""))
+    manifest = Manifest(
+        run_id=run.run_id,
+        model_id=card.model_id,
+        weights=card.weights,
+        dimension=card.dimension,
+        bands=BAND_NAMES,
+        objects=tuple(objects),
+    )
+    write_atomically(run.manifest_path, manifest.model_dump_json().encode())
+    return run
+
+
+def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
+    """Seconds of the load, and of PyArrow for the same answers."""
+    settings, spark = get_settings(), get_spark()
+    run = write_run(card, chips)
+    answers = sorted(run.output_dir.iterdir())
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def floor() -> None:
+        tables = [read_table(path.read_bytes(), ARROW_STREAM) for path in answers]
+        pq.write_table(pa.concat_tables(tables), folder / "answers.parquet", compression="zstd")
+
+    def load() -> float:
+        spark.sql(f"truncate table {CLAY_EMBEDDINGS}")
+        seconds = wall_s(lambda: load_run(spark, settings, run))
+        found = spark.table(CLAY_EMBEDDINGS).where("embedding is not null").count()
+        if found != chips:
+            raise SystemExit(f"{found} of {chips} embeddings were loaded")
+        return seconds
+
+    load()
+    seconds = min(load() for _ in range(REPEATS))
+    return {
+        "chips": chips,
+        "mb": round(sum(path.stat().st_size for path in answers) / 1e6),
+        "seconds": round(seconds, 2),
+        "floor_seconds": round(best_s(floor), 2),
+    }
+
+
+def main(chips: int, answers: int, dimension: int) -> Result:
+    """Measure everything and print it."""
+    with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
+        use_lake(Path(folder) / "lake", len(os.sched_getaffinity(0)))
+        card = replace(describe_model(None, Preprocessing()), dimension=dimension)
+        make_lake(make_chips(chips))
+        measured = {
+            "export": measure_export(card, Path(folder) / "objects"),
+            "load": measure_load(card, answers, Path(folder) / "answers"),
+        }
+        get_spark().stop()
+    table = Table(title="Export and load")
+    for column in ("", "chips", "MB", "s", "chips/s", "PyArrow, s", "of PyArrow's rate"):
+        table.add_column(column, justify="right")
+    for name, one in measured.items():
+        one["chips_per_s"] = round(one["chips"] / one["seconds"])
+        one["ratio"] = round(one["floor_seconds"] / one["seconds"], 3)
+        columns = ("chips", "mb", "seconds", "chips_per_s", "floor_seconds", "ratio")
+        table.add_row(name, *(f"{one[column]:,}" for column in columns))
+    Console().print(table)
+    return {"benchmark": "export_load", "dimension": dimension, **measured}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure export of chips and load of embeddings.")
+    parser.add_argument("--chips", type=int, default=960, help="chips to export")
+    parser.add_argument("--answers", type=int, default=20_000, help="embeddings to load")
+    parser.add_argument("--dimension", type=int, default=1024, help="of an embedding")
+    given = parser.parse_args()
+    print(json.dumps(main(given.chips, given.answers, given.dimension)))
