@@ -1,5 +1,6 @@
 # make help lists the targets. Each sets up what it needs, once.
 PYTHON ?= python3.11
+TEST_PROCESSES ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 SERVERS := .venv-stac-server
@@ -32,8 +33,8 @@ $(SERVERS)/.ready: tests/servers/requirements.lock | $(READY)
 demo: $(READY) ## Make scenes, run the nightly job on them, show chips and changes
 	$(BIN)/chiplake demo
 
-test: $(READY) $(SERVERS)/.ready lint ## Lint, then run all tests
-	$(BIN)/python -m pytest
+test: $(READY) $(SERVERS)/.ready lint ## Lint, then run all tests, TEST_PROCESSES=2 at a time
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 whole-tile: $(READY) ## Check every cell of a whole real tile, three configurations (10 minutes, needs sample data)
 	$(BIN)/python -m pytest tests/whole_tile

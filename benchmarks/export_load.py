@@ -1,10 +1,11 @@
-"""Export of chips to be embedded and load of their embeddings, against PyArrow writing and reading the same.
+"""Export of chips to be embedded, load of their embeddings, and search among them.
 
     python benchmarks/export_load.py [--chips 960] [--answers 20000] [--dimension 1024]
 
 Floors, one process: PyArrow reads the chips' columns from the table's Parquet files and writes them as streams of 16;
-it reads the answers and writes them as one Parquet file, zstd. Ours are `embed export` and `embed load` in a Spark
-session that has done each before. Every number is the best of three. The last line is JSON.
+it reads the answers and writes them as one Parquet file, zstd. A search (`nearest_chips`) goes against a scan of the
+same embeddings by Spark, `array_max` of each. Ours are in a Spark session that has done each before. Every number is
+the best of three. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from support.lakes import use_lake
 from support.timing import REPEATS, best_s, wall_s
 
 from chiplake.bands import BAND_NAMES
-from chiplake.lake import CLAY_EMBEDDINGS, ensure_sources
-from chiplake.settings import get_settings
+from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
+from chiplake.settings import PROJECT_DIR, get_settings
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.export import FILLED_CHIPS, GRID_CELLS, export_chips
 from embedding.load import load_run
@@ -38,6 +39,7 @@ from embedding.runs import OUT_SUFFIX, ExportedObject, Manifest, Run, new_run, w
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from python_udfs.session import get_spark
 
+EMBEDDINGS: Final = f"{MODEL_NAMESPACE}.fct_chip_embeddings"
 FILES: Final = 8  # of the table of chips
 EXPORTED: Final = ["chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index"]
 
@@ -161,6 +163,29 @@ def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
     }
 
 
+def measure_search(chips: int) -> Result:
+    """Seconds of finding the nearest chips among those loaded, and of one scan of their embeddings."""
+    from dbt.cli.main import dbtRunner
+
+    spark = get_spark()
+    spark.sql(
+        f"""
+        create table {EMBEDDINGS} using iceberg as
+        select
+            chip_id, model_id, embedding, embedded_at,
+            chip_id as cell_id, 'u2' as geohash, timestamp '2024-06-01 10:00:00' as acquired_at
+        from {CLAY_EMBEDDINGS}
+        """  # noqa: S608
+    )
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    macro = "{{ nearest_chips('chip-000007', 10) }}"
+    done: Any = dbtRunner().invoke(["--quiet", "compile", "--inline", macro, *project])
+    statement = done.result.results[0].node.compiled_code
+    scan = f"select max(array_max(embedding)) from {EMBEDDINGS}"  # noqa: S608
+    seconds, scan_s = (best_s(lambda sql=sql: spark.sql(sql).collect()) for sql in (statement, scan))  # type: ignore[misc]
+    return {"chips": chips, "seconds": round(seconds, 2), "floor_seconds": round(scan_s, 2)}
+
+
 def main(chips: int, answers: int, dimension: int) -> Result:
     """Measure everything and print it."""
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
@@ -170,22 +195,23 @@ def main(chips: int, answers: int, dimension: int) -> Result:
         measured = {
             "export": measure_export(card, Path(folder) / "objects"),
             "load": measure_load(card, answers, Path(folder) / "answers"),
+            "search": measure_search(answers),
         }
         get_spark().stop()
-    table = Table(title="Export and load")
-    for column in ("", "chips", "MB", "s", "chips/s", "PyArrow, s", "of PyArrow's rate"):
+    table = Table(title="Export, load, search")
+    for column in ("", "chips", "MB", "s", "chips/s", "floor, s", "of the floor's rate"):
         table.add_column(column, justify="right")
     for name, one in measured.items():
         one["chips_per_s"] = round(one["chips"] / one["seconds"])
         one["ratio"] = round(one["floor_seconds"] / one["seconds"], 3)
         columns = ("chips", "mb", "seconds", "chips_per_s", "floor_seconds", "ratio")
-        table.add_row(name, *(f"{one[column]:,}" for column in columns))
+        table.add_row(name, *(f"{one[column]:,}" if column in one else "" for column in columns))
     Console().print(table)
     return {"benchmark": "export_load", "dimension": dimension, **measured}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure export of chips and load of embeddings.")
+    parser = argparse.ArgumentParser(description="Measure export, load and search.")
     parser.add_argument("--chips", type=int, default=960, help="chips to export")
     parser.add_argument("--answers", type=int, default=20_000, help="embeddings to load")
     parser.add_argument("--dimension", type=int, default=1024, help="of an embedding")

@@ -20,6 +20,15 @@ def sample_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def dbt_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Folders of this process for what dbt writes: test processes run side by side."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DBT_TARGET_PATH", str(tmp_path_factory.mktemp("dbt") / "target"))
+        patch.setenv("DBT_LOG_PATH", str(tmp_path_factory.mktemp("dbt") / "logs"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Home of the lake that all tests with Spark share: a JVM takes its catalog when it starts."""
