@@ -13,6 +13,7 @@ from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
 from chiplake.errors import ChiplakeError, IncompleteError
+from chiplake.failures import unreadable_chips
 from chiplake.settings import PROJECT_DIR, get_settings
 
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
@@ -48,7 +49,7 @@ class Window:
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
     dbt_build("+fct_chips", window, on_line)
-    _raise_if_unreadable(window)
+    unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
@@ -89,28 +90,6 @@ JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
 
 # Embeddings and changes follow the chips.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
-
-
-def _raise_if_unreadable(window: Window) -> None:
-    from python_udfs.session import get_spark
-
-    days = window.days()
-    unreadable = (
-        get_spark()
-        .sql(
-            """
-        select count(*) as chips, min(error) as first
-        from chiplake.fct_chips
-        where error is not null and date(acquired_at) between :first and :last
-        """,
-            args={"first": days.get("start_date", "0001-01-01"), "last": days.get("end_date", "9999-12-31")},
-        )
-        .head()
-    )
-    if unreadable and unreadable.chips:
-        raise IncompleteError(
-            f"{unreadable.chips} chips could not be read, see column error of fct_chips: {unreadable.first}"
-        )
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:
