@@ -20,6 +20,13 @@ _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
 OnLine = Callable[[str], None]
 
+# What dbt builds in a job. The Airflow DAG has the same by the same names.
+DBT_SELECTIONS: Final = {
+    "chip_extraction": "+fct_chips",
+    "temporal_merge": "int_fill_inputs fct_filled_chips fct_chip_statistics",
+    "change_detection": "source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes",
+}
+
 
 @dataclass(frozen=True)
 class Window:
@@ -48,13 +55,13 @@ class Window:
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
-    dbt_build("+fct_chips", window, on_line)
+    dbt_build(DBT_SELECTIONS["chip_extraction"], window, on_line)
     unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
     """fct_chips to fct_filled_chips and fct_chip_statistics, which takes all that is filled, whatever the window."""
-    dbt_build("int_fill_inputs fct_filled_chips fct_chip_statistics", window, on_line)
+    dbt_build(DBT_SELECTIONS["temporal_merge"], window, on_line)
 
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:
@@ -68,7 +75,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 def change_detection(window: Window, on_line: OnLine) -> None:
     """raw.clay_embeddings to fct_chip_changes. Takes all that is loaded, whatever the window."""
-    dbt_build("source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes", window, on_line)
+    dbt_build(DBT_SELECTIONS["change_detection"], window, on_line)
 
 
 def nightly(window: Window, on_line: OnLine) -> None:

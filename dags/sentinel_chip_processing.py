@@ -23,8 +23,9 @@ from datetime import timedelta
 from airflow.sdk import DAG
 from airflow.timetables.interval import CronDataIntervalTimetable
 from chiplake_airflow.callbacks import tell_of_failure, tell_of_success
-from chiplake_airflow.days import MACROS, PARAMS
+from chiplake_airflow.days import MACROS
 from chiplake_airflow.layout import SENTINEL_2A_LAUNCH, Layout
+from chiplake_airflow.params import PARAMS
 from chiplake_airflow.stages import runtime, weekly
 
 layout = Layout.of_environment(os.environ)

@@ -6,8 +6,6 @@ import hashlib
 from datetime import date, timedelta
 from typing import Any, Final
 
-from airflow.sdk import Param
-
 from chiplake_airflow.variables import variable
 
 FIRST_DAY: Final = (
@@ -15,15 +13,6 @@ FIRST_DAY: Final = (
 )
 LAST_DAY: Final = "{{ last_day(dag_run, params) }}"
 RUN_KEY: Final = "{{ run_key(run_id, last_day(dag_run, params)) }}"
-
-PARAMS: Final = {
-    name: Param(None, type=["null", "string"], format="date", title=title, description=words)
-    for name, title, words in (
-        ("start_date", "First day", "First day of acquisition, UTC; default: as scheduled."),
-        ("end_date", "Last day", "Last day of acquisition, UTC, included; default: as scheduled."),
-    )
-}
-
 
 def last_day(dag_run: Any, params: dict[str, Any]) -> str:
     """Last day of a run: the param, else the last of its data interval, or by hand that of its logical date."""

@@ -12,15 +12,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 RUNTIMES: Final = ("local", "thrift", "aws")
 SENTINEL_2A_LAUNCH: Final = datetime(2015, 6, 23, tzinfo=UTC)
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,24 @@ class Layout:
             raise ValueError(f"CHIPLAKE_AIRFLOW_RUNTIME={runtime}: choose from {', '.join(RUNTIMES)}")
         project = Path(get("PROJECT", str(_ROOT)))
         start = get("START", "")
+
+        def read(name: str, default: str, parse: Callable[[str], T], expected: str) -> T:
+            try:
+                return parse(get(name, default))
+            except ValueError as error:
+                raise ValueError(f"CHIPLAKE_AIRFLOW_{name}={get(name, default)}: expected {expected}") from error
+
         return cls(
             runtime=runtime,
             project=project,
             bin=Path(get("BIN", str(project / ".venv" / "bin"))),
             manifest=Path(get("MANIFEST", str(project / "target" / "manifest.json"))),
-            start=datetime.strptime(start, "%Y-%m-%d").replace(tzinfo=UTC) if start else None,
-            retries=int(get("RETRIES", "2")),
-            retry_delay=timedelta(seconds=float(get("RETRY_DELAY_S", "300"))),
+            start=read("START", "", _midnight, "a day such as 2023-08-01") if start else None,
+            retries=read("RETRIES", "2", int, "a number"),
+            retry_delay=timedelta(seconds=read("RETRY_DELAY_S", "300", float, "seconds")),
             owner=get("OWNER", "chiplake"),
         )
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)

@@ -17,8 +17,9 @@ from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavi
 from chiplake_airflow.assets import assets_of
 from chiplake_airflow.commands import DAYS, CommandOperator, ingest_command
 from chiplake_airflow.days import FIRST_DAY, LAST_DAY
+from chiplake_airflow.dbt_stages import DBT_STAGES
 from chiplake_airflow.layout import Layout
-from chiplake_airflow.stages import DBT_STAGES, Stage
+from chiplake_airflow.stages import Stage
 from chiplake_airflow.values import add_job_settings
 
 PRODUCER = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
@@ -54,6 +55,10 @@ class OnThisMachine:
 
     layout: Layout
     target: str  # of dbt: local or thrift
+
+    def __post_init__(self) -> None:
+        if not self.layout.manifest.is_file():
+            raise FileNotFoundError(f"{self.layout.manifest} is not there; run `dbt parse` in {self.layout.project}")
 
     def ingest(self) -> Stage:
         """STAC items to raw.stac_items."""

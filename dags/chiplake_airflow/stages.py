@@ -11,12 +11,6 @@ from chiplake_airflow.layout import Layout
 
 Stage = Any  # a task or a group of tasks, which `>>` takes
 
-# What dbt builds, as in chiplake/jobs.py.
-DBT_STAGES = {
-    "chip_extraction": "+fct_chips",
-    "temporal_merge": "int_fill_inputs fct_filled_chips fct_chip_statistics",
-    "change_detection": "source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes",
-}
 MAINTENANCE_WEEKDAY = 0  # Monday
 
 
