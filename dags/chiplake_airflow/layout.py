@@ -7,6 +7,7 @@
     CHIPLAKE_AIRFLOW_START           first day, YYYY-MM-DD: all days since are caught up with; default: no catching up
     CHIPLAKE_AIRFLOW_RETRIES         how often a failed task is tried again; default 2
     CHIPLAKE_AIRFLOW_RETRY_DELAY_S   how long before the first of these, seconds, then twice as long; default 300
+    CHIPLAKE_AIRFLOW_POLL_S          how often a job on AWS is asked for its state, seconds; default 30
     CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and its tasks; default chiplake
 """
 
@@ -36,6 +37,7 @@ class Layout:
     start: datetime | None  # None: no catching up
     retries: int
     retry_delay: timedelta
+    poll_s: int  # seconds between two looks at a job on AWS
     owner: str
 
     @classmethod
@@ -69,6 +71,7 @@ class Layout:
             start=read("START", "", _midnight, "a day such as 2023-08-01") if start else None,
             retries=read("RETRIES", "2", int, "a number"),
             retry_delay=timedelta(seconds=read("RETRY_DELAY_S", "300", float, "seconds")),
+            poll_s=read("POLL_S", "30", int, "seconds"),
             owner=get("OWNER", "chiplake"),
         )
 
