@@ -25,7 +25,7 @@ BUCKET = "lake-of-tests"
 BANDS = ("blue", "nir")
 RUN_ID = "20230813T095031Z-0a1b2c"
 DAY = "2023-08-13"
-PLACE = f"transform/{run_key(f'manual__{DAY}T00:00:00+00:00', DAY)}/{RUN_ID}"
+PLACE = f"transform/{run_key('2023-08-03', DAY)}/{RUN_ID}"
 OF_AWS = {
     "chiplake_region": "eu-central-1",
     "chiplake_warehouse": f"s3://{BUCKET}/warehouse",
@@ -128,7 +128,7 @@ def test_a_run_that_was_killed_goes_on_with_its_transform_job(aws: AwsServer, ma
     assert {f"{PLACE}/output/{name}.out" for name in names} <= keys(aws)
     assert dict(aws.sent) == dict.fromkeys(names, 1)
     jobs = processing_jobs(aws)
-    started = {name.removeprefix("chiplake-").partition("-2023")[0] for name in jobs}
+    started = {name.removeprefix("chiplake-").partition("-202308")[0] for name in jobs}
     assert started == {
         *("ingest", "chip-extraction", "temporal-merge", "export", "load", "change-detection", "tests", "docs"),
     }
