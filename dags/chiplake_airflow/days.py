@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from chiplake_airflow.variables import variable
 
-_FIRST_DAY: Final = f"first_day(dag_run, params, {variable('chiplake_lookback_days', '10')})"  # days; ingestion's overlap
+_FIRST_DAY: Final = (
+    f"first_day(dag_run, params, {variable('chiplake_lookback_days', '10')})"  # days; ingestion's overlap
+)
 _LAST_DAY: Final = "last_day(dag_run, params)"
 
 FIRST_DAY: Final = f"{{{{ {_FIRST_DAY} }}}}"
