@@ -44,7 +44,7 @@ SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerPa
 
 
 @pytest.fixture
-def managed(aws: AwsServer, manifest: Path, tmp_path: Path) -> Airflow:
+def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
     """Airflow that takes its Variables from SSM, where deployment has written them."""
     for name, value in OF_AWS.items():
         assert name in VARIABLES
@@ -56,7 +56,7 @@ def managed(aws: AwsServer, manifest: Path, tmp_path: Path) -> Airflow:
         ExecutionRoleArn="arn:aws:iam::123456789012:role/chiplake-transform",
     )
     backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
-    airflow = airflow_at(tmp_path / "airflow", manifest)
+    airflow = airflow_at(tmp_path / "airflow", manifest=tmp_path / "none")
     airflow = Airflow(
         airflow.bin,
         {
