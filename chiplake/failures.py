@@ -8,7 +8,6 @@ from typing import Final
 
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan, NotNull
 
 from chiplake.errors import IncompleteError
 from chiplake.lake import MODEL_NAMESPACE, open_catalog
@@ -46,14 +45,13 @@ def unreadable_chips(settings: Settings, start: date | None = None, end: date | 
         table = open_catalog(settings).load_table(CHIPS)
     except NoSuchTableError:
         return Unreadable(0, "")
-    errors = table.scan(And(NotNull("error"), _acquired(start, end)), selected_fields=("error",)).to_arrow()["error"]
+    conditions = ["error is not null"]
+    if start:
+        conditions.append(f"acquired_at >= '{_midnight(start)}'")
+    if end:
+        conditions.append(f"acquired_at < '{_midnight(end + timedelta(days=1))}'")
+    errors = table.scan(" and ".join(conditions), selected_fields=("error",)).to_arrow()["error"]
     return Unreadable(len(errors), str(pc.min(errors).as_py() or ""))
-
-
-def _acquired(start: date | None, end: date | None) -> BooleanExpression:
-    first = GreaterThanOrEqual("acquired_at", _midnight(start)) if start else AlwaysTrue()
-    last = LessThan("acquired_at", _midnight(end + timedelta(days=1))) if end else AlwaysTrue()
-    return And(first, last)
 
 
 def _midnight(day: date) -> str:

@@ -16,7 +16,7 @@ def tell_of_failure(context: Any) -> None:
         from airflow.providers.amazon.aws.hooks.sns import SnsHook
 
         task = context["ti"]
-        hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])
+        hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
         hook.publish_to_target(
             topic,
             f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {context.get('exception')}",

@@ -86,4 +86,4 @@ class CommandOperator(BaseOperator):
     def on_kill(self) -> None:
         """Stop the program, too."""
         if self._hook is not None:
-            self._hook.send_sigterm()
+            self._hook.send_sigterm()  # type: ignore[no-untyped-call]
