@@ -3,14 +3,15 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 SERVERS := .venv-stac-server
+AIRFLOW := .venv-airflow-3.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test whole-tile bench lint format lock clean
+.PHONY: help setup demo airflow test whole-tile bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
-setup: $(READY) $(SERVERS)/.ready ## Make the virtual environments and fetch the jars
+setup: $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready ## Make the virtual environments and fetch the jars
 
 $(READY): requirements.lock pyproject.toml
 	@sh scripts/check_tools.sh $(PYTHON)
@@ -29,10 +30,23 @@ $(SERVERS)/.ready: tests/servers/requirements.lock | $(READY)
 	$(BIN)/uv pip sync --quiet --no-build --require-hashes --python $(SERVERS)/bin/python $<
 	@touch $@
 
+# Airflow as AWS manages it, for the tests of the DAG.
+$(AIRFLOW)/.ready: tests/orchestration/requirements-3.0.lock | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AIRFLOW)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(AIRFLOW)/bin/python $<
+	@touch $@
+
 demo: $(READY) ## Make scenes, run the nightly job on them, show chips and changes
 	$(BIN)/chiplake demo
 
-test: $(READY) $(SERVERS)/.ready lint ## Lint, then run all tests
+airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home is .chiplake/airflow
+	$(BIN)/dbt --quiet parse
+	PATH="$(CURDIR)/$(BIN):$$PATH" AIRFLOW_HOME="$(CURDIR)/.chiplake/airflow" AIRFLOW__CORE__DAGS_FOLDER="$(CURDIR)/dags" \
+		AIRFLOW__CORE__LOAD_EXAMPLES=false AIRFLOW__COSMOS__ENABLE_TELEMETRY=false \
+		AIRFLOW__COSMOS__DBT_DOCS_PROJECTS='{"chiplake": {"dir": "$(CURDIR)/target/docs", "name": "Chiplake"}}' \
+		$(BIN)/airflow standalone
+
+test: $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready lint ## Lint, then run all tests
 	$(BIN)/python -m pytest
 
 whole-tile: $(READY) ## Check every cell of a whole real tile, three configurations (10 minutes, needs sample data)
@@ -56,8 +70,10 @@ lock: ## Pin the newest versions that pyproject.toml allows
 		--python-version 3.11 --output-file requirements.lock --upgrade pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --output-file tests/servers/requirements.lock --upgrade tests/servers/requirements.in
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
+		--output-file tests/orchestration/requirements-3.0.lock --upgrade tests/orchestration/requirements-3.0.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
 		--python-version 3.11 --python-platform linux --output-file docker/requirements.lock --upgrade docker/requirements.in
 
 clean: ## Remove the environments, the lake and all caches
-	rm -rf .venv $(SERVERS) .chiplake target logs
+	rm -rf .venv $(SERVERS) $(AIRFLOW) .chiplake target logs

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from chiplake.errors import ChiplakeError
+from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.maintain_command import maintain_command
 from chiplake.settings import get_settings
 from embedding.commands import app as embed_app
@@ -64,6 +64,16 @@ def run(
     console = Console()
     window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None, recompute)
     run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
+
+
+@app.command()
+def failures(start_date: _Day = None, end_date: _Day = None) -> None:
+    """Say how many chips could not be read; exit code 3 if there are any. The next run tries them again."""
+    from chiplake.failures import unreadable_chips
+
+    start, end = (day.date() if day else None for day in (start_date, end_date))
+    unreadable_chips(get_settings(), start, end).raise_if_any()
+    Console().print("every chip could be read")
 
 
 @app.command("boa-offsets")
@@ -149,14 +159,17 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Entry point: exit code 0 if all that was asked for was done, 1 for a failure, 2 for wrong usage."""
+    """Entry point: exit code 0 if all that was asked for was done, 1 for a failure, 2 for wrong usage.
+
+    3 if all was done but for some chips, which are rows with an error (CHIPLAKE_INCOMPLETE_EXIT_CODE).
+    """
     try:
         app()
     except Exception as error:  # the last place: whatever it is, the user gets one line and exit code 1
         if "--debug" in sys.argv:
             raise
         print(f"chiplake: {_in_one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(get_settings().incomplete_exit_code if isinstance(error, IncompleteError) else 1)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -8,4 +8,7 @@ class ChiplakeError(Exception):
 
 
 class IncompleteError(ChiplakeError):
-    """A job did what it could, but some chips failed; each is a row with an error, which the next run tries again."""
+    """A job did what it could, but some chips failed; each is a row with an error, which the next run tries again.
+
+    The command line ends with an exit code of its own for it: a schedule can go on, and warn.
+    """

@@ -13,11 +13,19 @@ from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
 from chiplake.errors import ChiplakeError, IncompleteError
+from chiplake.failures import unreadable_chips
 from chiplake.settings import PROJECT_DIR, get_settings
 
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
 OnLine = Callable[[str], None]
+
+# What dbt builds in a job. The Airflow DAG has the same by the same names.
+DBT_SELECTIONS: Final = {
+    "chip_extraction": "+fct_chips",
+    "temporal_merge": "int_fill_inputs fct_filled_chips fct_chip_statistics",
+    "change_detection": "source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes",
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,13 @@ class Window:
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
-    dbt_build("+fct_chips", window, on_line)
-    _raise_if_unreadable(window)
+    dbt_build(DBT_SELECTIONS["chip_extraction"], window, on_line)
+    unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
     """fct_chips to fct_filled_chips and fct_chip_statistics, which takes all that is filled, whatever the window."""
-    dbt_build("int_fill_inputs fct_filled_chips fct_chip_statistics", window, on_line)
+    dbt_build(DBT_SELECTIONS["temporal_merge"], window, on_line)
 
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:
@@ -67,7 +75,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 def change_detection(window: Window, on_line: OnLine) -> None:
     """raw.clay_embeddings to fct_chip_changes. Takes all that is loaded, whatever the window."""
-    dbt_build("source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes", window, on_line)
+    dbt_build(DBT_SELECTIONS["change_detection"], window, on_line)
 
 
 def nightly(window: Window, on_line: OnLine) -> None:
@@ -89,28 +97,6 @@ JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
 
 # Embeddings and changes follow the chips.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
-
-
-def _raise_if_unreadable(window: Window) -> None:
-    from python_udfs.session import get_spark
-
-    days = window.days()
-    unreadable = (
-        get_spark()
-        .sql(
-            """
-        select count(*) as chips, min(error) as first
-        from chiplake.fct_chips
-        where error is not null and date(acquired_at) between :first and :last
-        """,
-            args={"first": days.get("start_date", "0001-01-01"), "last": days.get("end_date", "9999-12-31")},
-        )
-        .head()
-    )
-    if unreadable and unreadable.chips:
-        raise IncompleteError(
-            f"{unreadable.chips} chips could not be read, see column error of fct_chips: {unreadable.first}"
-        )
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     maintain_retain_last: int = Field(5, ge=1, description="so many of a table's newest snapshots never expire")
     maintain_orphan_days: int = Field(3, ge=1, description="files nothing refers to go when older than this, days")
 
+    incomplete_exit_code: int = Field(
+        3, ge=0, le=125, description="exit code when all was done but for some chips; 0 where a failure is all it can be"
+    )
+
     @field_validator("transform_max_payload_mb")
     @classmethod
     def _fits_at_once(cls, payload: int, info: ValidationInfo) -> int:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chiplake.errors import ChiplakeError
+from chiplake.errors import IncompleteError
 from chiplake.settings import get_settings
 
 app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
@@ -20,11 +20,19 @@ _RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="An exported
 
 
 @app.command()
-def export(start_date: _Day = None, end_date: _Day = None) -> None:
+def export(
+    start_date: _Day = None,
+    end_date: _Day = None,
+    load_leftovers: Annotated[
+        bool,
+        typer.Option("--load-leftovers", help="Load first what earlier runs have answers to; the rest is exported again."),
+    ] = False,
+) -> None:
     """Write filled chips that have no embedding yet as objects for a transform."""
     from embedding.pipeline import run_export
 
-    run = run_export(get_settings(), start_date and start_date.date(), end_date and end_date.date())
+    days = (start_date and start_date.date(), end_date and end_date.date())
+    run = run_export(get_settings(), *days, load_leftovers=load_leftovers)
     if run is None:
         Console().print("nothing to export: every chip that is complete enough has its embedding")
         return
@@ -71,7 +79,7 @@ def transform(
     if not reports:
         console.print("nothing to transform")
     if failures:
-        raise ChiplakeError(f"{len(failures)} objects failed, first {failures[0]}; the others can be loaded")
+        raise IncompleteError(f"{len(failures)} objects failed, first {failures[0]}; the others can be loaded")
 
 
 @app.command()
@@ -89,7 +97,7 @@ def load(run: _RunId = None) -> None:
         Console().print("nothing to load")
     unanswered = sum(len(report.unanswered_objects) for report in reports)
     if unanswered or any(report.errors for report in reports):
-        raise ChiplakeError("not every chip has its embedding; export, transform and load again to retry the rest")
+        raise IncompleteError("not every chip has its embedding; export, transform and load again to retry the rest")
 
 
 @app.command()

@@ -89,8 +89,13 @@ def run_embedding(
     )
 
 
-def run_export(settings: Settings, start: date | None = None, end: date | None = None) -> Run | None:
+def run_export(
+    settings: Settings, start: date | None = None, end: date | None = None, load_leftovers: bool = False
+) -> Run | None:
     """Export only; None if there was nothing to export. Arguments as for `run_embedding`.
+
+    With `load_leftovers`, the answers of earlier runs that are not loaded yet are loaded first, so that their chips
+    without an answer are exported again; a transform of such a run that still works elsewhere is not waited for.
 
     Raises:
         ChiplakeError: an earlier export is not loaded yet, or there is nothing to export from.
@@ -99,8 +104,11 @@ def run_export(settings: Settings, start: date | None = None, end: date | None =
     with exclusively(settings.transform_dir):
         remove_partial_exports(settings.transform_dir)
         for unfinished in unfinished_runs(settings.transform_dir):  # its chips would be exported twice
+            if load_leftovers:
+                load_run(get_spark(settings), settings, unfinished)
+                continue
             raise ChiplakeError(
-                f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first"
+                f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, or export with --load-leftovers"
             )
         return export_chips(get_spark(settings), settings, card, start, end)
 

@@ -1,0 +1,62 @@
+"""What could not be read or embedded, told from the tables alone: no Spark is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+import pyarrow.compute as pc
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan, NotNull
+
+from chiplake.errors import IncompleteError
+from chiplake.lake import MODEL_NAMESPACE, open_catalog
+from chiplake.settings import Settings
+
+CHIPS: Final = f"{MODEL_NAMESPACE}.fct_chips"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Chips that could not be read."""
+
+    chips: int
+    first: str  # one of the errors
+
+    def raise_if_any(self) -> None:
+        """Say it in one line.
+
+        Raises:
+            IncompleteError: there are some.
+        """
+        if self.chips:
+            raise IncompleteError(
+                f"{self.chips} chips could not be read, see column error of fct_chips: {self.first}"
+            )
+
+
+def unreadable_chips(settings: Settings, start: date | None = None, end: date | None = None) -> Unreadable:
+    """Count the rows of fct_chips that are an error.
+
+    Args:
+        settings: whose catalog holds the table.
+        start: first day of acquisition, UTC; None for no bound.
+        end: last day of acquisition, UTC, included; None for no bound.
+    """
+    try:
+        table = open_catalog(settings).load_table(CHIPS)
+    except NoSuchTableError:
+        return Unreadable(0, "")
+    errors = table.scan(And(NotNull("error"), _acquired(start, end)), selected_fields=("error",)).to_arrow()["error"]
+    return Unreadable(len(errors), str(pc.min(errors).as_py() or ""))
+
+
+def _acquired(start: date | None, end: date | None) -> BooleanExpression:
+    first = GreaterThanOrEqual("acquired_at", _midnight(start)) if start else AlwaysTrue()
+    last = LessThan("acquired_at", _midnight(end + timedelta(days=1))) if end else AlwaysTrue()
+    return And(first, last)
+
+
+def _midnight(day: date) -> str:
+    return datetime.combine(day, time(), UTC).isoformat()
