@@ -18,7 +18,6 @@ from assemblies import ENVIRONMENT, Synthesised, synthesise
 from chiplake.settings import PROJECT_DIR, Settings
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-DATA_SERVICES = ("s3:", "glue:", "sagemaker:", "ssm:", "sns:", "iam:", "kms:")
 
 
 def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any]]:
@@ -142,7 +141,8 @@ def test_every_variable_that_the_dag_needs_is_written(which: str, request: pytes
     assert set(REQUIRED_ON_AWS) <= names <= set(VARIABLES)
     assert parameters[f"{PARAMETER_PREFIX}chiplake_clay_checkpoint_uri"]["Condition"] == "HasCheckpointKey"
     (readable,) = (s for s in statements(synthesised, "Orchestrator") if "ssm:GetParameter" in listed(s["Action"]))
-    assert {words(arn).rpartition(":parameter")[2] for arn in readable["Resource"]} == set(parameters)
+    assert words(readable["Resource"]).endswith(f":parameter{PARAMETER_PREFIX}chiplake_*")
+    assert all(name.startswith("chiplake_") for name in VARIABLES), "else the DAG may not read it"
     if which == "managed":
         values = {name: one["Properties"]["Value"] for name, one in parameters.items()}
         assert values[f"{PARAMETER_PREFIX}chiplake_bbox"] == "16.3,45.7,16.5,45.8"

@@ -8,6 +8,8 @@ from typing import Final
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Stack, aws_ecr_assets, aws_iam, aws_kms, aws_s3, aws_sagemaker, aws_sns
 
+from chiplake_airflow.variables import PARAMETER_PREFIX
+
 from lakehouse import layout
 from lakehouse.alarms import TOPIC_KEY_ACTIONS
 from lakehouse.config import Config
@@ -75,7 +77,6 @@ def make_orchestrator_policy(
     model: aws_sagemaker.CfnModel,
     topic: aws_sns.Topic,
     key: aws_kms.Key,
-    parameters: Iterable[str],
 ) -> aws_iam.ManagedPolicy:
     """What the DAG does: start jobs, watch them, read its Variables and the objects of a transform.
 
@@ -101,7 +102,7 @@ def make_orchestrator_policy(
         ),
         aws_iam.PolicyStatement(
             actions=["ssm:GetParameter", "ssm:GetParameters"],
-            resources=[_arn(stack, "ssm", f"parameter{name}") for name in sorted(parameters)],
+            resources=[_arn(stack, "ssm", f"parameter{PARAMETER_PREFIX}chiplake_*")],
         ),
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
         aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),

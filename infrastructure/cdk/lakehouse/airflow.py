@@ -10,12 +10,12 @@ from aws_cdk import Aws as Pseudo
 from aws_cdk import Stack, aws_ec2, aws_iam, aws_mwaa, aws_s3, aws_s3_deployment
 from chiplake_airflow.variables import PARAMETER_PREFIX
 
-from chiplake.settings import PROJECT_DIR
 from lakehouse import layout
 from lakehouse.config import Config
 
 AIRFLOW_VERSION: Final = "3.0.6"  # the newest that MWAA lists
-REQUIREMENTS: Final = PROJECT_DIR / "dags" / "requirements.txt"
+# What shapes the graph: environment variables of dags/chiplake_airflow/layout.py.
+_STARTUP_SCRIPT: Final = "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
 _BACKEND: Final = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 _LOGS: Final = ("dag_processing_logs", "scheduler_logs", "task_logs", "webserver_logs", "worker_logs")
 
@@ -63,7 +63,7 @@ def make_environment(
         environment_class=config.airflow_class,
         source_bucket_arn=bucket.bucket_arn,
         dag_s3_path=f"{layout.AIRFLOW}/dags",
-        requirements_s3_path=_deploy_requirements(stack, bucket),
+        startup_script_s3_path=_deploy_startup_script(stack, bucket),
         execution_role_arn=role.role_arn,
         network_configuration=aws_mwaa.CfnEnvironment.NetworkConfigurationProperty(
             subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids
@@ -80,20 +80,17 @@ def make_environment(
     return environment
 
 
-def _deploy_requirements(stack: Stack, bucket: aws_s3.IBucket) -> str | None:
-    """Copy the list of packages under a name that follows from it: MWAA takes a new list only under a new name."""
-    if not REQUIREMENTS.is_file():
-        return None
-    content = REQUIREMENTS.read_text()
-    name = f"requirements-{hashlib.sha256(content.encode()).hexdigest()[:16]}.txt"
-    place = f"{layout.AIRFLOW}/requirements"
+def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
+    """Copy the script under a name that follows from it: MWAA takes a new one only under a new name."""
+    name = f"startup-{hashlib.sha256(_STARTUP_SCRIPT.encode()).hexdigest()[:16]}.sh"
+    place = f"{layout.AIRFLOW}/startup"
     aws_s3_deployment.BucketDeployment(
         stack,
-        "Deploy-requirements",
-        sources=[aws_s3_deployment.Source.data(name, content)],
+        "Deploy-airflow-startup",
+        sources=[aws_s3_deployment.Source.data(name, _STARTUP_SCRIPT)],
         destination_bucket=bucket,
         destination_key_prefix=place,
-        prune=False,  # the environment may still use the old list
+        prune=False,  # the environment may still use the old one
         retain_on_delete=True,
     )
     return f"{place}/{name}"

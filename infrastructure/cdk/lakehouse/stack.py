@@ -63,14 +63,14 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         model = _make_model(self, config, bucket, clay_image, transform_role)
         made = variables.Made(bucket, spark_image, job_role, model, alerts)
         checkpoint = _key_parameter(self, CHECKPOINT_PARAMETER, layout.CHECKPOINTS, "the Clay checkpoint in the model")
-        parameters = variables.write(
+        variables.write(
             self,
             variables.values(self, config, made),
             f"s3://{bucket.bucket_name}/{checkpoint.value_as_string}",
             _is_given(self, CHECKPOINT_PARAMETER, checkpoint),
         )
         orchestrator = access.make_orchestrator_policy(
-            self, config, bucket, [job_role, transform_role], model, alerts, key, parameters
+            self, config, bucket, [job_role, transform_role], model, alerts, key
         )
         deployment.deploy_files(self, bucket)
         if config.managed_airflow:

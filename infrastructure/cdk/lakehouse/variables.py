@@ -78,7 +78,7 @@ def check(known: Mapping[str, str], given: Mapping[str, str]) -> None:
 
 def write(
     stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition
-) -> list[str]:
+) -> None:
     """Make the parameters.
 
     Args:
@@ -86,9 +86,6 @@ def write(
         variables: values by name.
         checkpoint_uri: address of the Clay checkpoint.
         has_checkpoint: whether there is one; without, its parameter is absent.
-
-    Returns:
-        The names of all parameters.
     """
     for name, value in variables.items():
         aws_ssm.StringParameter(
@@ -107,4 +104,3 @@ def write(
         description=VARIABLES[CHECKPOINT_VARIABLE],
     )
     checkpoint.cfn_options.condition = has_checkpoint
-    return [parameter(name) for name in (*variables, CHECKPOINT_VARIABLE)]
