@@ -3,10 +3,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-readonly CDK_VERSION=2.1131.0 # of the command line; the library's version is pinned in requirements.lock
+readonly CDK_VERSION=2.1148.1 # of the command line; the library's version is pinned in requirements.lock
 readonly ASSEMBLY=.chiplake/cdk.out
 readonly OUTPUTS=.chiplake/deployed.json
 readonly PYTHON=.venv/bin/python
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION=1
 
 usage() {
     cat <<'END'
@@ -74,7 +75,7 @@ done
 step "Check what is needed"
 [[ -x $PYTHON ]] || fail "there is no $PYTHON; run: make setup"
 "$PYTHON" -c 'import aws_cdk, boto3' 2>/dev/null || fail "aws-cdk-lib or boto3 is missing in .venv; run: make setup"
-command -v node >/dev/null || fail "Node.js is needed (CDK runs on it); install version 20 or later"
+command -v node >/dev/null || fail "Node.js is needed (CDK runs on it); install version 22 or later"
 if [[ -n $checkpoint && ! -f $checkpoint ]]; then fail "$checkpoint: there is no such checkpoint"; fi
 if command -v cdk >/dev/null; then
     cdk=(cdk)

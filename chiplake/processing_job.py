@@ -54,6 +54,7 @@ class Submission:
 
     command: tuple[str, ...]
     spark_options: tuple[str, ...]
+    python_path: tuple[str, ...]  # where modules of --py-files are found, by the application too
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,8 @@ def read_submission(command_line: Sequence[str], root: Path) -> Submission:
     given = parser.parse_args(command_line)
     command = (*_program(given.application), *given.arguments)
     options: list[str] = []
-    for name in _STAGED_OPTIONS:
-        files = _files(getattr(given, name.replace("-", "_")), f"--{name}")
+    staged = {name: _files(getattr(given, name.replace("-", "_")), f"--{name}") for name in _STAGED_OPTIONS}
+    for name, files in staged.items():
         if files:
             options += [f"--{name}", ",".join(files)]
     properties = _configured_properties(root / "processing" / "input" / "conf" / "configuration.json")
@@ -139,7 +140,8 @@ def read_submission(command_line: Sequence[str], root: Path) -> Submission:
         properties[name] = value
     for name, value in properties.items():
         options += ["--conf", f"{name}={value}"]
-    return Submission(command, tuple(options))
+    modules = [str(Path(file).parent) if file.endswith(".py") else file for file in staged["py-files"]]
+    return Submission(command, tuple(options), tuple(dict.fromkeys(modules)))
 
 
 def check_hosts(root: Path) -> None:
@@ -154,10 +156,8 @@ def check_hosts(root: Path) -> None:
         raise ChiplakeError(f"the job has {len(hosts)} instances; Spark of this image uses one: take a larger type")
 
 
-def environment(
-    present: dict[str, str], submission: Submission, machine: Machine, root: Path
-) -> dict[str, str]:
-    """What the application finds in its environment beside what is there: nothing that is set is changed.
+def environment(present: dict[str, str], submission: Submission, machine: Machine, root: Path) -> dict[str, str]:
+    """What the application finds in its environment beside what is there. No setting that is there is changed.
 
     Args:
         present: the environment as it is.
@@ -170,14 +170,17 @@ def environment(
         "CHIPLAKE_SHUFFLE_PARTITIONS": str(machine.cores * _PARTITIONS_PER_CORE),
         "SPARK_LOCAL_DIRS": str(_scratch(root)),
     }
-    missing = {name: value for name, value in defaults.items() if name not in present}
+    more = {name: value for name, value in defaults.items() if name not in present}
     # SDKs ask for one name or the other.
     region = present.get("AWS_REGION") or present.get("AWS_DEFAULT_REGION")
     if region:
-        missing |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        more |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if submission.python_path:
+        path = [*submission.python_path, present.get("PYTHONPATH", "")]
+        more["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     if submission.spark_options:
-        missing["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submission.spark_options, "pyspark-shell"])
-    return missing
+        more["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submission.spark_options, "pyspark-shell"])
+    return more
 
 
 def this_machine() -> Machine:
@@ -192,7 +195,9 @@ def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
     Returns:
         Its exit code, and the line of standard error that says why it failed, if there is one.
     """
-    with subprocess.Popen(submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(
+        submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
         # SageMaker stops a container by SIGTERM: the application ends as it would by itself.
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         assert process.stderr is not None

@@ -53,9 +53,7 @@ def lay_out(root: Path, job: Mapping[str, Any], aws: AwsServer) -> list[str]:
     return [word.replace(ML_ROOT, str(root)) for word in command]
 
 
-def run_container(
-    root: Path, command: list[str], environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
+def run_container(root: Path, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run the entry point."""
     (root / "output").mkdir(parents=True, exist_ok=True)
     return subprocess.run(

@@ -13,7 +13,9 @@ from typing import Any
 from chiplake.settings import PROJECT_DIR
 
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(PROJECT_DIR / "infrastructure" / "cdk"), str(PROJECT_DIR), str(PROJECT_DIR / "dags")]),
+    "PYTHONPATH": os.pathsep.join(
+        [str(PROJECT_DIR / "infrastructure" / "cdk"), str(PROJECT_DIR), str(PROJECT_DIR / "dags")]
+    ),
     "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
     "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
 }

@@ -95,7 +95,12 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
     done = deploy("--checkpoint", str(checkpoint), path=str(programs), **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [" ".join(call.split()[:2]) for call in calls] == ["docker info", "cdk bootstrap", "cdk deploy", "cdk deploy"]
+    assert [" ".join(call.split()[:2]) for call in calls] == [
+        "docker info",
+        "cdk bootstrap",
+        "cdk deploy",
+        "cdk deploy",
+    ]
     assert calls[1] == "cdk bootstrap aws://123456789012/eu-central-1"
     assert "--parameters" not in calls[2]
     keys = {e["Key"] for e in aws.client("s3").list_objects_v2(Bucket="lake-of-tests")["Contents"]}

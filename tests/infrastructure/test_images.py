@@ -85,7 +85,11 @@ for module in {modules!r} + ["dbt_chiplake", "boto3", "dbt.adapters.spark.sessio
     importlib.import_module(module)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=PROJECT_DIR, env=os.environ | {"PYTHONPATH": "."}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        cwd=PROJECT_DIR,
+        env=os.environ | {"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
@@ -169,9 +173,7 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
         str(app),
         submit_py_files=[str(helper)],
         arguments=["--start-date", "2023-08-01"],
-        configuration=[
-            {"Classification": "spark-defaults", "Properties": {"spark.executor.heartbeatInterval": "21s"}}
-        ],
+        configuration=[{"Classification": "spark-defaults", "Properties": {"spark.executor.heartbeatInterval": "21s"}}],
         spark_event_logs_s3_uri=f"s3://{BUCKET}/spark-events",
         job_name="chiplake-job-1",
         wait=False,
@@ -242,7 +244,9 @@ def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: in
     ],
 )
 def test_what_cannot_be_run_is_said_and_its_code_is_kept(root: Path, command: list[str], code: int, said: str) -> None:
-    app = application(root, "import sys\nprint('first', file=sys.stderr)\nprint('the last words', file=sys.stderr)\nsys.exit(7)\n")
+    app = application(
+        root, "import sys\nprint('first', file=sys.stderr)\nprint('the last words', file=sys.stderr)\nsys.exit(7)\n"
+    )
     done = run_container(root, ["smspark-submit", *(app if word == "APP" else word for word in command)], {})
     assert done.returncode == code
     assert said in done.stderr
@@ -293,7 +297,8 @@ def test_the_application_is_not_run_as_root_and_may_write_outputs(shared_root: P
     nobody = pwd.getpwnam("nobody")
     output = shared_root / "processing" / "objects"
     output.mkdir(mode=0o755)
-    text = f"import os\nopen({str(output / 'written')!r}, 'w').close()\nprint(os.getuid(), os.getgroups())\nraise SystemExit('no')\n"
+    write = f"open({str(output / 'written')!r}, 'w').close()"
+    text = f"import os\n{write}\nprint(os.getuid(), os.getgroups())\nraise SystemExit('no')\n"
     app = application(shared_root, text)
     given = {"CHIPLAKE_JOB_USER": "nobody", "TMPDIR": tempfile.gettempdir()}
     done = run_container(shared_root, ["smspark-submit", app], given)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from assemblies import ENVIRONMENT, Synthesised, synthesise
+from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
+from lakehouse.config import check_variables, read_config
 
+from chiplake.errors import ChiplakeError
 from chiplake.settings import PROJECT_DIR, Settings
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -44,13 +46,10 @@ def words(value: Any) -> str:
     return str(value)
 
 
-@pytest.mark.parametrize("which", ["assembly", "managed"])
-def test_cfn_lint_finds_nothing(which: str, request: pytest.FixtureRequest) -> None:
-    synthesised: Synthesised = request.getfixturevalue(which)
-    lint = Path(sys.executable).parent / "cfn-lint"
-    done = subprocess.run(
-        [lint, "--regions", "eu-central-1", "--", synthesised.template_path], capture_output=True, text=True
-    )
+def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
+    """In the larger template. W3005 is a dependency said twice, as CDK does."""
+    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "eu-central-1", "--ignore-checks", "W3005", "--"]
+    done = subprocess.run([*command, managed.template_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -172,7 +171,9 @@ def test_the_model_has_data_only_once_a_checkpoint_was_uploaded(assembly: Synthe
 
 
 def test_alarms_tell_someone_and_say_what_to_do(managed: Synthesised) -> None:
-    alarms = {one["Properties"]["AlarmName"]: one["Properties"] for one in managed.of_type("AWS::CloudWatch::Alarm").values()}
+    alarms = {
+        one["Properties"]["AlarmName"]: one["Properties"] for one in managed.of_type("AWS::CloudWatch::Alarm").values()
+    }
     assert set(alarms) == {
         "chiplake-processing-failed",
         "chiplake-transform-failed",
@@ -257,38 +258,45 @@ def _legible(template: dict[str, Any]) -> dict[str, Any]:
     return legible
 
 
+class Context(dict[str, str]):
+    """What is given by --context."""
+
+    def try_get_context(self, name: str) -> str | None:
+        return self.get(name)
+
+
 @pytest.mark.parametrize(
     ("context", "said"),
     [
-        ("account=12", "context account: String should match pattern"),
-        ("no_such_choice=1", "context no_such_choice: there is no such choice; there are account, region"),
-        ("variables=chiplake_bbox", "context variables must be JSON"),
-        ('variables={"chiplake_typo": "1"}', "chiplake_typo is no Variable of the DAG"),
-        ('variables={"chiplake_region": "x"}', "chiplake_region is written by deployment itself"),
-        ('settings={"HOME": "x"}', "HOME is no setting"),
-        ('subnet_ids=["subnet-1"]', "must be two subnets"),
+        ({"account": "12"}, "context account: String should match pattern"),
+        ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
+        ({"settings": '{"HOME": "x"}'}, "HOME is no setting"),
+        ({"subnet_ids": '["subnet-1"]'}, "must be two subnets"),
+        ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
     ],
 )
-def test_a_wrong_choice_is_named_in_one_line(tmp_path: Path, context: str, said: str) -> None:
-    done = synthesise(tmp_path / "out", context)
+def test_a_wrong_choice_is_named(context: dict[str, str], said: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(said)):
+        read_config(Context(context))
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "said"),
+    [
+        (set(REQUIRED_ON_AWS), {"chiplake_typo"}, "chiplake_typo is no Variable of the DAG"),
+        (set(REQUIRED_ON_AWS) | {"chiplake_renamed"}, set(), "chiplake_renamed is no Variable of the DAG"),
+        (set(REQUIRED_ON_AWS), {"chiplake_region"}, "chiplake_region is written by deployment itself"),
+        (set(REQUIRED_ON_AWS) - {"chiplake_region"}, set(), "the DAG needs the Variable chiplake_region on AWS"),
+    ],
+)
+def test_variables_that_are_not_those_of_the_dag_are_refused(known: set[str], given: set[str], said: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(said)):
+        check_variables(dict.fromkeys(known, ""), dict.fromkeys(given, ""))
+
+
+def test_a_finding_without_a_reason_ends_the_synth(tmp_path: Path) -> None:
+    script = "import lakehouse.nag; lakehouse.nag._exceptions = lambda *_: []; from lakehouse.synth import main; main()"
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert said in line
-
-
-def test_a_variable_that_the_dag_needs_and_nothing_writes_ends_the_synth(tmp_path: Path) -> None:
-    more = tmp_path / "chiplake_airflow"
-    more.mkdir()
-    source = (PROJECT_DIR / "dags" / "chiplake_airflow" / "variables.py").read_text()
-    (more / "__init__.py").touch()
-    (more / "variables.py").write_text(
-        source.replace('    "chiplake_region":', '    "chiplake_new": "new",\n    "chiplake_region":')
-    )
-    environment = ENVIRONMENT | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ENVIRONMENT['PYTHONPATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "lakehouse.synth", str(tmp_path / "out")], env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (
-        1,
-        "deploy.sh: the DAG needs the Variable chiplake_new on AWS, and nothing here writes it\n",
-    )
+    assert "AwsSolutions-IAM5" in done.stdout + done.stderr

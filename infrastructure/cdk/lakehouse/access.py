@@ -7,7 +7,6 @@ from typing import Final
 
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Stack, aws_ecr_assets, aws_iam, aws_kms, aws_s3, aws_sagemaker, aws_sns
-
 from chiplake_airflow.variables import PARAMETER_PREFIX
 
 from lakehouse import layout
@@ -35,25 +34,25 @@ def make_job_role(
     _allow(role, _object_statements(bucket, read, write))
     for name in config.source_buckets:
         _allow(role, _object_statements(aws_s3.Bucket.from_bucket_name(stack, f"Source-{name}", name), [""], []))
-    catalog = _arn(stack, "glue", "catalog")
+    catalog = _arn("glue", "catalog")
     role.add_to_policy(
         aws_iam.PolicyStatement(
             actions=["glue:GetDatabase", "glue:CreateDatabase"],
-            resources=[catalog, *(_arn(stack, "glue", f"database/{name}") for name in (*DATABASES, _DEFAULT_DATABASE))],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in (*DATABASES, _DEFAULT_DATABASE))],
         )
     )
     # PyIceberg lists the databases to see which are missing; Glue lists all or none.
     role.add_to_policy(
-        aws_iam.PolicyStatement(actions=["glue:GetDatabases"], resources=[catalog, _arn(stack, "glue", "database/*")])
+        aws_iam.PolicyStatement(actions=["glue:GetDatabases"], resources=[catalog, _arn("glue", "database/*")])
     )
-    tables = [_arn(stack, "glue", f"table/{name}/*") for name in DATABASES]
+    tables = [_arn("glue", f"table/{name}/*") for name in DATABASES]
     role.add_to_policy(
         aws_iam.PolicyStatement(
             actions=[f"glue:{action}" for action in _GLUE_TABLES],
-            resources=[catalog, *(_arn(stack, "glue", f"database/{name}") for name in DATABASES), *tables],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in DATABASES), *tables],
         )
     )
-    _allow(role, _log_statements(stack, "/aws/sagemaker/ProcessingJobs"))
+    _allow(role, _log_statements("/aws/sagemaker/ProcessingJobs"))
     image.repository.grant_pull(role)
     return role
 
@@ -64,7 +63,7 @@ def make_transform_role(
     """Execution role of the inference server's model and of batch transform jobs."""
     role = _make_sagemaker_role(stack, "TransformRole", f"{config.name}-transform", "Chiplake: batch transform jobs")
     _allow(role, _object_statements(bucket, read=[layout.MODELS], write=[layout.TRANSFORM]))
-    _allow(role, _log_statements(stack, "/aws/sagemaker/TransformJobs"))
+    _allow(role, _log_statements("/aws/sagemaker/TransformJobs"))
     image.repository.grant_pull(role)
     return role
 
@@ -89,12 +88,14 @@ def make_orchestrator_policy(
         description="Chiplake: what the DAG does on AWS",
     )
     for kind, actions in _SAGEMAKER_ACTIONS.items():
-        jobs = _arn(stack, "sagemaker", f"{kind}/{config.name}-*")
+        jobs = _arn("sagemaker", f"{kind}/{config.name}-*")
         policy.add_statements(
             aws_iam.PolicyStatement(actions=[f"sagemaker:{action}" for action in actions], resources=[jobs])
         )
     policy.add_statements(
-        aws_iam.PolicyStatement(actions=["sagemaker:CreateTransformJob", "sagemaker:DescribeModel"], resources=[model.ref]),
+        aws_iam.PolicyStatement(
+            actions=["sagemaker:CreateTransformJob", "sagemaker:DescribeModel"], resources=[model.ref]
+        ),
         aws_iam.PolicyStatement(
             actions=["iam:PassRole"],
             resources=[role.role_arn for role in roles],
@@ -102,7 +103,7 @@ def make_orchestrator_policy(
         ),
         aws_iam.PolicyStatement(
             actions=["ssm:GetParameter", "ssm:GetParameters"],
-            resources=[_arn(stack, "ssm", f"parameter{PARAMETER_PREFIX}chiplake_*")],
+            resources=[_arn("ssm", f"parameter{PARAMETER_PREFIX}chiplake_*")],
         ),
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
         aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),
@@ -154,12 +155,12 @@ def _object_statements(
     return statements
 
 
-def _log_statements(stack: Stack, group: str) -> list[aws_iam.PolicyStatement]:
+def _log_statements(group: str) -> list[aws_iam.PolicyStatement]:
     """What SageMaker writes of a job under the job's role."""
     return [
         aws_iam.PolicyStatement(
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            resources=[_arn(stack, "logs", f"log-group:{group}"), _arn(stack, "logs", f"log-group:{group}:*")],
+            resources=[_arn("logs", f"log-group:{group}"), _arn("logs", f"log-group:{group}:*")],
         ),
         # Metrics have no resources; their namespace is what can be narrowed.
         aws_iam.PolicyStatement(
@@ -170,6 +171,6 @@ def _log_statements(stack: Stack, group: str) -> list[aws_iam.PolicyStatement]:
     ]
 
 
-def _arn(stack: Stack, service: str, resource: str) -> str:
+def _arn(service: str, resource: str) -> str:
     """ARN of something of this account and region, such as `database/raw`."""
-    return f"arn:{Pseudo.PARTITION}:{service}:{stack.region}:{stack.account}:{resource}"
+    return f"arn:{Pseudo.PARTITION}:{service}:{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}:{resource}"

@@ -96,12 +96,10 @@ def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
     return f"{place}/{name}"
 
 
-def _make_role(
-    stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy
-) -> aws_iam.Role:
+def _make_role(stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy) -> aws_iam.Role:
     """https://docs.aws.amazon.com/mwaa/latest/userguide/mwaa-create-role.html, narrowed to this environment."""
     arn = f"arn:{Pseudo.PARTITION}"
-    here = f"{stack.region}:{stack.account}"
+    here = f"{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}"
     logs = f"{arn}:logs:{here}:log-group:airflow-{name}-*"
     role = aws_iam.Role(
         stack,
@@ -122,9 +120,7 @@ def _make_role(
         aws_iam.PolicyStatement(
             actions=["airflow:PublishMetrics"], resources=[f"{arn}:airflow:{here}:environment/{name}"]
         ),
-        aws_iam.PolicyStatement(
-            actions=["s3:GetObject"], resources=[bucket.arn_for_objects(f"{layout.AIRFLOW}/*")]
-        ),
+        aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects(f"{layout.AIRFLOW}/*")]),
         aws_iam.PolicyStatement(
             actions=["s3:ListBucket", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning"],
             resources=[bucket.bucket_arn],
@@ -149,12 +145,12 @@ def _make_role(
                 *("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"),
                 *("sqs:ReceiveMessage", "sqs:SendMessage"),
             ],
-            resources=[f"{arn}:sqs:{stack.region}:*:airflow-celery-*"],
+            resources=[f"{arn}:sqs:{Pseudo.REGION}:*:airflow-celery-*"],
         ),
         aws_iam.PolicyStatement(
             actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:Encrypt"],
-            not_resources=[f"{arn}:kms:*:{stack.account}:key/*"],
-            conditions={"StringLike": {"kms:ViaService": [f"sqs.{stack.region}.amazonaws.com"]}},
+            not_resources=[f"{arn}:kms:*:{Pseudo.ACCOUNT_ID}:key/*"],
+            conditions={"StringLike": {"kms:ViaService": [f"sqs.{Pseudo.REGION}.amazonaws.com"]}},
         ),
     )
     for statement in statements:

@@ -54,7 +54,7 @@ def make_key(stack: Stack) -> aws_kms.Key:
 
 def make_topic(stack: Stack, config: Config, name: str, key: aws_kms.Key) -> aws_sns.Topic:
     """A topic for messages about jobs."""
-    return aws_sns.Topic(
+    topic = aws_sns.Topic(
         stack,
         f"Topic-{name}",
         topic_name=f"{config.name}-{name}",
@@ -62,6 +62,10 @@ def make_topic(stack: Stack, config: Config, name: str, key: aws_kms.Key) -> aws
         master_key=key,
         enforce_ssl=True,
     )
+    # A topic with a policy of its own has none for the rest of the account.
+    for service in _PUBLISHERS:
+        topic.grant_publish(aws_iam.ServicePrincipal(service))
+    return topic
 
 
 def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: aws_sns.Topic) -> None:
@@ -174,6 +178,8 @@ def _alarm(
             else aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         ),
         treat_missing_data=(
-            aws_cloudwatch.TreatMissingData.BREACHING if below is not None else aws_cloudwatch.TreatMissingData.NOT_BREACHING
+            aws_cloudwatch.TreatMissingData.BREACHING
+            if below is not None
+            else aws_cloudwatch.TreatMissingData.NOT_BREACHING
         ),
     )

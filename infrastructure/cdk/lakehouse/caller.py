@@ -1,4 +1,4 @@
-"""Says which account and region the credentials lead to: `ACCOUNT REGION yes|no`, the last whether CDK is set up there."""
+"""Where the credentials lead: `python -m lakehouse.caller` says ACCOUNT REGION, and yes or no for CDK being set up."""
 
 from __future__ import annotations
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
+from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chiplake.errors import ChiplakeError
+
+CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written where a checkpoint was uploaded
 
 _INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 _JSON_FIELDS: Final = ("source_buckets", "subnet_ids", "security_group_ids", "variables", "settings")
@@ -18,7 +22,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    account: str | None = Field(None, pattern=r"^[0-9]{12}$", description="AWS account; default that of the credentials")
+    account: str | None = Field(
+        None, pattern=r"^[0-9]{12}$", description="AWS account; default that of the credentials"
+    )
     region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region; default likewise")
     name: str = Field(
         "chiplake", pattern=r"^[a-z][a-z0-9-]{1,22}[a-z0-9]$", description="name of the stack, start of other names"
@@ -39,7 +45,9 @@ class Config(BaseModel):
     transform_instance_count: int = Field(1, ge=1, le=100, description="instances of a batch transform job")
     settings: dict[str, str] = Field({}, description="CHIPLAKE_… settings of jobs")
     variables: dict[str, str] = Field({}, description="Airflow Variables beside those that deployment knows")
-    torch_index: str | None = Field(None, pattern=r"^https://\S+$", description="index of torch builds of the Clay image")
+    torch_index: str | None = Field(
+        None, pattern=r"^https://\S+$", description="index of torch builds of the Clay image"
+    )
 
     managed_airflow: bool = Field(False, description="make an MWAA environment")
     airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="size of the MWAA environment")
@@ -85,6 +93,27 @@ def read_config(context: Any) -> Config:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "configuration"
         raise ChiplakeError(f"context {name}: {first['msg']}") from None
+
+
+def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Compare what is written with what the DAG reads.
+
+    Args:
+        known: the Variables that deployment knows.
+        given: those of the configuration.
+
+    Raises:
+        ChiplakeError: they do not fit.
+    """
+    twice = sorted(known.keys() & given.keys())
+    if twice:
+        raise ChiplakeError(f"context variables: {twice[0]} is written by deployment itself; remove it")
+    foreign = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
+    if foreign:
+        raise ChiplakeError(f"{foreign[0]} is no Variable of the DAG; see dags/chiplake_airflow/variables.py")
+    missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
+    if missing:
+        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS, and nothing here writes it")
 
 
 def _parse(name: str, value: str) -> Any:

@@ -25,9 +25,7 @@ def make_clay_image(stack: Stack, config: Config) -> aws_ecr_assets.DockerImageA
     return _make_image(stack, "ClayImage", CLAY_DOCKERFILE, arguments)
 
 
-def _make_image(
-    stack: Stack, name: str, dockerfile: str, arguments: dict[str, str]
-) -> aws_ecr_assets.DockerImageAsset:
+def _make_image(stack: Stack, name: str, dockerfile: str, arguments: dict[str, str]) -> aws_ecr_assets.DockerImageAsset:
     return aws_ecr_assets.DockerImageAsset(
         stack,
         name,

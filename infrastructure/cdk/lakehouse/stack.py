@@ -82,7 +82,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         CfnOutput(self, "SparkImageUri", value=spark_image.image_uri)
         CfnOutput(self, "ClayImageUri", value=clay_image.image_uri)
         CfnOutput(self, "OrchestratorPolicyArn", value=orchestrator.managed_policy_arn)
-        nag.accept_exceptions(self)
+        nag.accept_exceptions(self, config, self.get_logical_id(bucket.node.default_child))
 
     @property
     def availability_zones(self) -> list[str]:

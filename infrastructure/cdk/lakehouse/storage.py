@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
 from aws_cdk import Aws as Pseudo
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
 
 from chiplake.lake import MODEL_NAMESPACE, RAW_NAMESPACE
 from lakehouse import layout

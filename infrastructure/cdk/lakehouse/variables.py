@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import CfnCondition, Stack, aws_ecr_assets, aws_iam, aws_s3, aws_sagemaker, aws_sns, aws_ssm
-from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES, parameter
+from chiplake_airflow.variables import VARIABLES, parameter
 
-from chiplake.errors import ChiplakeError
 from lakehouse import layout
-from lakehouse.config import Config
-
-CHECKPOINT_VARIABLE = "chiplake_clay_checkpoint_uri"
+from lakehouse.config import CHECKPOINT_VARIABLE, Config, check_variables
 
 
 @dataclass(frozen=True)
@@ -51,34 +48,11 @@ def values(stack: Stack, config: Config, made: Made) -> dict[str, str]:
     }
     if config.settings:
         known["chiplake_settings"] = json.dumps(config.settings, sort_keys=True)
-    check(known, config.variables)
+    check_variables(known, config.variables)
     return known | config.variables
 
 
-def check(known: Mapping[str, str], given: Mapping[str, str]) -> None:
-    """Compare what is written with what the DAG reads.
-
-    Args:
-        known: the Variables that deployment knows.
-        given: those of the configuration.
-
-    Raises:
-        ChiplakeError: they do not fit.
-    """
-    twice = sorted(known.keys() & given.keys())
-    if twice:
-        raise ChiplakeError(f"context variables: {twice[0]} is written by deployment itself; remove it")
-    foreign = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
-    if foreign:
-        raise ChiplakeError(f"{foreign[0]} is no Variable of the DAG; see dags/chiplake_airflow/variables.py")
-    missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
-    if missing:
-        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS, and nothing here writes it")
-
-
-def write(
-    stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition
-) -> None:
+def write(stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition) -> None:
     """Make the parameters.
 
     Args:
