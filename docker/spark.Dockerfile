@@ -26,7 +26,8 @@ RUN python -m venv /opt/venv \
     && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
     && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
     && python -m pip install --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
-# No hashes here: each index of torch has builds of its own.
+# No hashes here: each index of torch has builds of its own; TORCH has the version.
+# hadolint ignore=DL3013,DL3059
 RUN python -m pip install --index-url "${TORCH_INDEX}" "${TORCH}"
 
 # What says which jars, alone: a change elsewhere fetches nothing again. Each is checked against its SHA-256 sum.

@@ -46,8 +46,7 @@ def lay_out(root: Path, job: Mapping[str, Any], aws: AwsServer) -> list[str]:
         _below(root, one["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
     config = root / "config"
     config.mkdir(parents=True, exist_ok=True)
-    hosts = [f"algo-{n + 1}" for n in range(job["ProcessingResources"]["ClusterConfig"]["InstanceCount"])]
-    (config / "resourceconfig.json").write_text(json.dumps({"current_host": hosts[0], "hosts": hosts}))
+    (config / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
     specification = job["AppSpecification"]
     command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
     return [word.replace(ML_ROOT, str(root)) for word in command]

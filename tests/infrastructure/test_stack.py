@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from assemblies import ENVIRONMENT, Synthesised, synthesise
+from assemblies import ENVIRONMENT, Synthesised
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from lakehouse.config import check_variables, read_config
 

@@ -70,7 +70,9 @@ def _described(dag: object) -> dict[str, object]:
         "operators": {task.task_id: task.task_type for task in tasks},
         "owners": sorted({task.owner for task in tasks}),
         "retries": {task.task_id: task.retries for task in tasks},
-        "timeouts_h": sorted({task.execution_timeout.total_seconds() / 3600 for task in tasks if task.execution_timeout}),
+        "timeouts_h": sorted(
+            {task.execution_timeout.total_seconds() / 3600 for task in tasks if task.execution_timeout}
+        ),
         "outlets": {task.task_id: sorted(asset.name for asset in task.outlets) for task in tasks if task.outlets},
         "deferrable": sorted(task.task_id for task in tasks if getattr(task, "deferrable", False)),
         "triggers": {task.task_id: str(task.trigger_rule) for task in tasks},
