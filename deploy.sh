@@ -74,7 +74,7 @@ done
 
 step "Check what is needed"
 [[ -x $PYTHON ]] || fail "there is no $PYTHON; run: make setup"
-"$PYTHON" -c 'import aws_cdk, boto3' 2>/dev/null || fail "aws-cdk-lib or boto3 is missing in .venv; run: make setup"
+"$PYTHON" -c 'import sys; from importlib.util import find_spec as found; sys.exit(not (found("aws_cdk") and found("boto3")))' || fail "aws-cdk-lib or boto3 is missing in .venv; run: make setup"
 command -v node >/dev/null || fail "Node.js is needed (CDK runs on it); install version 22 or later"
 if [[ -n $checkpoint && ! -f $checkpoint ]]; then fail "$checkpoint: there is no such checkpoint"; fi
 if command -v cdk >/dev/null; then
