@@ -31,9 +31,7 @@ class Unreadable:
             IncompleteError: there are some.
         """
         if self.chips:
-            raise IncompleteError(
-                f"{self.chips} chips could not be read, see column error of fct_chips: {self.first}"
-            )
+            raise IncompleteError(f"{self.chips} chips could not be read, see column error of fct_chips: {self.first}")
 
 
 def unreadable_chips(settings: Settings, start: date | None = None, end: date | None = None) -> Unreadable:

@@ -136,7 +136,10 @@ class Settings(BaseSettings):
     maintain_orphan_days: int = Field(3, ge=1, description="files nothing refers to go when older than this, days")
 
     incomplete_exit_code: int = Field(
-        3, ge=0, le=125, description="exit code when all was done but for some chips; 0 where a failure is all it can be"
+        3,
+        ge=0,
+        le=125,
+        description="exit code when all was done but for some chips; 0 where a failure is all it can be",
     )
 
     @field_validator("transform_max_payload_mb")

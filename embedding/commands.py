@@ -25,7 +25,7 @@ def export(
     end_date: _Day = None,
     load_leftovers: Annotated[
         bool,
-        typer.Option("--load-leftovers", help="Load first what earlier runs have answers to; the rest is exported again."),
+        typer.Option("--load-leftovers", help="Load answers of earlier runs first; chips without are exported again."),
     ] = False,
 ) -> None:
     """Write filled chips that have no embedding yet as objects for a transform."""

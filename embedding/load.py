@@ -42,6 +42,7 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
         ChiplakeError: the run has no manifest.
     """
     manifest = run.manifest()
+    run.gather_answers()
     answered = [entry for entry in manifest.objects if (run.output_dir / f"{entry.name}{OUT_SUFFIX}").is_file()]
     unanswered = tuple(entry.name for entry in manifest.objects if entry not in answered)
     embedded = errors = unchanged = 0

@@ -108,7 +108,8 @@ def run_export(
                 load_run(get_spark(settings), settings, unfinished)
                 continue
             raise ChiplakeError(
-                f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, or export with --load-leftovers"
+                f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
+                "or export with --load-leftovers"
             )
         return export_chips(get_spark(settings), settings, card, start, end)
 

@@ -115,6 +115,11 @@ class Run:
                 f"{self.manifest_path}: no manifest of an export; remove {self.path} to have its chips exported again"
             ) from error
 
+    def gather_answers(self) -> None:
+        """Move answers that lie deeper in `output/` up: how SageMaker names their folder is not said clearly."""
+        for path in sorted(self.output_dir.glob(f"*/**/*{OUT_SUFFIX}")):
+            path.replace(self.output_dir / path.name)
+
     def mark_loaded(self, report: LoadReport) -> None:
         """Leave the mark, so that no later run takes this one up again."""
         write_atomically(self.loaded_path, report.model_dump_json(indent=2).encode())

@@ -38,7 +38,13 @@ class Airflow:
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Airflow to its end. What it says and logs is all in `stdout`."""
-        return subprocess.run(
+        with self.start(*arguments, **environment) as process:
+            said, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command of Airflow. What it says and logs goes to `stdout`."""
+        return subprocess.Popen(
             [self.bin / "airflow", *arguments],
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,

@@ -33,7 +33,7 @@ _ITEMS_OR_API: Final = (
 
 
 def ingest_command(from_files: bool) -> tuple[str, ...]:
-    """Arguments of `chiplake` that ingest the days of a run; `from_files`: also from a file, where a Variable says so."""
+    """Arguments of `chiplake` that ingest the days of a run; `from_files`: also from files, by a Variable."""
     source = _ITEMS_OR_API if from_files else _API
     return (
         "ingest",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date, timedelta
 from typing import Any, Final
 
 from chiplake_airflow.variables import variable
 
-FIRST_DAY: Final = (
-    "{{ first_day(dag_run, params, " + variable("chiplake_lookback_days", "10") + ") }}"  # days; ingestion's overlap
+_FIRST_DAY: Final = (
+    f"first_day(dag_run, params, {variable('chiplake_lookback_days', '10')})"  # days; ingestion's overlap
 )
-LAST_DAY: Final = "{{ last_day(dag_run, params) }}"
-RUN_KEY: Final = "{{ run_key(run_id, last_day(dag_run, params)) }}"
+_LAST_DAY: Final = "last_day(dag_run, params)"
+
+FIRST_DAY: Final = f"{{{{ {_FIRST_DAY} }}}}"
+LAST_DAY: Final = f"{{{{ {_LAST_DAY} }}}}"
+RUN_KEY: Final = f"{{{{ run_key({_FIRST_DAY}, {_LAST_DAY}) }}}}"
+
 
 def last_day(dag_run: Any, params: dict[str, Any]) -> str:
     """Last day of a run: the param, else the last of its data interval, or by hand that of its logical date."""
@@ -61,9 +64,9 @@ def _own_day(dag_run: Any) -> date:
     return day
 
 
-def run_key(run_id: str, last_day: str) -> str:
-    """A name for a run that S3 and SageMaker take: the same at every try."""
-    return f"{last_day.replace('-', '')}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+def run_key(first_day: str, last_day: str) -> str:
+    """A name for the days of a run that S3 and SageMaker take: the same days are the same work, whoever asks for it."""
+    return f"{first_day}-{last_day}".replace("-", "")
 
 
 MACROS: Final = {"first_day": first_day, "last_day": last_day, "run_key": run_key}

@@ -1,13 +1,14 @@
 """What shapes the graph: environment variables of Airflow, as a DAG file must not read Variables when it is parsed.
 
-    CHIPLAKE_AIRFLOW_RUNTIME         local (default), thrift or aws: where the work runs
-    CHIPLAKE_AIRFLOW_PROJECT         the project's root; default the folder above that of the DAG file
-    CHIPLAKE_AIRFLOW_BIN             programs of the project's environment; default .venv/bin in the project
-    CHIPLAKE_AIRFLOW_MANIFEST        dbt's manifest, as `dbt parse` writes it; default target/manifest.json in the project
-    CHIPLAKE_AIRFLOW_START           first day, YYYY-MM-DD: all days since are caught up with; default: no catching up
-    CHIPLAKE_AIRFLOW_RETRIES         how often a failed task is tried again; default 2
-    CHIPLAKE_AIRFLOW_RETRY_DELAY_S   how long before the first of these, seconds, then twice as long; default 300
-    CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and its tasks; default chiplake
+CHIPLAKE_AIRFLOW_RUNTIME         local (default), thrift or aws: where the work runs
+CHIPLAKE_AIRFLOW_PROJECT         the project's root; default the folder above that of the DAG file
+CHIPLAKE_AIRFLOW_BIN             programs of the project's environment; default .venv/bin in the project
+CHIPLAKE_AIRFLOW_MANIFEST        dbt's manifest, as `dbt parse` writes it; default target/manifest.json in the project
+CHIPLAKE_AIRFLOW_START           first day, YYYY-MM-DD: all days since are caught up with; default: no catching up
+CHIPLAKE_AIRFLOW_RETRIES         how often a failed task is tried again; default 2
+CHIPLAKE_AIRFLOW_RETRY_DELAY_S   how long before the first of these, seconds, then twice as long; default 300
+CHIPLAKE_AIRFLOW_POLL_S          how often a job on AWS is asked for its state, seconds; default 30
+CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and its tasks; default chiplake
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Layout:
     start: datetime | None  # None: no catching up
     retries: int
     retry_delay: timedelta
+    poll_s: int  # seconds between two looks at a job on AWS
     owner: str
 
     @classmethod
@@ -69,6 +71,7 @@ class Layout:
             start=read("START", "", _midnight, "a day such as 2023-08-01") if start else None,
             retries=read("RETRIES", "2", int, "a number"),
             retry_delay=timedelta(seconds=read("RETRY_DELAY_S", "300", float, "seconds")),
+            poll_s=read("POLL_S", "30", int, "seconds"),
             owner=get("OWNER", "chiplake"),
         )
 

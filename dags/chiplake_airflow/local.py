@@ -152,7 +152,7 @@ class OnThisMachine:
                 "poke_interval": POLL_S,
             },
         )
-        built = group.get_leaves()
+        built = list(group.get_leaves())
         with group:
             days = f'{{"start_date": "{FIRST_DAY}", "end_date": "{LAST_DAY}"}}'
             tests = self._dbt("test", *TESTS_OF_STAGE, "--exclude-resource-type", "unit_test", "--vars", days)
@@ -163,7 +163,7 @@ class OnThisMachine:
                 cwd=self.layout.project,
                 outlets=assets_of(name),
             )
-            built >> tested  # type: ignore[operator]
+            built >> tested
             if then:
                 tested >> self._chiplake(*then)
         return group

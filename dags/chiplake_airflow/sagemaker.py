@@ -102,9 +102,7 @@ class ProcessingJobOperator(SageMakerProcessingOperator):
 
     def execute(self, context: Any) -> Any:
         """Start it, or find it, and wait."""
-        latest = latest_job(
-            self.config["ProcessingJobName"], self.hook.describe_processing_job, "ProcessingJobStatus"
-        )
+        latest = latest_job(self.config["ProcessingJobName"], self.hook.describe_processing_job, "ProcessingJobStatus")
         if latest.is_running:
             _wait_for(self, latest.name, "Processing")
         specification, cluster = self.config["AppSpecification"], self.config["ProcessingResources"]["ClusterConfig"]
@@ -113,7 +111,9 @@ class ProcessingJobOperator(SageMakerProcessingOperator):
         self.config["Environment"] = job_settings() | self.config["Environment"]
         checkpoint = Variable.get("chiplake_clay_checkpoint_uri", default="")
         if self.checkpoint_to and checkpoint:
-            self.config.setdefault("ProcessingInputs", []).append(s3_input("checkpoint", checkpoint, self.checkpoint_to))
+            self.config.setdefault("ProcessingInputs", []).append(
+                s3_input("checkpoint", checkpoint, self.checkpoint_to)
+            )
             name = checkpoint.rsplit("/", 1)[-1]
             self.config["Environment"]["CHIPLAKE_CLAY_CHECKPOINT"] = f"{self.checkpoint_to}/{name}"
         if subnets := _list("chiplake_subnets"):

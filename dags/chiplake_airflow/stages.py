@@ -55,7 +55,7 @@ def runtime() -> Runtime:
     if layout.runtime == "aws":
         from chiplake_airflow.aws import OnAws
 
-        return OnAws()
+        return OnAws(layout)
     from chiplake_airflow.local import OnThisMachine
 
     return OnThisMachine(layout, target=layout.runtime)

@@ -16,7 +16,7 @@ BLOCKED = {
     *("chiplake", "embedding", "ingestion", "python_udfs"),
 }
 # What a runtime has no need of.
-NOT_IN = {"local": {"botocore", "boto3"}, "thrift": {"botocore", "boto3"}, "aws": {"cosmos"}}
+NOT_IN: dict[str, set[str]] = {"local": {"botocore", "boto3"}, "thrift": {"botocore", "boto3"}, "aws": set()}
 
 
 class OutOfReach:
@@ -44,8 +44,9 @@ def main() -> None:
         from airflow.models.dagbag import DagBag  # type: ignore[attr-defined, no-redef]
 
     folder = sys.argv[1]
-    bag = DagBag(folder, include_examples=False)
-    again = DagBag(folder, include_examples=False)  # as a scheduler does all day: what it imports is there already
+    sys.path.insert(0, folder)  # as Airflow does with the root of a bundle
+    bag = DagBag(folder)
+    again = DagBag(folder)  # as a scheduler does all day: what it imports is there already
     print(
         json.dumps(
             {
@@ -75,7 +76,6 @@ def _described(dag: object) -> dict[str, object]:
         ),
         "outlets": {task.task_id: sorted(asset.name for asset in task.outlets) for task in tasks if task.outlets},
         "deferrable": sorted(task.task_id for task in tasks if getattr(task, "deferrable", False)),
-        "triggers": {task.task_id: str(task.trigger_rule) for task in tasks},
     }
 
 

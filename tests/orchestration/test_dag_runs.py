@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from airflow_home import Airflow, airflow_at
+from airflow_home import airflow_at
 from pyiceberg.table import Table
 
 from chiplake.lake import open_catalog
 from chiplake.settings import PROJECT_DIR, Settings
 
 DAG = "sentinel_chip_processing"
-# Four cells of 2,560 m, EPSG:32633; clouds on 10 August, clear on 13 August.
-BOUNDS = WEST, SOUTH, EAST, NORTH = 593_920, 5_017_600, 599_040, 5_022_720
+# Four cells of 2,560 m, EPSG:32633; nothing but clouds on 10 August, clear on 13 and 15 August.
+BOUNDS = WEST, SOUTH, EAST, NORTH = 524_800, 4_994_560, 529_920, 4_999_680
 CELLS = 4
 NO_TRANSFORM = r"export|batch_transform|load|change_detection\..*|tests_and_docs\..*"
 
@@ -54,9 +51,16 @@ class Lake:
         assert migrated.returncode == 0, migrated.stdout
 
     def run(self, day: str, *arguments: str, **environment: str) -> tuple[bool, str]:
-        """Run the DAG for a day; a run of that day that is there is cleared. Returns whether it is green, and the log."""
+        """Run the DAG for a day, in place of an earlier run of it. Returns whether it is green, and the log."""
         done = self.airflow("dags", "test", DAG, day, *arguments, **self.environment, **environment)
         return done.returncode == 0, done.stdout
+
+    def run_and_kill(self, day: str, *words: str) -> tuple[bool, str]:
+        """The same, but the first process of a task with these words in its command is killed when it has a JVM."""
+        with self.airflow.start("dags", "test", DAG, day, **self.environment) as process:
+            _kill_child(psutil.Process(process.pid), words)
+            log, _ = process.communicate()
+        return process.returncode == 0, log
 
     def table(self, name: str) -> Table:
         return open_catalog(Settings(home=self.home)).load_table(name)
@@ -72,6 +76,72 @@ class Lake:
         return {".".join(name): catalog.load_table(name).metadata.current_snapshot_id or 0 for name in tables}
 
 
+def _kill_child(parent: psutil.Process, words: tuple[str, ...]) -> None:
+    while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+        for child in parent.children(recursive=True):
+            try:
+                is_it = all(word in child.cmdline() for word in words)
+                if is_it and any(grandchild.name() == "java" for grandchild in child.children(recursive=True)):
+                    child.kill()
+                    return
+            except psutil.NoSuchProcess:  # it ended meanwhile
+                continue
+        time.sleep(0.1)
+    raise AssertionError(f"no process of {' '.join(words)}")
+
+
 @pytest.fixture(scope="module")
 def lake(scenes: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return Lake(tmp_path_factory.mktemp("dag"), scenes, manifest)
+
+
+def test_a_killed_run_that_is_cleared_completes(lake: Lake) -> None:
+    is_green, log = lake.run_and_kill("2023-08-13", "embed", "export")
+    assert not is_green
+    assert "chiplake.fct_filled_chips" in lake.snapshots()
+    assert lake.table("raw.clay_embeddings").current_snapshot() is None
+
+    is_green, log = lake.run("2023-08-13")
+
+    assert is_green, log
+    chips, filled, embeddings = (lake.rows(name) for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings"))
+    # 10 and 13 August: the run's own day, and one in the ten before it; not the 15th.
+    assert {row["acquired_at"].day for row in chips.values()} == {10, 13}
+    assert len(chips) == 2 * CELLS
+    assert not any(row["error"] for row in chips.values())
+    assert filled.keys() == chips.keys()
+    complete = {chip_id for chip_id, row in filled.items() if row["complete_fraction"] >= 0.95}
+    assert len(complete) == CELLS
+    assert embeddings.keys() == complete
+    assert (PROJECT_DIR / "target" / "docs" / "index.html").is_file()
+
+
+def test_the_same_run_again_writes_nothing(lake: Lake) -> None:
+    before = lake.snapshots()
+    is_green, log = lake.run("2023-08-13", "--mark-success-pattern", r"tests_and_docs\..*")
+    assert is_green, log
+    assert "nothing to export" in log
+    assert lake.snapshots() == before
+
+
+def test_a_scene_that_cannot_be_read_leaves_the_run_green_with_a_warning(lake: Lake, scenes: Path) -> None:
+    (broken,) = scenes.glob("*20230815*/B04.tif")
+    content = broken.read_bytes()
+    broken.write_bytes(b"no raster")
+    try:
+        is_green, log = lake.run("2023-08-15", "--mark-success-pattern", NO_TRANSFORM)
+    finally:
+        broken.write_bytes(content)
+    assert is_green, log
+    assert f"Incomplete: chiplake: {CELLS} chips could not be read" in log
+    errors = {row["acquired_at"].day: bool(row["error"]) for row in lake.rows("fct_chips").values()}
+    assert errors == {10: False, 13: False, 15: True}
+
+
+def test_a_broken_catalog_is_red(scenes: Path, manifest: Path, tmp_path: Path) -> None:
+    lake = Lake(tmp_path, scenes, manifest)
+    lake.home.mkdir()
+    (lake.home / "catalog.db").write_bytes(b"no catalog" * 1000)
+    is_green, log = lake.run("2023-08-13")
+    assert not is_green
+    assert "file is not a database" in log
