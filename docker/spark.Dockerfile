@@ -21,11 +21,12 @@ ARG TORCH=torch==2.15.0
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 COPY docker/spark-requirements.lock /tmp/requirements.lock
-# setuptools first, by the same hashes: what comes as source is built with it and nothing else.
+# setuptools first, by the same hashes: what comes as source is built with it and nothing else. The lock names all that is
+# needed; pip, looking itself, would miss extras in it.
 RUN python -m venv /opt/venv \
     && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
     && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
-    && python -m pip install --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
+    && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
 # No hashes here: each index of torch has builds of its own; TORCH has the version.
 # hadolint ignore=DL3013,DL3059
 RUN python -m pip install --index-url "${TORCH_INDEX}" "${TORCH}"

@@ -198,7 +198,7 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
     assert done.stdout.splitlines() == ["of a helper ['--start-date', '2023-08-01'] 5 tables", "21s false"]
     databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
     assert databases == {"default", "raw", "chiplake"}
-    (log,) = (root / "processing" / "spark-events").iterdir()
+    (log,) = (root / "processing" / "spark-events").rglob("events_*")  # of an application, in a folder of its own
     assert "SparkListenerApplicationStart" in log.read_text()
     assert not (root / "output" / "message").exists()
 
