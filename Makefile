@@ -73,8 +73,11 @@ lock: ## Pin the newest versions that pyproject.toml allows
 		--python-version 3.11 --output-file tests/servers/requirements.lock --upgrade tests/servers/requirements.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--output-file tests/orchestration/requirements-3.0.lock --upgrade tests/orchestration/requirements-3.0.in
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
-		--python-version 3.11 --python-platform linux --output-file docker/requirements.lock --upgrade docker/requirements.in
+	@# What the images hold: the same versions.
+	for image in requirements spark-requirements; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
+			--python-version 3.11 --python-platform linux --output-file docker/$$image.lock --upgrade docker/$$image.in || exit 1; \
+	done
 
 clean: ## Remove the environments, the lake and all caches
 	rm -rf .venv $(SERVERS) $(AIRFLOW) .chiplake target logs

@@ -1,0 +1,300 @@
+"""`smspark-submit` of the image: a Python application in a SageMaker processing job.
+
+PySparkProcessor of the SageMaker SDK calls it as it calls AWS's own Spark images:
+
+    smspark-submit [--py-files P] [--jars P] [--files P] [--local-spark-event-logs-dir D] APPLICATION [ARGUMENT ...]
+
+The application is a Python file, or a program of the image: `chiplake`, `dbt`. It makes its session itself
+(python_udfs/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM through
+PYSPARK_SUBMIT_ARGS; what the session sets itself goes before them.
+
+SageMaker makes the folders of outputs for root alone (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
+container starts as root, gives these folders to the user named in CHIPLAKE_JOB_USER, and goes on as that user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from chiplake.errors import ChiplakeError
+
+ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's layout is below /opt/ml
+USER_VARIABLE: Final = "CHIPLAKE_JOB_USER"
+_ROOT: Final = "/opt/ml"
+
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingJob.html: ExitMessage
+_MESSAGE_BYTES: Final = 1024
+_KEPT_LINES: Final = 50  # of what the application says last on standard error
+_STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
+
+# Memory of a machine, GiB: a Python worker a core beside the heap (docs/scale.md), and what is left to the system.
+_WORKER_GIB: Final = 1.25
+_SYSTEM_GIB: Final = 2.0
+_LARGEST_HEAP_GIB: Final = 31  # above, object references take twice the bytes
+_PARTITIONS_PER_CORE: Final = 3  # a task mostly waits where rasters are on a server
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is to be run, and with which options of Spark."""
+
+    command: tuple[str, ...]
+    spark_options: tuple[str, ...]
+    python_path: tuple[str, ...]  # where modules of --py-files are found, by the application too
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the job has."""
+
+    cores: int
+    memory_gib: float
+
+    @property
+    def heap_gib(self) -> int:
+        """Heap of the JVM, GiB."""
+        free = self.memory_gib - self.cores * _WORKER_GIB - _SYSTEM_GIB
+        return int(min(max(free * 0.8, 1), _LARGEST_HEAP_GIB))
+
+
+def main() -> None:
+    """Entry point: exit code of the application, 1 where it cannot be started, 2 for wrong usage."""
+    root = Path(os.environ.get(ROOT_VARIABLE, _ROOT))
+    try:
+        become_user(os.environ.get(USER_VARIABLE), root)
+        submission = read_submission(sys.argv[1:], root)
+        check_hosts(root)
+        code, words = run(submission, os.environ | environment(dict(os.environ), submission, this_machine(), root))
+    except ChiplakeError as error:
+        code, words = 1, f"smspark-submit: {error}"
+        print(words, file=sys.stderr)
+    if code:
+        write_message(root, words or f"{' '.join(sys.argv[1:])} ended with exit code {code}")
+    sys.exit(code)
+
+
+def become_user(name: str | None, root: Path) -> None:
+    """Give SageMaker's folders to a user and go on as that user; nothing where none is named or this is not root.
+
+    Raises:
+        ChiplakeError: there is no such user.
+    """
+    if not name or os.geteuid() != 0:
+        return
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise ChiplakeError(f"{USER_VARIABLE}={name}: there is no such user") from None
+    for folder in (root / "processing", root / "output"):
+        for path in (folder, *folder.rglob("*")):
+            if path.exists():
+                os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    os.environ["HOME"] = user.pw_dir
+
+
+def read_submission(command_line: Sequence[str], root: Path) -> Submission:
+    """Read the command line, and the Spark properties that came as the input `conf`.
+
+    Raises:
+        ChiplakeError: something named there does not exist, or Spark of this image cannot take it.
+    """
+    parser = argparse.ArgumentParser("smspark-submit", allow_abbrev=False)
+    for name in _STAGED_OPTIONS:
+        parser.add_argument(f"--{name}", default="", metavar="PATHS", help="files and folders, with commas between")
+    parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="a Spark property")
+    parser.add_argument("--local-spark-event-logs-dir", type=Path, metavar="FOLDER", help="where event logs go")
+    parser.add_argument("--verbose", "-v", action="store_true", help="taken for the sake of AWS's own images")
+    parser.add_argument("application", help="a Python file, or a program")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the application")
+    given = parser.parse_args(command_line)
+    command = (*_program(given.application), *given.arguments)
+    options: list[str] = []
+    staged = {name: _files(getattr(given, name.replace("-", "_")), f"--{name}") for name in _STAGED_OPTIONS}
+    for name, files in staged.items():
+        if files:
+            options += [f"--{name}", ",".join(files)]
+    properties = _configured_properties(root / "processing" / "input" / "conf" / "configuration.json")
+    if given.local_spark_event_logs_dir:
+        properties |= _event_log_properties(given.local_spark_event_logs_dir)
+    for pair in given.conf:
+        name, is_pair, value = pair.partition("=")
+        if not is_pair:
+            raise ChiplakeError(f"--conf {pair}: a Spark property is NAME=VALUE")
+        properties[name] = value
+    for name, value in properties.items():
+        options += ["--conf", f"{name}={value}"]
+    modules = [str(Path(file).parent) if file.endswith(".py") else file for file in staged["py-files"]]
+    return Submission(command, tuple(options), tuple(dict.fromkeys(modules)))
+
+
+def check_hosts(root: Path) -> None:
+    """See that the job has one instance.
+
+    Raises:
+        ChiplakeError: it has several: each would run the whole application.
+    """
+    path = root / "config" / "resourceconfig.json"
+    hosts = _read_json(path).get("hosts", []) if path.is_file() else []
+    if len(hosts) > 1:
+        raise ChiplakeError(f"the job has {len(hosts)} instances; Spark of this image uses one: take a larger type")
+
+
+def environment(present: dict[str, str], submission: Submission, machine: Machine, root: Path) -> dict[str, str]:
+    """What the application finds in its environment beside what is there. No setting that is there is changed.
+
+    Args:
+        present: the environment as it is.
+        submission: what is to be run.
+        machine: what the job has.
+        root: SageMaker's folder.
+    """
+    defaults = {
+        "CHIPLAKE_SPARK_DRIVER_MEMORY": f"{machine.heap_gib}g",
+        "CHIPLAKE_SHUFFLE_PARTITIONS": str(machine.cores * _PARTITIONS_PER_CORE),
+        "SPARK_LOCAL_DIRS": str(_scratch(root)),
+    }
+    more = {name: value for name, value in defaults.items() if name not in present}
+    # SDKs ask for one name or the other.
+    region = present.get("AWS_REGION") or present.get("AWS_DEFAULT_REGION")
+    if region:
+        more |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if submission.python_path:
+        path = [*submission.python_path, present.get("PYTHONPATH", "")]
+        more["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    if submission.spark_options:
+        more["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submission.spark_options, "pyspark-shell"])
+    return more
+
+
+def this_machine() -> Machine:
+    """The cores that this process may use, and the memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Machine(len(os.sched_getaffinity(0)), memory / 2**30)
+
+
+def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
+    """Run the application to its end.
+
+    Returns:
+        Its exit code, and the line of standard error that says why it failed, if there is one.
+    """
+    with subprocess.Popen(
+        submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        # SageMaker stops a container by SIGTERM: the application ends as it would by itself.
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        assert process.stderr is not None
+        last = _pass_on(process.stderr)
+    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return code, _reason(last)
+
+
+def write_message(root: Path, words: str) -> None:
+    """Write why the job failed where SageMaker takes its ExitMessage from."""
+    path = root / "output" / "message"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(words.encode()[:_MESSAGE_BYTES])
+    except OSError as error:
+        print(f"smspark-submit: cannot write {path}: {error.strerror}", file=sys.stderr)
+
+
+def _program(application: str) -> tuple[str, ...]:
+    if application.endswith(".py"):
+        if not Path(application).is_file():
+            raise ChiplakeError(f"{application}: there is no such file; is it an input of the job?")
+        return (sys.executable, application)
+    program = shutil.which(application)
+    if program is None:
+        raise ChiplakeError(f"{application}: it is no Python file (.py) and no program of this image")
+    return (program,)
+
+
+def _files(value: str, option: str) -> list[str]:
+    """The files of an option: a folder, as PySparkProcessor makes of local files, stands for what is in it."""
+    files: list[str] = []
+    for one in filter(None, value.split(",")):
+        path = Path(one)
+        if "://" in one:
+            raise ChiplakeError(f"{option} {one}: give PySparkProcessor a local file, which SageMaker then brings here")
+        if path.is_dir():
+            files += sorted(str(inside) for inside in path.iterdir() if inside.is_file())
+        elif path.is_file():
+            files.append(str(path))
+        else:
+            raise ChiplakeError(f"{option} {one}: there is no such file; is it an input of the job?")
+    return files
+
+
+def _configured_properties(path: Path) -> dict[str, str]:
+    """Spark properties of `PySparkProcessor.run(configuration=…)`, which are in EMR's form."""
+    if not path.is_file():
+        return {}
+    content = _read_json(path)
+    properties: dict[str, str] = {}
+    for entry in content if isinstance(content, list) else [content]:
+        if entry.get("Classification") != "spark-defaults":
+            raise ChiplakeError(f"configuration: only spark-defaults is understood, not {entry.get('Classification')}")
+        properties |= {str(name): str(value) for name, value in entry.get("Properties", {}).items()}
+    return properties
+
+
+def _event_log_properties(folder: Path) -> dict[str, str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ChiplakeError(f"--local-spark-event-logs-dir {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise ChiplakeError(f"--local-spark-event-logs-dir {folder}: this user may not write there")
+    return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.absolute().as_uri()}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ChiplakeError(f"{path} is no JSON: {error}") from error
+
+
+def _scratch(root: Path) -> Path:
+    """A new folder where most is free: which of the two is on the job's volume differs between instance types."""
+    places = [place for place in (root / "processing", Path(tempfile.gettempdir())) if os.access(place, os.W_OK)]
+    return Path(tempfile.mkdtemp(prefix="chiplake-", dir=max(places, key=lambda place: shutil.disk_usage(place).free)))
+
+
+def _pass_on(stream: IO[str]) -> deque[str]:
+    """Copy lines to standard error as they come, and keep the last."""
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    for line in stream:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        last.append(line.strip())
+    return last
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The line that says why: the project's own words, or whatever was said last."""
+    ours = [line for line in lines if line.startswith("chiplake:")]
+    said = ours or [line for line in lines if line]
+    return said[-1] if said else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+# The project with Spark, for SageMaker processing jobs. From the project's root:
+#   docker build --file docker/spark.Dockerfile --tag chiplake-spark .
+# On another base:           --build-arg BASE=IMAGE           (Debian 12 with Python 3.11)
+# With torch of elsewhere:   --build-arg TORCH_INDEX=ADDRESS  (here torch only names models: the processor's build will do)
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS java
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PATH=/opt/venv/bin:${PATH} \
+    CHIPLAKE_JARS_DIR=/opt/jars
+
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM java AS build
+
+ARG TORCH=torch==2.15.0
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+COPY docker/spark-requirements.lock /tmp/requirements.lock
+# setuptools first, by the same hashes: what comes as source is built with it and nothing else. The lock names all that is
+# needed; pip, looking itself, would miss extras in it.
+RUN python -m venv /opt/venv \
+    && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
+    && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
+    && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
+# No hashes here: each index of torch has builds of its own; TORCH has the version.
+# hadolint ignore=DL3013,DL3059
+RUN python -m pip install --index-url "${TORCH_INDEX}" "${TORCH}"
+
+# What says which jars, alone: a change elsewhere fetches nothing again. Each is checked against its SHA-256 sum.
+COPY chiplake/__init__.py chiplake/bands.py chiplake/errors.py chiplake/jars.py chiplake/settings.py /opt/fetch/chiplake/
+RUN PYTHONPATH=/opt/fetch python -c "from chiplake.jars import ensure_jars; from chiplake.settings import get_settings; ensure_jars(get_settings())"
+
+FROM java
+
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/jars /opt/jars
+COPY docker/smspark-submit docker/chiplake /usr/local/bin/
+COPY profiles /opt/chiplake/profiles
+COPY macros /opt/chiplake/macros
+COPY models /opt/chiplake/models
+COPY tests/dbt /opt/chiplake/tests/dbt
+COPY dbt_project.yml dbt_chiplake.py /opt/chiplake/
+COPY python_udfs /opt/chiplake/python_udfs
+COPY ingestion /opt/chiplake/ingestion
+COPY embedding /opt/chiplake/embedding
+COPY scripts/run_job.py /opt/chiplake/scripts/run_job.py
+COPY chiplake /opt/chiplake/chiplake
+
+ENV PYTHONPATH=/opt/chiplake \
+    PYTHONUNBUFFERED=1 \
+    DBT_PROJECT_DIR=/opt/chiplake \
+    DBT_PROFILES_DIR=/opt/chiplake/profiles \
+    DBT_TARGET=aws \
+    DBT_TARGET_PATH=/tmp/dbt/target \
+    DBT_LOG_PATH=/tmp/dbt/logs \
+    CHIPLAKE_CATALOG=glue \
+    CHIPLAKE_HOME=/tmp/chiplake \
+    CHIPLAKE_JOB_USER=chiplake
+
+# No USER: SageMaker makes folders of outputs for root alone. smspark-submit hands them to this one and goes on as it.
+RUN useradd --create-home --uid 10001 chiplake
+# Not where code is: `python -m` looks there before PYTHONPATH.
+WORKDIR /
+
+# SageMaker gives its own entry point: smspark-submit [OPTIONS] APPLICATION|PROGRAM [ARGUMENTS].
+CMD ["chiplake", "--help"]

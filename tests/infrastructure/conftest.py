@@ -1,0 +1,30 @@
+"""The assembly that deployment makes, once for all tests, and with managed Airflow."""
+
+from __future__ import annotations
+
+import pytest
+from assemblies import Synthesised, synthesise
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """A deployment without any choice made."""
+    folder = tmp_path_factory.mktemp("cdk") / "default"
+    done = synthesise(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Synthesised(folder)
+
+
+@pytest.fixture(scope="session")
+def managed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """A deployment with all that can be chosen."""
+    folder = tmp_path_factory.mktemp("cdk") / "managed"
+    done = synthesise(
+        folder,
+        *("account=123456789012", "region=eu-central-1", "managed_airflow=true", "alarm_email=ops@example.org"),
+        *('source_buckets=["eodata-mirror"]', 'settings={"CHIPLAKE_CLAY_PRECISION": "bfloat16"}'),
+        *("transform_retention_days=7", "transform_instance_type=ml.g5.xlarge", "bucket_name=lake-of-tests"),
+        'variables={"chiplake_bbox": "16.3,45.7,16.5,45.8"}',
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Synthesised(folder)

@@ -1,0 +1,318 @@
+"""The images, as far as they can be tried without an engine: what they hold, and their entry points as processes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from processing_container import image_environment, lay_out, run_container
+from servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
+from servers.aws import REGION, AwsServer
+
+from chiplake.jars import JARS
+from chiplake.processing_job import Machine
+from chiplake.settings import PROJECT_DIR, Settings
+
+DOCKER = PROJECT_DIR / "docker"
+SPARK = (DOCKER / "spark.Dockerfile").read_text()
+BUCKET = "lake-of-tests"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What /opt/ml is in the container."""
+    (tmp_path / "ml" / "processing").mkdir(parents=True)
+    return tmp_path / "ml"
+
+
+def application(root: Path, text: str) -> str:
+    """An application where SageMaker puts the input `code`."""
+    path = root / "processing" / "input" / "code" / "app.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_spark_image_has_the_versions_of_the_project() -> None:
+    pins = re.compile(r"^([a-z0-9-]+)==([^\s;]+)", re.MULTILINE)
+    project = dict(pins.findall((PROJECT_DIR / "requirements.lock").read_text()))
+    image = dict(pins.findall((DOCKER / "spark-requirements.lock").read_text()))
+    assert image == {name: project[name] for name in image}
+    assert "torch" not in image, "the image takes it from an index of its own"
+    assert f"ARG TORCH=torch=={project['torch']}\n" in SPARK
+    assert not {"apache-airflow", "aws-cdk-lib", "moto", "pytest", "pyhive"} & image.keys()
+
+
+def test_the_packages_of_the_spark_image_are_all_that_jobs_import() -> None:
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (DOCKER / "spark-requirements.lock").read_text(), re.MULTILINE))
+    of_torch = {"torch", *(_name(one) for one in importlib.metadata.requires("torch") or [])}
+    allowed = {
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if any(_name(one) in pinned | of_torch for one in distributions)
+    }
+    modules = sorted(
+        path.relative_to(PROJECT_DIR).with_suffix("").as_posix().replace("/", ".")
+        for package in ("chiplake", "embedding", "ingestion", "python_udfs")
+        for path in (PROJECT_DIR / package).glob("*.py")
+        # Needed where SQL is linted, and where a Thrift server is run: not in jobs.
+        if path.name not in ("__main__.py", "__init__.py", "sqlfluff_templater.py")
+    )
+    script = f"""
+import sys
+allowed = {sorted(allowed)!r} + {[*modules, "chiplake", "embedding", "ingestion", "python_udfs", "dbt_chiplake"]!r}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in {sorted(importlib.metadata.packages_distributions())!r} and top not in allowed:
+            raise ModuleNotFoundError(f"No module named {{name!r}}: not in the image", name=name)
+sys.meta_path.insert(0, Refuse())
+import importlib
+for module in {modules!r} + ["dbt_chiplake", "boto3", "dbt.adapters.spark.session", "sedona.spark"]:
+    importlib.import_module(module)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT_DIR,
+        env=os.environ | {"PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-").replace(".", "-")
+
+
+def _run_steps(dockerfile: str) -> list[str]:
+    """The scripts of RUN, as /bin/sh gets them."""
+    joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#")))
+    return re.findall(r"^RUN (.*)$", joined, re.MULTILINE)
+
+
+def test_run_steps_are_sound_shell() -> None:
+    for dockerfile in DOCKER.glob("*.Dockerfile"):
+        steps = _run_steps(dockerfile.read_text())
+        assert len(steps) >= 3
+        for step in steps:
+            done = subprocess.run(["sh", "-n"], input=step, capture_output=True, text=True)
+            assert done.returncode == 0, f"{dockerfile.name}: {step}: {done.stderr}"
+
+
+def test_setuptools_is_cut_out_of_the_lock_with_its_hashes(tmp_path: Path) -> None:
+    (step,) = (step for step in _run_steps(SPARK) if "setuptools" in step)
+    (awk,) = re.findall(r"awk .* > \S+", step)
+    shutil.copy(DOCKER / "spark-requirements.lock", tmp_path / "requirements.lock")
+    subprocess.run(["sh", "-c", awk.replace("/tmp/", f"{tmp_path}/")], check=True)
+    first, *hashes = (tmp_path / "setuptools.txt").read_text().splitlines()
+    assert first.startswith("setuptools==")
+    assert len(hashes) >= 2
+    assert all("--hash=sha256:" in line for line in hashes)
+
+
+def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path: Path) -> None:
+    """The step has five files of the project and nothing else: they must be enough."""
+    (copied,) = re.findall(r"^COPY (.*) /opt/fetch/chiplake/$", SPARK, re.MULTILINE)
+    for source in copied.split():
+        target = tmp_path / "fetch" / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT_DIR / source, target)
+    (step,) = (step for step in _run_steps(SPARK) if "ensure_jars" in step)
+    jars = tmp_path / "jars"
+    jars.mkdir()
+    for jar in JARS:
+        (jars / jar.file_name).symlink_to(Settings().jars_dir / jar.file_name)
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CHIPLAKE_JARS_DIR": str(jars)}
+    command = step.replace("/opt/fetch", str(tmp_path / "fetch"))
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in its docstrings
+def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
+    """The request is the SDK's own; its command runs a job's application on a lake in S3 and Glue."""
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.spark.processing import PySparkProcessor
+
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    helper = root.parent / "helper.py"
+    helper.write_text("WORDS = 'of a helper'\n")
+    app = root.parent / "count_tables.py"
+    app.write_text(
+        "import sys\n"
+        "from helper import WORDS\n"
+        "from python_udfs.session import get_spark\n"
+        "spark = get_spark()\n"
+        "print(WORDS, sys.argv[1:], spark.sql('show tables in raw').count(), 'tables')\n"
+        "print(spark.conf.get('spark.executor.heartbeatInterval'), spark.conf.get('spark.sql.ansi.enabled'))\n"
+    )
+    aws_session = boto3.Session(region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing")
+    session = Session(boto_session=aws_session, sagemaker_client=aws.client("sagemaker"), default_bucket=BUCKET)
+    processor = PySparkProcessor(
+        role="arn:aws:iam::123456789012:role/chiplake-job",
+        image_uri="123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake:1",
+        instance_type="ml.m5.4xlarge",
+        instance_count=1,
+        sagemaker_session=session,
+    )
+    processor.run(
+        str(app),
+        submit_py_files=[str(helper)],
+        arguments=["--start-date", "2023-08-01"],
+        configuration=[{"Classification": "spark-defaults", "Properties": {"spark.executor.heartbeatInterval": "21s"}}],
+        spark_event_logs_s3_uri=f"s3://{BUCKET}/spark-events",
+        job_name="chiplake-job-1",
+        wait=False,
+        logs=False,
+    )
+    job = aws.client("sagemaker").describe_processing_job(ProcessingJobName="chiplake-job-1")
+    assert job["AppSpecification"]["ContainerEntrypoint"][0] == "smspark-submit"
+    done = run_container(
+        root,
+        lay_out(root, job, aws),
+        AWS_ENVIRONMENT
+        | {
+            "AWS_ENDPOINT_URL": aws.url,
+            "PYICEBERG_CATALOG__LAKE__S3__ENDPOINT": aws.url,
+            "CHIPLAKE_CATALOG": "glue",
+            "CHIPLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse",
+            "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["of a helper ['--start-date', '2023-08-01'] 5 tables", "21s false"]
+    databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
+    assert databases == {"default", "raw", "chiplake"}
+    (log,) = (root / "processing" / "spark-events").rglob("events_*")  # of an application, in a folder of its own
+    assert log.stat().st_size > 1000
+    assert not (root / "output" / "message").exists()
+
+
+def test_the_words_of_a_failed_job_are_its_exit_message(root: Path) -> None:
+    script = (PROJECT_DIR / "scripts" / "run_job.py").read_text()
+    command = ["smspark-submit", application(root, script), "nightly"]
+    done = run_container(root, [*command, "--start-date", "2023-08-02", "--end-date", "2023-08-01"], {})
+    assert done.returncode == 1
+    message = (root / "output" / "message").read_text()
+    assert message == "chiplake: the start date 2023-08-02 is after the end date 2023-08-01"
+    assert message in done.stderr
+
+
+def test_the_application_finds_what_fits_the_machine_and_its_own_settings_stay(root: Path) -> None:
+    names = ("CHIPLAKE_SPARK_DRIVER_MEMORY", "CHIPLAKE_SHUFFLE_PARTITIONS", "SPARK_LOCAL_DIRS", "AWS_DEFAULT_REGION")
+    text = f"import json, os\nprint(json.dumps([os.environ.get(name) for name in {names}]))\n"
+    given = {"CHIPLAKE_SHUFFLE_PARTITIONS": "7", "AWS_REGION": "eu-west-1"}
+    done = run_container(root, ["smspark-submit", application(root, text)], given)
+    memory, partitions, scratch, region = json.loads(done.stdout)
+    assert re.fullmatch(r"[1-9][0-9]*g", memory)
+    assert (partitions, region) == ("7", "eu-west-1")
+    assert Path(scratch).is_relative_to(root.parent)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_gib", "heap_gib"),
+    [(4, 15.5, 6), (16, 62, 31), (16, 30, 6), (96, 128, 4), (2, 4, 1)],
+)
+def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: int) -> None:
+    assert Machine(cores, memory_gib).heap_gib == heap_gib
+    assert heap_gib + cores * 1.1 < memory_gib
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ([], 2, "the following arguments are required: application"),
+        (["--class", "org.example.Main", "APP"], 2, "smspark-submit: error"),
+        (["no_such.py"], 1, "no_such.py: there is no such file; is it an input of the job?"),
+        (["no_such_program"], 1, "no_such_program: it is no Python file (.py) and no program of this image"),
+        (["--py-files", "s3://bucket/a.py", "APP"], 1, "give PySparkProcessor a local file"),
+        (["--jars", "/no/such", "APP"], 1, "--jars /no/such: there is no such file"),
+        (["--conf", "spark.ui.enabled", "APP"], 1, "a Spark property is NAME=VALUE"),
+        (["APP"], 7, "the last words"),
+    ],
+)
+def test_what_cannot_be_run_is_said_and_its_code_is_kept(root: Path, command: list[str], code: int, said: str) -> None:
+    app = application(
+        root, "import sys\nprint('first', file=sys.stderr)\nprint('the last words', file=sys.stderr)\nsys.exit(7)\n"
+    )
+    done = run_container(root, ["smspark-submit", *(app if word == "APP" else word for word in command)], {})
+    assert done.returncode == code
+    assert said in done.stderr
+    if code != 2:
+        assert said in (root / "output" / "message").read_text()
+
+
+def test_several_instances_are_refused(root: Path) -> None:
+    (root / "config").mkdir()
+    (root / "config" / "resourceconfig.json").write_text(json.dumps({"hosts": ["algo-1", "algo-2"]}))
+    done = run_container(root, ["smspark-submit", application(root, "print('ran')")], {})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the job has 2 instances; Spark of this image uses one: take a larger type" in done.stderr
+
+
+def test_other_classifications_of_emr_are_refused(root: Path) -> None:
+    conf = root / "processing" / "input" / "conf" / "configuration.json"
+    conf.parent.mkdir(parents=True)
+    conf.write_text(json.dumps([{"Classification": "hive-site", "Properties": {}}]))
+    done = run_container(root, ["smspark-submit", application(root, "print('ran')")], {})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "only spark-defaults is understood, not hive-site" in done.stderr
+
+
+def test_a_job_that_is_stopped_ends(root: Path) -> None:
+    text = "import pathlib, time\npathlib.Path(__file__).with_suffix('.started').touch()\ntime.sleep(60)\n"
+    app = application(root, text)
+    process = subprocess.Popen(["smspark-submit", app], env=image_environment(root), stderr=subprocess.DEVNULL)
+    started = Path(app).with_suffix(".started")
+    deadline = time.monotonic() + 30
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 128 + signal.SIGTERM
+
+
+@pytest.fixture
+def shared_root() -> Iterator[Path]:
+    """As `root`, where every user may look: folders of pytest are for their owner alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "ml" / "processing").mkdir(parents=True)
+        yield Path(folder) / "ml"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_application_is_not_run_as_root_and_may_write_outputs(shared_root: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    output = shared_root / "processing" / "objects"
+    output.mkdir(mode=0o755)
+    # A shell: this Python may be where only root looks.
+    script = shared_root / "app.sh"
+    script.write_text(f"id -u; id -G; touch {output}/written; echo 'chiplake: no' >&2; exit 4\n")
+    given = {"CHIPLAKE_JOB_USER": "nobody", "TMPDIR": tempfile.gettempdir()}
+    done = run_container(shared_root, ["smspark-submit", "sh", str(script)], given)
+    assert (done.returncode, done.stdout) == (4, f"{nobody.pw_uid}\n{nobody.pw_gid}\n"), done.stderr
+    assert (output / "written").stat().st_uid == nobody.pw_uid
+    assert (shared_root / "output" / "message").read_text() == "chiplake: no"
+
+
+def test_programs_of_the_image_can_be_run() -> None:
+    (programs,) = re.findall(r"^COPY (docker/.*) /usr/local/bin/$", SPARK, re.MULTILINE)
+    assert programs.split() == ["docker/smspark-submit", "docker/chiplake"]
+    for program in programs.split():
+        assert os.access(PROJECT_DIR / program, os.X_OK), f"{program} cannot be run"
+    compile((DOCKER / "chiplake").read_text(), "chiplake", "exec")

@@ -1,0 +1,302 @@
+"""What deployment makes on AWS: who may do what, what is kept, what the DAG is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from assemblies import ENVIRONMENT, Synthesised
+from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
+from lakehouse.config import check_variables, read_config
+
+from chiplake.errors import ChiplakeError
+from chiplake.settings import PROJECT_DIR, Settings
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any]]:
+    """Statements of all policies whose logical id starts so."""
+    policies = {**synthesised.of_type("AWS::IAM::Policy"), **synthesised.of_type("AWS::IAM::ManagedPolicy")}
+    found = [one for name, one in policies.items() if name.startswith(start_of_id)]
+    assert found, f"no policy {start_of_id}"
+    return [statement for one in found for statement in one["Properties"]["PolicyDocument"]["Statement"]]
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def words(value: Any) -> str:
+    """An ARN with its references, as text."""
+    match value:
+        case {"Fn::Join": [separator, parts]}:
+            return separator.join(words(part) for part in parts)
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"{name}.{attribute}"
+        case {"Ref": name}:
+            return str(name)
+    return str(value)
+
+
+def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
+    """In the larger template. W3005 is a dependency said twice, as CDK does."""
+    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "eu-central-1", "--ignore-checks", "W3005", "--"]
+    done = subprocess.run([*command, managed.template_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_bucket_is_encrypted_versioned_private_and_kept(assembly: Synthesised) -> None:
+    for bucket in assembly.of_type("AWS::S3::Bucket").values():
+        properties = bucket["Properties"]
+        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (bucket,) = (one for name, one in assembly.of_type("AWS::S3::Bucket").items() if name.startswith("Bucket"))
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "LoggingConfiguration" in bucket["Properties"]
+    for policy in assembly.of_type("AWS::S3::BucketPolicy").values():
+        denied = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+        assert any(s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} for s in denied)
+
+
+def test_objects_of_transforms_expire_and_tables_never_do(assembly: Synthesised, managed: Synthesised) -> None:
+    for synthesised, days in ((assembly, 14), (managed, 7)):
+        (bucket,) = (one for name, one in synthesised.of_type("AWS::S3::Bucket").items() if name.startswith("Bucket"))
+        rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        expiring = {rule.get("Prefix", ""): rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+        assert expiring == {"transform/": days, "spark-events/": 90}
+
+
+@pytest.mark.parametrize("which", ["assembly", "managed"])
+def test_no_role_of_ours_may_do_anything_to_all_data(which: str, request: pytest.FixtureRequest) -> None:
+    synthesised: Synthesised = request.getfixturevalue(which)
+    policies = ["JobRole", "TransformRole", "OrchestratorPolicy"] + (["AirflowRole"] if which == "managed" else [])
+    for policy in policies:
+        for statement in statements(synthesised, policy):
+            assert statement["Effect"] == "Allow"
+            actions = listed(statement["Action"])
+            assert not any(action.split(":")[1].startswith("*") for action in actions), statement
+            if "*" in listed(statement.get("Resource", [])):
+                allowed = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "logs:DescribeLogGroups"}
+                assert set(actions) <= allowed | {"s3:GetAccountPublicAccessBlock"}, statement
+
+
+def test_jobs_write_the_lake_and_nothing_else(assembly: Synthesised) -> None:
+    written = {
+        words(resource).partition(".Arn")[2]
+        for statement in statements(assembly, "JobRole")
+        if "s3:PutObject" in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    assert written == {"/warehouse/*", "/transform/*", "/spark-events/*", "/docs/*"}
+    tables = {
+        words(resource).rpartition(":")[2]
+        for statement in statements(assembly, "JobRole")
+        if "glue:UpdateTable" in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    assert tables == {"catalog", "database/raw", "database/chiplake", "table/raw/*", "table/chiplake/*"}
+    for role in assembly.of_type("AWS::IAM::Role").values():
+        for trust in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+            if trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}:
+                assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_server_reads_chips_and_model_and_writes_answers(assembly: Synthesised) -> None:
+    by_action: dict[str, set[str]] = {}
+    for statement in statements(assembly, "TransformRole"):
+        for action in listed(statement["Action"]):
+            by_action.setdefault(action, set()).update(
+                words(resource).partition(".Arn")[2] for resource in listed(statement["Resource"])
+            )
+    assert by_action["s3:GetObject"] == {"/models/*", "/transform/*"}
+    assert by_action["s3:PutObject"] == {"/transform/*"}
+    assert not any(action.startswith("glue:") for action in by_action)
+
+
+def test_the_dag_may_pass_the_two_roles_to_sagemaker_alone(assembly: Synthesised) -> None:
+    (passed,) = (s for s in statements(assembly, "Orchestrator") if "iam:PassRole" in listed(s["Action"]))
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert sorted(re.match(r"[A-Za-z]+Role", words(one))[0] for one in listed(passed["Resource"])) == [  # type: ignore[index]
+        "JobRole",
+        "TransformRole",
+    ]
+
+
+@pytest.mark.parametrize("which", ["assembly", "managed"])
+def test_every_variable_that_the_dag_needs_is_written(which: str, request: pytest.FixtureRequest) -> None:
+    synthesised: Synthesised = request.getfixturevalue(which)
+    parameters = {one["Properties"]["Name"]: one for one in synthesised.of_type("AWS::SSM::Parameter").values()}
+    names = {name.removeprefix(PARAMETER_PREFIX) for name in parameters}
+    assert set(REQUIRED_ON_AWS) <= names <= set(VARIABLES)
+    assert parameters[f"{PARAMETER_PREFIX}chiplake_clay_checkpoint_uri"]["Condition"] == "HasCheckpointKey"
+    (readable,) = (s for s in statements(synthesised, "Orchestrator") if "ssm:GetParameter" in listed(s["Action"]))
+    assert words(readable["Resource"]).endswith(f":parameter{PARAMETER_PREFIX}chiplake_*")
+    assert all(name.startswith("chiplake_") for name in VARIABLES), "else the DAG may not read it"
+    if which == "managed":
+        values = {name: one["Properties"]["Value"] for name, one in parameters.items()}
+        assert values[f"{PARAMETER_PREFIX}chiplake_bbox"] == "16.3,45.7,16.5,45.8"
+        assert values[f"{PARAMETER_PREFIX}chiplake_region"] == "eu-central-1"
+        assert json.loads(values[f"{PARAMETER_PREFIX}chiplake_settings"]) == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
+
+
+def test_the_warehouse_and_the_transforms_place_are_settings_that_settings_take(managed: Synthesised) -> None:
+    values = {
+        one["Properties"]["Name"].removeprefix(PARAMETER_PREFIX): words(one["Properties"]["Value"])
+        for one in managed.of_type("AWS::SSM::Parameter").values()
+    }
+    (bucket_id,) = (name for name in managed.of_type("AWS::S3::Bucket") if name.startswith("Bucket"))
+    place = values["chiplake_transform_s3_uri"].replace(bucket_id, "lake-of-tests")
+    assert Settings(transform_s3_uri=place).transform_s3_uri == "s3://lake-of-tests/transform"
+    assert values["chiplake_warehouse"].endswith("/warehouse")
+
+
+def test_the_model_has_data_only_once_a_checkpoint_was_uploaded(assembly: Synthesised, managed: Synthesised) -> None:
+    (model,) = assembly.of_type("AWS::SageMaker::Model").values()
+    assert model["Properties"]["EnableNetworkIsolation"] is True
+    condition, _, otherwise = model["Properties"]["PrimaryContainer"]["ModelDataUrl"]["Fn::If"]
+    assert (condition, otherwise) == ("HasModelDataKey", {"Ref": "AWS::NoValue"})
+    assert assembly.template["Parameters"]["ModelDataKey"]["Default"] == ""
+    (model,) = managed.of_type("AWS::SageMaker::Model").values()
+    assert model["Properties"]["PrimaryContainer"]["Environment"] == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
+
+
+def test_alarms_tell_someone_and_say_what_to_do(managed: Synthesised) -> None:
+    alarms = {
+        one["Properties"]["AlarmName"]: one["Properties"] for one in managed.of_type("AWS::CloudWatch::Alarm").values()
+    }
+    assert set(alarms) == {
+        "chiplake-processing-failed",
+        "chiplake-transform-failed",
+        "chiplake-no-night",
+        "chiplake-airflow-stands-still",
+    }
+    for alarm in alarms.values():
+        (action,) = alarm["AlarmActions"]
+        assert action["Ref"].startswith("Topicalerts")
+        assert len(alarm["AlarmDescription"]) > 40
+    assert alarms["chiplake-no-night"]["TreatMissingData"] == "breaching"
+    operations = (PROJECT_DIR / "docs" / "operations.md").read_text()
+    for name in alarms:
+        assert name in operations, f"docs/operations.md does not say what {name} means"
+    (subscription,) = managed.of_type("AWS::SNS::Subscription").values()
+    assert subscription["Properties"]["Endpoint"] == "ops@example.org"
+
+
+def test_managed_airflow_finds_its_variables_where_deployment_writes_them(managed: Synthesised) -> None:
+    (environment,) = managed.of_type("AWS::MWAA::Environment").values()
+    properties = environment["Properties"]
+    assert properties["AirflowVersion"] == "3.0.6"
+    options = properties["AirflowConfigurationOptions"]
+    assert json.loads(options["secrets.backend_kwargs"])["variables_prefix"] + "/" == PARAMETER_PREFIX
+    assert len(properties["NetworkConfiguration"]["SubnetIds"]) == 2
+    zones = [s["Properties"]["AvailabilityZone"] for s in managed.of_type("AWS::EC2::Subnet").values()]
+    assert all("Fn::Select" in zone for zone in zones), "AWS is not asked at synth"
+
+
+def test_what_an_image_copies_is_in_its_context_and_little_else(assembly: Synthesised) -> None:
+    dockerfiles = {}
+    for digest, image in assembly.assets["dockerImages"].items():
+        context = assembly.folder / f"asset.{digest}"
+        dockerfile = image["source"]["dockerFile"]
+        dockerfiles[dockerfile] = context
+        for line in (context / dockerfile).read_text().splitlines():
+            if line.startswith("COPY ") and "--from=" not in line:
+                for source in line.split()[1:-1]:
+                    assert (context / source).exists(), f"{dockerfile} copies {source}, which its context lacks"
+        size = sum(path.stat().st_size for path in context.rglob("*") if path.is_file())
+        assert size < 5_000_000, f"{dockerfile}: {size} bytes"
+        assert not list(context.rglob("__pycache__"))
+    assert sorted(dockerfiles) == ["docker/clay.Dockerfile", "docker/spark.Dockerfile"]
+
+
+def test_the_project_and_its_dags_are_copied_to_the_bucket(assembly: Synthesised) -> None:
+    deployed = {}
+    for one in assembly.of_type("Custom::CDKBucketDeployment").values():
+        (key,) = one["Properties"]["SourceObjectKeys"]
+        folder = assembly.folder / f"asset.{key.removesuffix('.zip')}"
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        deployed[one["Properties"]["DestinationBucketKeyPrefix"]] = names
+    assert deployed["code"] == {"run_job.py"}
+    assert {"dbt_project.yml", "profiles/profiles.yml", "models/marts/fct_chips.sql"} <= deployed["project"]
+    assert not any(name.startswith((".", "tests/unit", "chiplake/")) for name in deployed["project"])
+    here = PROJECT_DIR / "dags"
+    dags = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert deployed["airflow/dags"] == dags
+
+
+@pytest.mark.parametrize("which", ["assembly", "managed"])
+def test_the_template_is_as_last_reviewed(which: str, request: pytest.FixtureRequest) -> None:
+    """A change shows as a difference of the snapshot; write it anew with CHIPLAKE_UPDATE_SNAPSHOTS=1."""
+    synthesised: Synthesised = request.getfixturevalue(which)
+    text = yaml.safe_dump(_legible(synthesised.template), sort_keys=True, width=118)
+    path = SNAPSHOTS / f"{which}.yaml"
+    if os.environ.get("CHIPLAKE_UPDATE_SNAPSHOTS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def _legible(template: dict[str, Any]) -> dict[str, Any]:
+    """The template without what follows from contents of files or is the same in every stack."""
+    text = re.sub(r"[0-9a-f]{64}", "DIGEST", json.dumps(template))
+    text = re.sub(r"requirements-[0-9a-f]{16}", "requirements-DIGEST", text)
+    legible: dict[str, Any] = json.loads(text)
+    legible.pop("Rules", None)
+    legible["Parameters"].pop("BootstrapVersion", None)
+    for resource in legible["Resources"].values():
+        resource.pop("Metadata", None)
+    return legible
+
+
+class Context(dict[str, str]):
+    """What is given by --context."""
+
+    def try_get_context(self, name: str) -> str | None:
+        return self.get(name)
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ({"account": "12"}, "context account: String should match pattern"),
+        ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
+        ({"settings": '{"HOME": "x"}'}, "HOME is no setting"),
+        ({"subnet_ids": '["subnet-1"]'}, "must be two subnets"),
+        ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
+    ],
+)
+def test_a_wrong_choice_is_named(context: dict[str, str], said: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(said)):
+        read_config(Context(context))
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "said"),
+    [
+        (set(REQUIRED_ON_AWS), {"chiplake_typo"}, "chiplake_typo is no Variable of the DAG"),
+        (set(REQUIRED_ON_AWS) | {"chiplake_renamed"}, set(), "chiplake_renamed is no Variable of the DAG"),
+        (set(REQUIRED_ON_AWS), {"chiplake_region"}, "chiplake_region is written by deployment itself"),
+        (set(REQUIRED_ON_AWS) - {"chiplake_region"}, set(), "the DAG needs the Variable chiplake_region on AWS"),
+    ],
+)
+def test_variables_that_are_not_those_of_the_dag_are_refused(known: set[str], given: set[str], said: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(said)):
+        check_variables(dict.fromkeys(known, ""), dict.fromkeys(given, ""))
+
+
+def test_a_finding_without_a_reason_ends_the_synth(tmp_path: Path) -> None:
+    script = "import lakehouse.nag; lakehouse.nag._exceptions = lambda *_: []; from lakehouse.synth import main; main()"
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "AwsSolutions-IAM5" in done.stdout + done.stderr
