@@ -2,7 +2,8 @@
 
 What is configured is a Variable, read when a task runs: `/airflow/variables/...` in SSM Parameter Store.
 
-The image holds the project in /opt/chiplake and has `python3`, `chiplake` and `dbt` on its path.
+The image holds the project in /opt/chiplake and has `smspark-submit`, `chiplake` and `dbt` on its path: the first starts
+every job, see chiplake/processing_job.py.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
 CHECKPOINTS: Final = "/opt/ml/processing/checkpoint"
 DOCS: Final = "/opt/ml/processing/docs"
-RUN_JOB: Final = ("python3", f"{PROJECT}/scripts/run_job.py")
-CHIPLAKE: Final = ("chiplake",)
-DBT: Final = ("dbt", "--no-use-colors")
+RUN_JOB: Final = ("smspark-submit", f"{PROJECT}/scripts/run_job.py")
+CHIPLAKE: Final = ("smspark-submit", "chiplake")
+DBT: Final = ("smspark-submit", "dbt", "--no-use-colors")
 DBT_PLACES: Final = ("--project-dir", PROJECT, "--profiles-dir", f"{PROJECT}/profiles", "--target", "aws")
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
