@@ -1,7 +1,7 @@
 # The project with Spark, for SageMaker processing jobs. From the project's root:
 #   docker build --file docker/spark.Dockerfile --tag chiplake-spark .
 # On another base:           --build-arg BASE=IMAGE           (Debian 12 with Python 3.11)
-# With torch of elsewhere:   --build-arg TORCH_INDEX=ADDRESS  (here torch only names models: the processor's build will do)
+# With torch of elsewhere:   --build-arg TORCH_INDEX=ADDRESS  (of an index of CPU builds: torch only names models here)
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS java
 
@@ -18,7 +18,7 @@ RUN apt-get update \
 FROM java AS build
 
 ARG TORCH=torch==2.15.0
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=
 
 COPY docker/spark-requirements.lock /tmp/requirements.lock
 # setuptools first, by the same hashes: what comes as source is built with it and nothing else. The lock names all that is
@@ -29,7 +29,7 @@ RUN python -m venv /opt/venv \
     && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
 # No hashes here: each index of torch has builds of its own; TORCH has the version.
 # hadolint ignore=DL3013,DL3059
-RUN python -m pip install --index-url "${TORCH_INDEX}" "${TORCH}"
+RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"
 
 # What says which jars, alone: a change elsewhere fetches nothing again. Each is checked against its SHA-256 sum.
 COPY chiplake/__init__.py chiplake/bands.py chiplake/errors.py chiplake/jars.py chiplake/settings.py /opt/fetch/chiplake/
