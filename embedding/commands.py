@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chiplake.errors import IncompleteError
+from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.settings import get_settings
 
 app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
@@ -78,6 +78,8 @@ def transform(
         console.print(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")
     if not reports:
         console.print("nothing to transform")
+    if failures and not any(report.transformed or report.skipped for report in reports.values()):
+        raise ChiplakeError(f"all {len(failures)} objects failed, first {failures[0]}")
     if failures:
         raise IncompleteError(f"{len(failures)} objects failed, first {failures[0]}; the others can be loaded")
 

@@ -1,6 +1,6 @@
 {% macro cosine_distance(first, second) -%}
     1 - {{ dot_product(first, second) }}
-        / nullif(sqrt({{ dot_product(first, first) }} * {{ dot_product(second, second) }}), 0)
+        / nullif(sqrt({{ squared_norm(first) }} * {{ squared_norm(second) }}), 0)
 {%- endmacro %}
 
 
@@ -8,4 +8,10 @@
     aggregate(
         zip_with({{ first }}, {{ second }}, (a, b) -> double(a) * double(b)), 0D, (total, product) -> total + product
     )
+{%- endmacro %}
+
+
+{#- Apart from dot_product, which would make pairs of each number with itself. -#}
+{% macro squared_norm(embedding) -%}
+    aggregate({{ embedding }}, 0D, (total, value) -> total + double(value) * double(value))
 {%- endmacro %}

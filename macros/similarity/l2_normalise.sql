@@ -1,7 +1,7 @@
 {% macro l2_normalise(embedding) -%}
     {{ bind(
         'l2_norm',
-        'nullif(sqrt(' ~ dot_product(embedding, embedding) ~ '), 0)',
+        'nullif(sqrt(' ~ squared_norm(embedding) ~ '), 0)',
         'if(l2_norm is null, null, transform(' ~ embedding ~ ', number -> number / l2_norm))'
     ) }}
 {%- endmacro %}

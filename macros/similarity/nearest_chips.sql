@@ -27,7 +27,7 @@
         chips.geohash,
         chips.acquired_at,
         1 - {{ dot_product('wanted.direction', 'chips.embedding') }}
-            / nullif(sqrt({{ dot_product('chips.embedding', 'chips.embedding') }}), 0) as cosine_distance
+            / nullif(sqrt({{ squared_norm('chips.embedding') }}), 0) as cosine_distance
     from {{ ref('fct_chip_embeddings') }} as chips
     inner join wanted on chips.model_id = wanted.model_id and chips.chip_id != wanted.chip_id
     {%- if model_id is not none %}

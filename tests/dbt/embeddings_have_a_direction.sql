@@ -4,7 +4,7 @@ with embeddings as (
     select
         chip_id,
         model_id,
-        {{ dot_product('embedding', 'embedding') }} as squared_norm
+        {{ squared_norm('embedding') }} as squared_norm
     from {{ ref('fct_chip_embeddings') }}
 
 )

@@ -297,3 +297,20 @@ def test_two_jobs_at_once_are_refused(small: Settings) -> None:
         pytest.raises(ChiplakeError, match="another embedding run works"),
     ):
         run_embedding(small)
+
+
+def test_an_export_loads_what_is_left_of_earlier_runs_where_asked_to(spark: SparkSession, small: Settings) -> None:
+    run = export(small)
+    answer(run, "chips-00000.arrow")
+    deeper = run.output_dir / "embed" / "input"  # SageMaker may keep a part of the input's key
+    deeper.mkdir(parents=True)
+    (run.output_dir / "chips-00000.arrow.out").rename(deeper / "chips-00000.arrow.out")
+    with pytest.raises(ChiplakeError, match=r"or export with --load-leftovers$"):
+        export(small)
+
+    again = run_export(small, load_leftovers=True)
+
+    assert again is not None
+    assert sorted(embeddings(spark)) == ["chip-000", "chip-001"]
+    assert exported_ids(again) == ["chip-002", "chip-003", "chip-004"]
+    assert unfinished_runs(small.transform_dir) == [again]

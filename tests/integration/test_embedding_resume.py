@@ -318,7 +318,7 @@ def test_an_answer_that_finds_no_room_is_not_there_in_part_and_the_others_are(tm
 
     code, words = lake.run("embed", "transform", largest_file=12_000)
 
-    assert code == 1
+    assert code == 3
     assert said(words, f"chiplake: 1 objects failed, first {run.run_id}/chips-00001.arrow: ") == 1, words
     assert TOO_LARGE in words
     there = {"chips-00000.arrow.out": 1, "chips-00002.arrow.out": 2}
@@ -361,3 +361,13 @@ def test_a_load_that_finds_no_room_writes_nothing_and_the_next_one_all(tmp_path:
     code, words = lake.run("embed", "load")
     assert code == 0, words
     assert (len(by_chip(lake.rows())), lake.commits()) == (chips, [chips])
+
+
+def test_a_transform_without_a_single_answer_is_a_failure(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    run = exported_run(lake, [1])
+    (run.input_dir / "chips-00000.arrow").write_bytes(b"damaged")
+    code, words = lake.run("embed", "transform")
+    assert (code, said(words, f"chiplake: all 1 objects failed, first {run.run_id}/chips-00000.arrow: ")) == (1, 1), (
+        words
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,14 @@ class Lake:
 
     def run_and_kill(self, day: str, *words: str) -> tuple[bool, str]:
         """The same, but the first process of a task with these words in its command is killed when it has a JVM."""
-        with self.airflow.start("dags", "test", DAG, day, **self.environment) as process:
+        # Read meanwhile: what it says is more than a pipe holds.
+        with (
+            self.airflow.start("dags", "test", DAG, day, **self.environment) as process,
+            ThreadPoolExecutor(1) as reader,
+        ):
+            said = reader.submit(process.communicate)
             _kill_child(psutil.Process(process.pid), words)
-            log, _ = process.communicate()
+            log, _ = said.result()
         return process.returncode == 0, log
 
     def table(self, name: str) -> Table:
