@@ -107,7 +107,7 @@ def export_chips(
         )
     finally:
         keys.unpersist()
-    _see_objects(run, [entry.name for entry in entries])
+    check_objects(run, [entry.name for entry in entries])
     manifest = Manifest(
         run_id=run.run_id,
         model_id=card.model_id,
@@ -150,8 +150,12 @@ def object_writer(directory: Path, bands: tuple[str, ...]) -> Callable[[pa.Table
     return write_object
 
 
-def _see_objects(run: Run, names: list[str]) -> None:
-    """Check that what executors wrote is here, too."""
+def check_objects(run: Run, names: list[str]) -> None:
+    """Check that objects that executors wrote are here, too.
+
+    Raises:
+        ChiplakeError: some are not.
+    """
     missing = [name for name in names if not (run.input_dir / name).is_file()]
     if missing:
         raise ChiplakeError(

@@ -1,4 +1,4 @@
-"""The nightly job on a standalone Spark cluster, whose workers do not have the project, gives the rows it gives here."""
+"""The nightly job on a standalone Spark cluster gives the rows that it gives here; its workers lack the project."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import time
 import venv
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -102,10 +103,11 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Clus
     filled = _rows(here, "fct_filled_chips").values()
     assert any(row["complete_fraction"] > row["base_valid_fraction"] for row in filled)
 
-    # An executor a worker, each with work to do in Python.
+    # An executor a worker, each with a fair part of the tasks.
     executors = [int(path.name) for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
-    assert sorted(executors) == [0, 1]
-    assert _executors_with_python_work(events) == {0, 1}
+    tasks = _tasks_by_executor(events)
+    assert sorted(executors) == sorted(tasks) == [0, 1]
+    assert min(tasks.values()) > 0.2 * tasks.total()
 
 
 def _python_without_the_project(folder: Path) -> Path:
@@ -165,6 +167,7 @@ def _nightly(home: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
         "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
         "DBT_TARGET_PATH": str(home / "target"),
         "DBT_LOG_PATH": str(home / "logs"),
+        "DBT_RESOURCE_TYPES": "model",  # rows are compared here: dbt's own tests of them would take half of the time
     }
     return subprocess.Popen(
         [sys.executable, PROJECT_DIR / "scripts" / "run_job.py", "nightly"],
@@ -186,12 +189,8 @@ def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _executors_with_python_work(folder: Path) -> set[int]:
-    """Executors that ended tasks in which data went to Python."""
+def _tasks_by_executor(folder: Path) -> Counter[int]:
+    """How many tasks each executor ended, by Spark's event log."""
     (log,) = folder.iterdir()
     ended = [json.loads(line) for line in log.read_text().splitlines() if '"SparkListenerTaskEnd"' in line]
-    return {
-        int(event["Task Info"]["Executor ID"])
-        for event in ended
-        if any(metric["Name"] == "data sent to Python workers" for metric in event["Task Info"]["Accumulables"])
-    }
+    return Counter(int(event["Task Info"]["Executor ID"]) for event in ended)
