@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     catalog_uri: str | None = Field(None, description="address of a rest catalog, or endpoint of glue")
     warehouse: str | None = Field(None, description="warehouse location where the catalog is not embedded")
 
-    spark_master: str = Field("local[*]", description="Spark master")
+    spark_master: str = Field("local[*]", description="Spark master: local[*], spark://host:port, yarn, k8s://…")
     spark_driver_memory: str = Field("4g", description="memory of the Spark driver's JVM")
     shuffle_partitions: int = Field(8, ge=1, description="shuffle partitions of Spark SQL")
 

@@ -61,7 +61,7 @@ def export_chips(
         The run, or None if there was nothing to export; then nothing is written.
 
     Raises:
-        ChiplakeError: the tables to export from are not there.
+        ChiplakeError: the tables to export from are not there, or executors write to a file system of their own.
     """
     ensure_sources(settings)
     for table in (FILLED_CHIPS, GRID_CELLS):
@@ -107,6 +107,7 @@ def export_chips(
         )
     finally:
         keys.unpersist()
+    check_objects(run, [entry.name for entry in entries])
     manifest = Manifest(
         run_id=run.run_id,
         model_id=card.model_id,
@@ -147,6 +148,20 @@ def object_writer(directory: Path, bands: tuple[str, ...]) -> Callable[[pa.Table
         return pa.table(entry, schema=_ENTRY_SCHEMA)
 
     return write_object
+
+
+def check_objects(run: Run, names: list[str]) -> None:
+    """Check that objects that executors wrote are here, too.
+
+    Raises:
+        ChiplakeError: some are not.
+    """
+    missing = [name for name in names if not (run.input_dir / name).is_file()]
+    if missing:
+        raise ChiplakeError(
+            f"{len(missing)} of {len(names)} objects that Spark's executors wrote are not in {run.input_dir}: "
+            "on a cluster CHIPLAKE_HOME must be on a file system that all machines share, under the same path"
+        )
 
 
 def _selection(settings: Settings, start: date | None, end: date | None) -> tuple[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from chiplake.jars import class_path
 from chiplake.lake import ensure_sources, spark_catalog_conf
 from chiplake.settings import CATALOG_NAME, PROJECT_DIR, Settings, get_settings
+from python_udfs.cluster import cluster_conf, is_cluster, send_package
 from python_udfs.registry import register_functions
 
 # GDAL reads these once, when a process first uses it: so they are in the environment of the Python workers.
@@ -37,6 +38,8 @@ _JVM_OPTIONS: Final = (
     "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15 -XX:+UseTransparentHugePages"
 )
 
+_TIME_ZONE: Final = "UTC"
+
 
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Every Spark property that Chiplake sets."""
@@ -47,7 +50,6 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
-        "spark.executor.extraClassPath": jars,
         "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS}",
         "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.ui.enabled": "false",
@@ -58,7 +60,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.kryo.registrator": "org.apache.sedona.core.serde.SedonaKryoRegistrator",
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.defaultCatalog": CATALOG_NAME,
-        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.session.timeZone": _TIME_ZONE,
         "spark.sql.ansi.enabled": "false",  # dbt-spark switches it off in its own sessions: alike everywhere
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         # Plans of rasters to read are a few kB and hours of work: never merge their partitions for being small.
@@ -77,11 +79,22 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.autoBroadcastJoinThreshold": "64m",
         # Nor sort them, where they must be shuffled: for a MERGE that replaces some.
         "spark.sql.join.preferSortMergeJoin": "false",
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])),
+        # PySpark hands timestamps to functions in the local time of their process.
+        "spark.executorEnv.TZ": _TIME_ZONE,
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
     conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.href_signer
+    conf |= cluster_conf(settings, os.environ) if is_cluster(settings) else _local_conf(jars)
     return conf | spark_catalog_conf(settings)
+
+
+def _local_conf(jars: str) -> dict[str, str]:
+    """Spark properties where tasks run on this machine, with the files that are here."""
+    python_path = filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])
+    return {
+        "spark.executor.extraClassPath": jars,
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(python_path),
+    }
 
 
 def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | None = None) -> SparkSession:
@@ -100,15 +113,18 @@ def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | N
         return active
     ensure_sources(settings)
     # PySpark hands timestamps out in the local time of the process.
-    os.environ["TZ"] = "UTC"
+    os.environ["TZ"] = _TIME_ZONE
     time.tzset()
     # PySpark would log the whole trace of every failed statement, beside raising it.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    if not is_cluster(settings):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder
     for name, value in (spark_conf(settings) | dict(more_conf or {})).items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
+    if is_cluster(settings):
+        send_package(spark, settings)
     register_functions(spark)
     return spark
