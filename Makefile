@@ -43,7 +43,7 @@ demo: $(READY) ## Make scenes, run the nightly job on them, show chips and chang
 airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home is .chiplake/airflow
 	$(BIN)/dbt --quiet parse
 	PATH="$(CURDIR)/$(BIN):$$PATH" AIRFLOW_HOME="$(CURDIR)/.chiplake/airflow" AIRFLOW__CORE__DAGS_FOLDER="$(CURDIR)/dags" \
-		AIRFLOW__CORE__LOAD_EXAMPLES=false AIRFLOW__COSMOS__ENABLE_TELEMETRY=false \
+		AIRFLOW__CORE__LOAD_EXAMPLES=false AIRFLOW__COSMOS__ENABLE_TELEMETRY=false AIRFLOW__API__HOST=127.0.0.1 \
 		AIRFLOW__COSMOS__DBT_DOCS_PROJECTS='{"chiplake": {"dir": "$(CURDIR)/target/docs", "name": "Chiplake"}}' \
 		$(BIN)/airflow standalone
 
