@@ -2,8 +2,8 @@
 
 What is configured is a Variable, read when a task runs: `/airflow/variables/...` in SSM Parameter Store.
 
-The image holds the project in /opt/chiplake and has `smspark-submit`, `chiplake` and `dbt` on its path: the first starts
-every job, see chiplake/processing_job.py.
+The image holds the project in /opt/chiplake and has `smspark-submit`, `chiplake` and `dbt` on its path: the first
+starts every job, see chiplake/processing_job.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections import Counter
@@ -64,8 +65,17 @@ CELLS = {"32633_233_1980", "32633_234_1980"}
 SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of an Airflow that has run nothing."""
+    home = tmp_path_factory.mktemp("airflow")
+    migrated = airflow_at(home, manifest=home / "none")("db", "migrate")
+    assert migrated.returncode == 0, migrated.stdout
+    return home / "airflow.db"
+
+
 @pytest.fixture
-def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
+def managed(aws: AwsServer, database: Path, tmp_path: Path) -> Airflow:
     """Airflow that takes its Variables from SSM, where deployment has written them."""
     for name, value in OF_AWS.items():
         assert name in VARIABLES
@@ -77,8 +87,11 @@ def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
         ExecutionRoleArn="arn:aws:iam::123456789012:role/chiplake-transform",
     )
     backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
-    airflow = airflow_at(tmp_path / "airflow", manifest=tmp_path / "none")
-    airflow = Airflow(
+    home = tmp_path / "airflow"
+    home.mkdir()
+    shutil.copy(database, home)
+    airflow = airflow_at(home, manifest=tmp_path / "none")
+    return Airflow(
         airflow.bin,
         {
             **airflow.environment,
@@ -89,9 +102,6 @@ def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(backend),
         },
     )
-    migrated = airflow("db", "migrate")
-    assert migrated.returncode == 0, migrated.stdout
-    return airflow
 
 
 def export(aws: AwsServer, folder: Path) -> tuple[str, ...]:
@@ -260,3 +270,13 @@ def test_a_run_embeds_scenes_and_the_same_run_again_writes_nothing(
     assert states(managed) == first
     assert len(aws.jobs) == 1
     assert snapshots() == written
+
+
+def test_a_job_that_fails_makes_the_run_red_and_the_log_says_why(aws: AwsServer, managed: Airflow) -> None:
+    aws.run_processing_jobs = True
+    settings = json.dumps({"CHIPLAKE_BANDS": ["mauve"]})
+    aws.client("ssm").put_parameter(Name=parameter("chiplake_settings"), Value=settings, Type="String")
+    done = managed("dags", "test", DAG, DAY)
+    assert done.returncode != 0
+    assert list(aws.processing_jobs) == [f"chiplake-ingest-{run_key('2023-08-03', DAY)}-01"]
+    assert "unknown bands ['mauve']" in done.stdout

@@ -85,7 +85,7 @@ class ProcessingRun:
         if message.is_file():
             self.record.exit_message = message.read_text(errors="replace")
         if code:
-            return f"AlgorithmError: {self.record.__dict__.get('exit_message', '')}, exit code: {code}"
+            return "AlgorithmError: See job logs for more information"
         if not self._stopped.is_set():
             upload_outputs(root, job, self._s3)
         return None

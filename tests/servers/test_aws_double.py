@@ -144,7 +144,7 @@ def test_a_processing_job_that_fails_says_why(aws: AwsServer) -> None:
     aws.wait_for_jobs()
     fails, lacks = (sagemaker.describe_processing_job(ProcessingJobName=name) for name in ("fails", "lacks"))
     assert (fails["ProcessingJobStatus"], fails["ExitMessage"]) == ("Failed", "no scenes")
-    assert fails["FailureReason"] == "AlgorithmError: no scenes, exit code: 4"
+    assert fails["FailureReason"] == "AlgorithmError: See job logs for more information"
     assert lacks["ProcessingJobStatus"] == "Failed"
     assert "No S3 objects found" in lacks["FailureReason"]
     with pytest.raises(ClientError, match="Could not find requested job"):
