@@ -18,12 +18,13 @@ from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
 from embedding_support import make_chip, make_request
 from faulty_stac_server import serving
+from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
-from servers.aws import AwsServer
+from servers.aws import REGION, AwsServer
 
 from chiplake.demo.scenes import ArchiveSpec, Overpass, TileWindow, write_archive
-from chiplake.lake import open_catalog
-from chiplake.settings import Settings
+from chiplake.lake import pyiceberg_properties
+from chiplake.settings import CATALOG_NAME, Settings
 from embedding.checkpoint import describe_model
 from embedding.export import object_writer
 from embedding.preprocess import Preprocessing
@@ -217,17 +218,17 @@ def of_container(aws: AwsServer, said: str) -> str:
 
 
 def test_a_run_embeds_scenes_and_the_same_run_again_writes_nothing(
-    aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]]
 ) -> None:
-    for name, value in aws.environment.items():
-        monkeypatch.setenv(name, value)
     small = {
         "CHIPLAKE_BANDS": BANDS,
         "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
         "CHIPLAKE_SPARK_MASTER": "local[2]",
         "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
     }
-    catalog = open_catalog(Settings(catalog="glue", warehouse=OF_AWS["chiplake_warehouse"]))
+    settings = Settings(catalog="glue", warehouse=OF_AWS["chiplake_warehouse"])
+    of_s3 = {"s3.endpoint": aws.url, "s3.region": REGION}
+    catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(settings), **of_s3)
 
     def rows(table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = catalog.load_table(table).scan().to_arrow().to_pylist()
