@@ -1,30 +1,46 @@
-"""A SageMaker processing job as its container sees it: the layout of /opt/ml under a folder, then the entry point."""
+"""The container of a SageMaker processing job, without an engine: the layout of /opt/ml, what the image sets, the
+entry point as a process.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from servers.aws import AwsServer
+from typing import Any, Final
 
 from chiplake.settings import PROJECT_DIR
 
-ML_ROOT = "/opt/ml"
+ML_ROOT: Final = "/opt/ml"
+IMAGE_PROJECT: Final = "/opt/chiplake"
+DOCKERFILE: Final = PROJECT_DIR / "docker" / "spark.Dockerfile"
+# What the image has where this machine has something else: programs, jars and a user of its own.
+_OF_THE_IMAGE: Final = ("PATH", "CHIPLAKE_JARS_DIR", "CHIPLAKE_JOB_USER")
 
 
 def image_environment(root: Path) -> dict[str, str]:
-    """What the image sets for a process, with the project in place of /opt/chiplake."""
+    """What the image sets for a process, with the project in place of /opt/chiplake, and a folder of its own of /tmp.
+
+    Args:
+        root: what is /opt/ml in the container.
+    """
     path = [str(PROJECT_DIR / "docker"), str(Path(sys.executable).parent), os.environ["PATH"]]
     inherited = ("JAVA_HOME", "CHIPLAKE_JARS_DIR", "LANG")
+    joined = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
+    pairs = [pair for line in joined.splitlines() if line.startswith("ENV ") for pair in shlex.split(line)[1:]]
+    variables = dict(pair.split("=", 1) for pair in pairs)
     return {
+        **{
+            name: in_place(value.replace("/tmp/", f"{root.parent}/"), root)
+            for name, value in variables.items()
+            if name not in _OF_THE_IMAGE
+        },
         "PATH": os.pathsep.join(path),
-        "PYTHONPATH": str(PROJECT_DIR),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "CHIPLAKE_ML_ROOT": str(root),
         "TMPDIR": str(root.parent),
         "HOME": str(root.parent),
@@ -32,24 +48,41 @@ def image_environment(root: Path) -> dict[str, str]:
     }
 
 
-def lay_out(root: Path, job: Mapping[str, Any], aws: AwsServer) -> list[str]:
-    """Make the folders of a job, bring its inputs, and return its command."""
-    s3 = aws.client("s3")
-    for one in job.get("ProcessingInputs", []):
-        source = one["S3Input"]
-        bucket, _, prefix = source["S3Uri"].removeprefix("s3://").partition("/")
-        folder = _below(root, source["LocalPath"])
-        folder.mkdir(parents=True, exist_ok=True)
-        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
-            s3.download_file(bucket, entry["Key"], str(folder / entry["Key"].rsplit("/", 1)[-1]))
-    for one in job.get("ProcessingOutputConfig", {}).get("Outputs", []):
-        _below(root, one["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
-    config = root / "config"
-    config.mkdir(parents=True, exist_ok=True)
-    (config / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
+def in_place(words: str, root: Path) -> str:
+    """Words with paths of the container, as they are here."""
+    return words.replace(ML_ROOT, str(root)).replace(IMAGE_PROJECT, str(PROJECT_DIR))
+
+
+def lay_out(root: Path, job: Mapping[str, Any], s3: Any) -> list[str]:
+    """Make the folders of a job, bring its inputs, and return its command.
+
+    Args:
+        root: what is /opt/ml in the container.
+        job: CreateProcessingJob, or what describes it.
+        s3: client of S3.
+
+    Raises:
+        FileNotFoundError: an input is not there, in words of AWS.
+    """
+    for one in job.get("ProcessingInputs") or []:
+        _download(s3, one["S3Input"]["S3Uri"], _below(root, one["S3Input"]["LocalPath"]))
+    for one in _outputs(job):
+        _below(root, one["LocalPath"]).mkdir(parents=True, exist_ok=True)
+    for folder in ("config", "output", "processing"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
     specification = job["AppSpecification"]
-    command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
-    return [word.replace(ML_ROOT, str(root)) for word in command]
+    command = [*specification["ContainerEntrypoint"], *(specification.get("ContainerArguments") or [])]
+    return [in_place(word, root) for word in command]
+
+
+def upload_outputs(root: Path, job: Mapping[str, Any], s3: Any) -> None:
+    """Put what is in the folders of outputs where the job says, as at the end of a job."""
+    for one in _outputs(job):
+        folder = _below(root, one["LocalPath"])
+        bucket, _, prefix = one["S3Uri"].removeprefix("s3://").partition("/")
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            s3.upload_file(str(path), bucket, f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}".lstrip("/"))
 
 
 def run_container(root: Path, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -63,6 +96,24 @@ def run_container(root: Path, command: list[str], environment: Mapping[str, str]
         capture_output=True,
         text=True,
     )
+
+
+def _download(s3: Any, uri: str, folder: Path) -> None:
+    """S3DataType S3Prefix: an object by its name, or what is below a prefix by the names that follow it."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
+    if not keys:
+        raise FileNotFoundError(f'No S3 objects found under S3 URL "{uri}" given in input data source')
+    for key in keys:
+        path = folder / (key.rsplit("/", 1)[-1] if key == prefix else key.removeprefix(prefix).lstrip("/"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(bucket, key, str(path))
+
+
+def _outputs(job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [one["S3Output"] for one in (job.get("ProcessingOutputConfig") or {}).get("Outputs", [])]
 
 
 def _below(root: Path, path: str) -> Path:

@@ -2,7 +2,7 @@
 
 What is configured is a Variable, read when a task runs: `/airflow/variables/...` in SSM Parameter Store.
 
-The image holds the project in /opt/chiplake and has `smspark-submit`, `chiplake` and `dbt` on its path. The first
+The image holds the project in /opt/chiplake and has `smspark-submit`, `chiplake` and `dbt` on its path: the first
 starts every job, see chiplake/processing_job.py.
 """
 

@@ -125,6 +125,18 @@ class ProcessingJobOperator(SageMakerProcessingOperator):
                 self.config["ProcessingOutputConfig"]["KmsKeyId"] = key
         return super().execute(context)
 
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
+        """Go on when the job has ended.
+
+        Raises:
+            RuntimeError: it failed; the words are its container's, where SageMaker's only say that there is a log.
+        """
+        if event is not None and event.get("status") == "failed":
+            name = event["job_name"]
+            job = self.hook.describe_processing_job(name)
+            raise RuntimeError(f"{name} failed: {job.get('ExitMessage') or job.get('FailureReason')}")
+        return super().execute_complete(context, event)
+
 
 class TransformJobOperator(SageMakerTransformOperator):
     """A batch transform job for the objects of a run that have no answer yet.

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from processing_container import image_environment, lay_out, run_container
-from servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
+from processing_container import image_environment, run_container
 from servers.aws import REGION, AwsServer
 
 from chiplake.jars import JARS
@@ -143,16 +142,17 @@ def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in its docstrings
-def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
-    """The request is the SDK's own; its command runs a job's application on a lake in S3 and Glue."""
+def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> None:
+    """The request is the SDK's own; its job runs an application on a lake in S3 and Glue."""
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.spark.processing import PySparkProcessor
 
+    aws.run_processing_jobs = True
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    helper = root.parent / "helper.py"
+    helper = tmp_path / "helper.py"
     helper.write_text("WORDS = 'of a helper'\n")
-    app = root.parent / "count_tables.py"
+    app = tmp_path / "count_tables.py"
     app.write_text(
         "import sys\n"
         "from helper import WORDS\n"
@@ -168,6 +168,10 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
         image_uri="123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake:1",
         instance_type="ml.m5.4xlarge",
         instance_count=1,
+        env={
+            "CHIPLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse",
+            "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
+        },
         sagemaker_session=session,
     )
     processor.run(
@@ -180,27 +184,18 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, root: Path) -> None:
         wait=False,
         logs=False,
     )
+    aws.wait_for_jobs()
     job = aws.client("sagemaker").describe_processing_job(ProcessingJobName="chiplake-job-1")
+    said = aws.processing_jobs["chiplake-job-1"].log
     assert job["AppSpecification"]["ContainerEntrypoint"][0] == "smspark-submit"
-    done = run_container(
-        root,
-        lay_out(root, job, aws),
-        AWS_ENVIRONMENT
-        | {
-            "AWS_ENDPOINT_URL": aws.url,
-            "PYICEBERG_CATALOG__LAKE__S3__ENDPOINT": aws.url,
-            "CHIPLAKE_CATALOG": "glue",
-            "CHIPLAKE_WAREHOUSE": f"s3://{BUCKET}/warehouse",
-            "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["of a helper ['--start-date', '2023-08-01'] 5 tables", "21s false"]
+    assert job["ProcessingJobStatus"] == "Completed", said
+    assert "of a helper ['--start-date', '2023-08-01'] 5 tables\n21s false\n" in said
     databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
     assert databases == {"default", "raw", "chiplake"}
-    (log,) = (root / "processing" / "spark-events").rglob("events_*")  # of an application, in a folder of its own
-    assert log.stat().st_size > 1000
-    assert not (root / "output" / "message").exists()
+    written = s3.list_objects_v2(Bucket=BUCKET, Prefix="spark-events/")["Contents"]
+    (log,) = (one for one in written if "/events_" in one["Key"])  # of an application, in a folder of its own
+    assert log["Size"] > 1000
+    assert "ExitMessage" not in job
 
 
 def test_the_words_of_a_failed_job_are_its_exit_message(root: Path) -> None:

@@ -1,9 +1,13 @@
-"""The DAG on AWS, against a double: processing jobs are Completed when created, the batch transform job is real."""
+"""The DAG on AWS, against a double: batch transform jobs are real; processing jobs, too, where a test asks for it."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import time
+from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,14 @@ from airflow_home import Airflow, airflow_at
 from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
 from embedding_support import make_chip, make_request
-from servers.aws import AwsServer
+from faulty_stac_server import serving
+from pyiceberg.catalog import load_catalog
+from pyproj import Transformer
+from servers.aws import REGION, AwsServer
 
+from chiplake.demo.scenes import ArchiveSpec, Overpass, TileWindow, write_archive
+from chiplake.lake import pyiceberg_properties
+from chiplake.settings import CATALOG_NAME, Settings
 from embedding.checkpoint import describe_model
 from embedding.export import object_writer
 from embedding.preprocess import Preprocessing
@@ -40,11 +50,33 @@ OF_AWS = {
     "chiplake_docs_s3_uri": f"s3://{BUCKET}/docs",
     "chiplake_bbox": "-5.5,43.0,-5.0,43.5",
 }
+# Two whole cells, and rims of their neighbours; two dates within the ten days before the run's, one after it.
+SCENES = ArchiveSpec(
+    windows=(TileWindow("33TWL", 499_980, 5_100_000, west=596_400, north=5_072_300, width=5_400, height=3_600),),
+    passes=(
+        Overpass(date(2023, 8, 5), "A", cloud_share=0.02),
+        Overpass(date(2023, 8, 10), "B", cloud_share=0.1),
+        Overpass(date(2023, 8, 15), "A", cloud_share=0.02),
+    ),
+    bands=BANDS,
+    block_size=128,
+    flooded_cell=None,
+)
+CELLS = {"32633_233_1980", "32633_234_1980"}
 SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of an Airflow that has run nothing."""
+    home = tmp_path_factory.mktemp("airflow")
+    migrated = airflow_at(home, manifest=home / "none")("db", "migrate")
+    assert migrated.returncode == 0, migrated.stdout
+    return home / "airflow.db"
+
+
 @pytest.fixture
-def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
+def managed(aws: AwsServer, database: Path, tmp_path: Path) -> Airflow:
     """Airflow that takes its Variables from SSM, where deployment has written them."""
     for name, value in OF_AWS.items():
         assert name in VARIABLES
@@ -56,8 +88,11 @@ def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
         ExecutionRoleArn="arn:aws:iam::123456789012:role/chiplake-transform",
     )
     backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
-    airflow = airflow_at(tmp_path / "airflow", manifest=tmp_path / "none")
-    airflow = Airflow(
+    home = tmp_path / "airflow"
+    home.mkdir()
+    shutil.copy(database, home)
+    airflow = airflow_at(home, manifest=tmp_path / "none")
+    return Airflow(
         airflow.bin,
         {
             **airflow.environment,
@@ -68,9 +103,6 @@ def managed(aws: AwsServer, tmp_path: Path) -> Airflow:
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(backend),
         },
     )
-    migrated = airflow("db", "migrate")
-    assert migrated.returncode == 0, migrated.stdout
-    return airflow
 
 
 def export(aws: AwsServer, folder: Path) -> tuple[str, ...]:
@@ -149,3 +181,103 @@ def test_where_nothing_was_exported_nothing_is_embedded_and_the_run_is_green(aws
     started = processing_jobs(aws)
     assert not any("-load-" in name for name in started)
     assert any("-change-detection-" in name for name in started)
+
+
+@pytest.fixture
+def scenes(aws: AwsServer, managed: Airflow, tmp_path: Path) -> list[dict[str, Any]]:
+    """Scenes in a bucket, and the Variable that names the cells. Returns their items."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="scenes", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    archive = write_archive(SCENES, tmp_path / "scenes")
+    for path in archive.root.rglob("*.tif"):
+        s3.upload_file(str(path), "scenes", str(path.relative_to(archive.root)))
+    to_degrees = Transformer.from_crs(SCENES.epsg, 4326, always_xy=True)
+    middle = 1980.5 * 2560
+    west, south = to_degrees.transform(233.3 * 2560, middle - 500)
+    east, north = to_degrees.transform(234.7 * 2560, middle + 500)
+    aws.client("ssm").put_parameter(
+        Name=parameter("chiplake_bbox"), Value=f"{west},{south},{east},{north}", Overwrite=True
+    )
+    items = archive.items_path.read_text().replace(str(archive.root), "s3://scenes")
+    found: list[dict[str, Any]] = json.loads(items)["features"]
+    return found
+
+
+def states(airflow: Airflow) -> dict[str, str]:
+    """The state of each task of the one run that Airflow has."""
+    with sqlite3.connect(Path(airflow.environment["AIRFLOW_HOME"]) / "airflow.db") as connection:
+        found = dict(connection.execute("select task_id, state from task_instance").fetchall())
+    connection.close()
+    return found
+
+
+def of_container(aws: AwsServer, said: str) -> str:
+    """What Airflow said, and what the containers of failed jobs said."""
+    failed = [run for run in aws.processing_jobs.values() if run.record.processing_job_status != "Completed"]
+    return "\n".join([said, *(f"{run.record.processing_job_name}:\n{run.log}" for run in failed)])
+
+
+def test_a_run_embeds_scenes_and_the_same_run_again_writes_nothing(
+    aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]]
+) -> None:
+    small = {
+        "CHIPLAKE_BANDS": BANDS,
+        "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
+        "CHIPLAKE_SPARK_MASTER": "local[2]",
+        "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
+    }
+    settings = Settings(catalog="glue", warehouse=OF_AWS["chiplake_warehouse"])
+    of_s3 = {"s3.endpoint": aws.url, "s3.region": REGION}
+    catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(settings), **of_s3)
+
+    def rows(table: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = catalog.load_table(table).scan().to_arrow().to_pylist()
+        return found
+
+    def snapshots() -> dict[str, int]:
+        names = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
+        return {".".join(name): len(catalog.load_table(name).snapshots()) for name in names}
+
+    aws.run_processing_jobs = True
+    with serving(scenes) as api:
+        variables = {"chiplake_settings": json.dumps(small), "chiplake_stac_api": api.url}
+        for name, value in variables.items():
+            aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String")
+
+        done = managed("dags", "test", DAG, DAY)
+
+        assert done.returncode == 0, of_container(aws, done.stdout)
+        first, written = states(managed), snapshots()
+        assert {task for task, state in first.items() if state == "skipped"} == {"maintenance.maintain"}  # a Sunday
+        assert set(first.values()) == {"success", "skipped"}
+        chips, filled, embeddings, changes = (
+            rows(f"chiplake.{name}")
+            for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
+        )
+        days_of_cells = {(row["cell_id"], row["acquired_at"].day) for row in chips}
+        assert days_of_cells == {(cell, day) for cell in CELLS for day in (5, 10)}
+        assert not any(row["error"] for row in chips)
+        complete = {row["chip_id"] for row in filled if row["complete_fraction"] >= 0.95}
+        assert complete
+        assert {row["chip_id"] for row in embeddings} == complete
+        dates = Counter(row["cell_id"] for row in embeddings)
+        assert {row["cell_id"] for row in changes} == {cell for cell, count in dates.items() if count > 1}
+        assert {"docs/index.html", "docs/catalog.json"} <= keys(aws)
+
+        # Tests and docs write no table.
+        again = managed("dags", "test", DAG, DAY, "--mark-success-pattern", r"tests_and_docs\..*")
+
+    assert again.returncode == 0, of_container(aws, again.stdout)
+    assert states(managed) == first
+    assert len(aws.jobs) == 1
+    assert snapshots() == written
+
+
+def test_a_job_that_fails_makes_the_run_red_and_the_log_says_why(aws: AwsServer, managed: Airflow) -> None:
+    aws.run_processing_jobs = True
+    settings = json.dumps({"CHIPLAKE_BANDS": ["mauve"]})
+    aws.client("ssm").put_parameter(Name=parameter("chiplake_settings"), Value=settings, Type="String")
+    done = managed("dags", "test", DAG, DAY)
+    assert done.returncode != 0
+    assert list(aws.processing_jobs) == [f"chiplake-ingest-{run_key('2023-08-03', DAY)}-01"]
+    assert "unknown bands ['mauve']" in done.stdout

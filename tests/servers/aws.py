@@ -4,6 +4,8 @@
 - Transform jobs run: our inference server is started as its container would start it, every object is sent to it, and
   answers go to S3. moto says Completed at once and runs nothing.
 - Names and limits of transform jobs are checked, and jobs can be stopped.
+- Processing jobs run, where a test asks for it (`run_processing_jobs`): the entry point of our image is a process, with
+  the container's folders in one of its own. Else they are Completed at once, as in moto.
 
 Backends of moto are global in a process: one server at a time.
 """
@@ -39,6 +41,7 @@ from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 from moto.sagemaker.models import FakeTransformJob, SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
+from servers.processing_jobs import ProcessingRun
 
 from chiplake.settings import PROJECT_DIR
 from embedding.transform import STOP_TIMEOUT_S, stop_process
@@ -59,13 +62,15 @@ _START_TIMEOUT_S: Final = 120
 
 @dataclass
 class AwsServer:
-    """The running double, and what it saw of transform jobs."""
+    """The running double, and what it saw of jobs."""
 
     url: str
-    folder: Path  # server logs and unpacked model data, by job
+    folder: Path  # by job: server logs and unpacked model data, or what a container has
     output_folder: str = ""  # put between a job's output path and the names of answers
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, retries too
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
+    run_processing_jobs: bool = False  # False: Completed when created
+    processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # those that run, by name
     _may_run: threading.Event = field(default_factory=threading.Event)
 
     def client(self, service: str) -> Any:
@@ -78,19 +83,31 @@ class AwsServer:
             aws_secret_access_key="testing",
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a container finds of AWS, for SDKs, PyIceberg and GDAL."""
+        return {
+            **ENVIRONMENT,
+            "AWS_ENDPOINT_URL": self.url,
+            "PYICEBERG_CATALOG__LAKE__S3__ENDPOINT": self.url,
+            "AWS_S3_ENDPOINT": self.url.removeprefix("http://"),
+            "AWS_HTTPS": "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+        }
+
     def hold_jobs(self) -> None:
-        """Keep jobs InProgress before their first object until `release_jobs`."""
+        """Keep transform jobs InProgress before their first object until `release_jobs`."""
         self._may_run.clear()
 
     def release_jobs(self) -> None:
-        """Let jobs run."""
+        """Let transform jobs run."""
         self._may_run.set()
 
     def wait_for_jobs(self) -> None:
         """Wait until every job has ended."""
-        for job in self.jobs.values():
+        for name, job in (self.jobs | self.processing_jobs).items():
             job.thread.join(_START_TIMEOUT_S)
-            assert not job.thread.is_alive(), f"job {job.record.transform_job_name} did not end"
+            assert not job.thread.is_alive(), f"job {name} did not end"
 
     def server_log(self, job: str) -> list[dict[str, Any]]:
         """What the inference server of a job logged."""
@@ -113,6 +130,7 @@ def aws_server(folder: Path) -> Iterator[AwsServer]:
         for name, method in _sagemaker_methods(server).items():
             stack.enter_context(patch.object(SageMakerModelBackend, name, method, create=True))
         stack.enter_context(patch.object(SageMakerResponse, "stop_transform_job", _stop_transform_job, create=True))
+        stack.enter_context(patch.object(SageMakerResponse, "create_processing_job", _create_processing_job(server)))
         httpx.post(f"{server.url}/moto-api/reset", trust_env=False).raise_for_status()
         yield server
 
@@ -180,12 +198,55 @@ def _sagemaker_methods(server: AwsServer) -> dict[str, Any]:
         describe_transform_job(self, transform_job_name)
         server.jobs[transform_job_name].stop()
 
+    describe_processing, stop_processing = (
+        SageMakerModelBackend.describe_processing_job,
+        SageMakerModelBackend.stop_processing_job,
+    )
+
+    def describe_processing_job(self: Any, processing_job_name: str) -> dict[str, Any]:
+        if processing_job_name not in self.processing_jobs:  # in AWS's words
+            raise ValidationError(f"Could not find requested job with name: {processing_job_name}")
+        return dict(describe_processing(self, processing_job_name))
+
+    def stop_processing_job(self: Any, processing_job_name: str) -> None:
+        describe_processing_job(self, processing_job_name)
+        if processing_job_name in server.processing_jobs:
+            server.processing_jobs[processing_job_name].stop()
+        else:
+            stop_processing(self, processing_job_name)
+
     return {
+        "describe_processing_job": describe_processing_job,
+        "stop_processing_job": stop_processing_job,
         "create_transform_job": create_transform_job,
         "describe_transform_job": describe_transform_job,
         "create_model": create_new_model,
         "stop_transform_job": stop_transform_job,
     }
+
+
+def _create_processing_job(server: AwsServer) -> Any:
+    original = SageMakerResponse.create_processing_job
+    lock = threading.Lock()
+
+    def create_processing_job(self: Any) -> Any:
+        name = self._get_param("ProcessingJobName")
+        records = self.sagemaker_backend.processing_jobs
+        with lock:
+            if name in records:
+                raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
+            answer = original(self)
+            record = records[name]
+            # moto forgets these.
+            record.environment = self._get_param("Environment")
+            record.processing_resources = self._get_param("ProcessingResources")
+            if server.run_processing_jobs:
+                run = ProcessingRun(record, server.client("s3"), server.environment, server.folder / name)
+                server.processing_jobs[name] = run
+                run.start()
+            return answer
+
+    return create_processing_job
 
 
 def _stop_transform_job(self: Any) -> EmptyResult:
@@ -325,9 +386,9 @@ class _TransformRun:
 
 def _stop_jobs(server: AwsServer) -> None:
     server.release_jobs()
-    for job in server.jobs.values():
+    for job in [*server.jobs.values(), *server.processing_jobs.values()]:
         job.stop()
-        job.thread.join(STOP_TIMEOUT_S)
+        job.thread.join(2 * STOP_TIMEOUT_S)
 
 
 def _close(moto: ThreadedMotoServer) -> None:
