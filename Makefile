@@ -48,7 +48,8 @@ airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home
 		$(BIN)/airflow standalone
 
 test: $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready lint ## Lint, then run all tests, TEST_PROCESSES=2 at a time
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@# In the order of files: units, which are short, come last, so that no process waits for a long file of another.
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 whole-tile: $(READY) ## Check every cell of a whole real tile, three configurations (10 minutes, needs sample data)
 	$(BIN)/python -m pytest tests/whole_tile
