@@ -25,17 +25,18 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from support.chips import make_chips
-from support.lakes import use_lake
+from support.lakes import compiled, use_lake
 from support.timing import REPEATS, best_s, wall_s
 
 from chiplake.bands import BAND_NAMES
+from chiplake.files import write_atomically
 from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
-from chiplake.settings import PROJECT_DIR, get_settings
+from chiplake.settings import get_settings
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.export import FILLED_CHIPS, GRID_CELLS, export_chips
 from embedding.load import load_run
 from embedding.preprocess import Preprocessing
-from embedding.runs import OUT_SUFFIX, ExportedObject, Manifest, Run, new_run, write_atomically
+from embedding.runs import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from python_udfs.session import get_spark
 
@@ -122,15 +123,7 @@ def write_run(card: ModelCard, chips: int) -> Run:
         write_atomically(run.input_dir / name, identity)
         write_atomically(run.output_dir / f"{name}{OUT_SUFFIX}", write_table(answer, ARROW_STREAM))
         objects.append(ExportedObject(name=name, chips=count, size=len(identity), sha256=""))
-    manifest = Manifest(
-        run_id=run.run_id,
-        model_id=card.model_id,
-        weights=card.weights,
-        dimension=card.dimension,
-        bands=BAND_NAMES,
-        objects=tuple(objects),
-    )
-    write_atomically(run.manifest_path, manifest.model_dump_json().encode())
+    run.write_manifest(card, BAND_NAMES, objects)
     return run
 
 
@@ -165,8 +158,6 @@ def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
 
 def measure_search(chips: int) -> Result:
     """Seconds of finding the nearest chips among those loaded, and of one scan of their embeddings."""
-    from dbt.cli.main import dbtRunner
-
     spark = get_spark()
     spark.sql(
         f"""
@@ -177,10 +168,7 @@ def measure_search(chips: int) -> Result:
         from {CLAY_EMBEDDINGS}
         """  # noqa: S608
     )
-    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    macro = "{{ nearest_chips('chip-000007', 10) }}"
-    done: Any = dbtRunner().invoke(["--quiet", "compile", "--inline", macro, *project])
-    statement = done.result.results[0].node.compiled_code
+    statement = compiled("{{ nearest_chips('chip-000007', 10) }}")
     scan = f"select max(array_max(embedding)) from {EMBEDDINGS}"  # noqa: S608
     seconds, scan_s = (best_s(lambda sql=sql: spark.sql(sql).collect()) for sql in (statement, scan))  # type: ignore[misc]
     return {"chips": chips, "seconds": round(seconds, 2), "floor_seconds": round(scan_s, 2)}

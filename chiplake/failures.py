@@ -1,4 +1,4 @@
-"""What could not be read or embedded, told from the tables alone: no Spark is started."""
+"""What could not be read, told from the tables alone: no Spark is started."""
 
 from __future__ import annotations
 

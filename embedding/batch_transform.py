@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chiplake.errors import ChiplakeError
+from chiplake.files import write_atomically
 from chiplake.settings import Settings
 from embedding.aws import (
     PARALLEL,
@@ -36,7 +37,7 @@ from embedding.aws import (
     upload_files,
 )
 from embedding.checkpoint import UNTRAINED, preprocessing_of
-from embedding.runs import OUT_SUFFIX, Manifest, Run, write_atomically
+from embedding.runs import OUT_SUFFIX, Manifest, Run
 from embedding.transform import (
     ObjectFailure,
     Progress,

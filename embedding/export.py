@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from chiplake.errors import ChiplakeError
+from chiplake.files import write_atomically
 from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
 from chiplake.settings import BBox, Settings
-from embedding.runs import ExportedObject, Manifest, Run, new_run, write_atomically
+from embedding.runs import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 
 if TYPE_CHECKING:
@@ -108,15 +109,7 @@ def export_chips(
     finally:
         keys.unpersist()
     check_objects(run, [entry.name for entry in entries])
-    manifest = Manifest(
-        run_id=run.run_id,
-        model_id=card.model_id,
-        weights=card.weights,
-        dimension=card.dimension,
-        bands=BAND_NAMES,
-        objects=tuple(ExportedObject(**entry.asDict()) for entry in entries),
-    )
-    write_atomically(run.manifest_path, manifest.model_dump_json(indent=2).encode())
+    run.write_manifest(card, BAND_NAMES, (ExportedObject(**entry.asDict()) for entry in entries))
     return run
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from chiplake.errors import ChiplakeError
+from chiplake.files import replaced_atomically
 from chiplake.settings import PROJECT_DIR
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.preprocess import Preprocessing
-from embedding.runs import replaced_atomically
 
 CODE_DIR: Final = "code"
 SERVER_PACKAGES: Final = ("chiplake", "embedding", "python_udfs")

@@ -11,20 +11,23 @@ Every file is written under another name and then renamed, so a file that is the
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chiplake.errors import ChiplakeError
+from chiplake.files import write_atomically
+
+if TYPE_CHECKING:
+    from embedding.checkpoint import ModelCard
 
 OUT_SUFFIX: Final = ".out"
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -120,6 +123,25 @@ class Run:
         for path in sorted(self.output_dir.glob(f"*/**/*{OUT_SUFFIX}")):
             path.replace(self.output_dir / path.name)
 
+    def write_manifest(self, card: ModelCard, bands: tuple[str, ...], objects: Iterable[ExportedObject]) -> Manifest:
+        """Write the manifest, by which the export is whole.
+
+        Args:
+            card: the model that the chips are for.
+            bands: what the objects hold.
+            objects: all that were written.
+        """
+        manifest = Manifest(
+            run_id=self.run_id,
+            model_id=card.model_id,
+            weights=card.weights,
+            dimension=card.dimension,
+            bands=bands,
+            objects=tuple(objects),
+        )
+        write_atomically(self.manifest_path, manifest.model_dump_json(indent=2).encode())
+        return manifest
+
     def mark_loaded(self, report: LoadReport) -> None:
         """Leave the mark, so that no later run takes this one up again."""
         write_atomically(self.loaded_path, report.model_dump_json(indent=2).encode())
@@ -168,28 +190,6 @@ def exclusively(transform_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise ChiplakeError(f"another embedding run works in {transform_dir}; wait until it ends") from error
         yield
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; what was there is replaced."""
-    with replaced_atomically(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes its place when the context ends, and is gone if it ends by an exception."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Unique, so that two attempts of one Spark task do not write into each other.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _runs(transform_dir: Path) -> list[Run]:

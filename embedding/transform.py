@@ -28,9 +28,10 @@ from tenacity import (
 )
 
 from chiplake.errors import ChiplakeError
+from chiplake.files import write_atomically
 from chiplake.settings import PROJECT_DIR
 from embedding.preprocess import Preprocessing
-from embedding.runs import OUT_SUFFIX, write_atomically
+from embedding.runs import OUT_SUFFIX
 from embedding.wire import ARROW_STREAM, PARQUET
 
 Progress = Callable[[str, int, int], None]  # stage, done, total

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import secrets
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
+from chiplake.files import write_atomically
 from chiplake.jars import ensure_jars
 from chiplake.settings import PROJECT_DIR, Settings
 
@@ -63,8 +62,5 @@ def write_package(folder: Path) -> Path:
     packed = content.getvalue()
     target = folder / f"chiplake-{hashlib.sha256(packed).hexdigest()[:16]}.zip"
     if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        temporary.write_bytes(packed)
-        temporary.replace(target)
+        write_atomically(target, packed)
     return target

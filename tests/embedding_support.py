@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from chiplake.bands import BAND_BY_NAME, BAND_NAMES
+from embedding.checkpoint import describe_model
+from embedding.export import object_writer
+from embedding.preprocess import Preprocessing
+from embedding.runs import ExportedObject, Manifest, Run
 from embedding.wire import request_schema
 from python_udfs.codec import encode_array
 
@@ -36,3 +42,16 @@ def make_chip(number: int, bands: tuple[str, ...] = BAND_NAMES, seed: int | None
 def make_request(chips: list[dict[str, Any]], bands: tuple[str, ...] = BAND_NAMES) -> pa.Table:
     """A request of these chips."""
     return pa.Table.from_pylist(chips, schema=request_schema(bands))
+
+
+def write_export(
+    run: Run, objects: Sequence[Sequence[dict[str, Any]]], bands: tuple[str, ...], checkpoint: Path | None = None
+) -> Manifest:
+    """A run of objects of these chips, as export leaves it."""
+    write = object_writer(run.input_dir, bands)
+    entries: list[dict[str, Any]] = []
+    for number, chips in enumerate(objects):
+        rows = make_request(list(chips), bands).append_column("object_index", pa.array([number] * len(chips)))
+        entries += write(rows).to_pylist()
+    card = describe_model(checkpoint, Preprocessing())
+    return run.write_manifest(card, bands, (ExportedObject(**entry) for entry in entries))

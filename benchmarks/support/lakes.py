@@ -31,16 +31,27 @@ def ingest_items(path: Path) -> None:
 
 def run_models(*select: str) -> dict[str, float]:
     """`dbt run` some models in this process. Returns seconds by model: of its statements alone, not of dbt's start."""
+    return {one.node.name: one.execution_time for one in _dbt("run", "--select", *select)}
+
+
+def compiled(statement: str) -> str:
+    """The SQL that dbt makes of a statement with macros."""
+    (only,) = _dbt("compile", "--inline", statement)
+    code: str = only.node.compiled_code
+    return code
+
+
+def _dbt(*arguments: str) -> Any:
+    """Results of a dbt command, which is run in this process."""
     from dbt.cli.main import dbtRunner
 
     from chiplake.settings import PROJECT_DIR
 
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    done = dbtRunner().invoke(["--quiet", "run", "--select", *select, *project])
+    done = dbtRunner().invoke(["--quiet", *arguments, *project])
     if not done.success:
-        raise SystemExit(f"dbt run --select {' '.join(select)} failed: {done.exception}; see logs/dbt.log")
-    result: Any = done.result
-    return {one.node.name: one.execution_time for one in result}
+        raise SystemExit(f"dbt {' '.join(arguments)} failed: {done.exception}; see logs/dbt.log")
+    return done.result
 
 
 @dataclass

@@ -25,16 +25,15 @@ def option(flag: str, name: str) -> str:
     return f"{{% set value = {variable(name, '')} %}}{{{{ '{flag}=' ~ value if value else '' }}}}"
 
 
-_API: Final = f"{{{{ '--api=' ~ {variable('chiplake_stac_api', EARTH_SEARCH)} }}}}"
-_ITEMS_OR_API: Final = (
-    f"{{% set items = {variable('chiplake_stac_items', '')} %}}"
-    f"{{{{ '--items=' ~ items if items else '--api=' ~ {variable('chiplake_stac_api', EARTH_SEARCH)} }}}}"
-)
+_API: Final = f"'--api=' ~ {variable('chiplake_stac_api', EARTH_SEARCH)}"
 
 
 def ingest_command(from_files: bool) -> tuple[str, ...]:
     """Arguments of `chiplake` that ingest the days of a run; `from_files`: also from files, by a Variable."""
-    source = _ITEMS_OR_API if from_files else _API
+    source = f"{{{{ {_API} }}}}"
+    if from_files:
+        items = variable("chiplake_stac_items", "")
+        source = f"{{% set items = {items} %}}{{{{ '--items=' ~ items if items else {_API} }}}}"
     return (
         "ingest",
         source,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TaskGroup
@@ -111,7 +112,7 @@ class OnThisMachine:
         return (str(self.layout.bin / "dbt"), "--no-use-colors", *arguments, *places, "--target", self.target)
 
     @property
-    def _profiles(self) -> Any:
+    def _profiles(self) -> Path:
         return self.layout.project / "profiles" / "profiles.yml"
 
     def _dbt_stage(self, name: str, then: tuple[str, ...] | None = None) -> Stage:

@@ -22,15 +22,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
-from embedding_support import make_chip, make_request
+from embedding_support import make_chip, make_request, write_export
 
 from chiplake.bands import BAND_NAMES
 from chiplake.cli import main
+from chiplake.files import write_atomically
 from chiplake.lake import CLAY_EMBEDDINGS, ensure_sources, open_catalog
 from chiplake.settings import Settings, get_settings
-from embedding.checkpoint import describe_model
-from embedding.preprocess import Preprocessing
-from embedding.runs import OUT_SUFFIX, ExportedObject, Manifest, Run, new_run, write_atomically
+from embedding.runs import OUT_SUFFIX, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from python_udfs.codec import encode_array
 
@@ -292,23 +291,8 @@ def test_a_job_that_finds_no_room_says_so_and_the_next_one_does_all_of_it(tmp_pa
 
 def exported_run(lake: Lake, sizes: list[int]) -> Run:
     """A run as the export writes it, of objects of so many chips."""
-    card = describe_model(None, Preprocessing())
     run = new_run(lake.settings.transform_dir)
-    objects = []
-    for number, size in enumerate(sizes):
-        content = write_table(make_request([make_chip(k, BANDS) for k in range(size)], BANDS), ARROW_STREAM)
-        name = f"chips-{number:05d}.arrow"
-        write_atomically(run.input_dir / name, content)
-        objects.append(ExportedObject(name=name, chips=size, size=len(content), sha256=""))
-    manifest = Manifest(
-        run_id=run.run_id,
-        model_id=card.model_id,
-        weights=card.weights,
-        dimension=card.dimension,
-        bands=BANDS,
-        objects=tuple(objects),
-    )
-    write_atomically(run.manifest_path, manifest.model_dump_json().encode())
+    write_export(run, [[make_chip(number, BANDS) for number in range(size)] for size in sizes], BANDS)
     return run
 
 

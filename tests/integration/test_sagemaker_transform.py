@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
-from embedding_support import make_chip, make_request
+from embedding_support import make_chip, write_export
 from pydantic import ValidationError
 from servers.aws import AwsServer
 from typer.testing import CliRunner
@@ -19,12 +18,10 @@ from chiplake.errors import ChiplakeError
 from chiplake.settings import Settings, get_settings
 from embedding import batch_transform
 from embedding.batch_transform import model_request, transform_on_sagemaker
-from embedding.checkpoint import describe_model
 from embedding.commands import app
-from embedding.export import object_writer
 from embedding.package import write_package
 from embedding.preprocess import Preprocessing
-from embedding.runs import ExportedObject, Manifest, Run, write_atomically
+from embedding.runs import Run
 from embedding.transform import transform_objects
 from embedding.wire import ARROW_STREAM, read_table
 
@@ -61,21 +58,9 @@ def run(settings: Settings) -> Run:
 def make_run(settings: Settings, checkpoint: Path | None) -> Run:
     """A run as export leaves it, of three objects of two chips."""
     run = Run(settings.transform_dir / RUN_ID)
-    write = object_writer(run.input_dir, BANDS)
-    entries: list[dict[str, Any]] = []
-    for number in range(len(OBJECTS)):
-        chips = make_request([make_chip(number * CHIPS_PER_OBJECT + k, BANDS) for k in range(CHIPS_PER_OBJECT)], BANDS)
-        entries += write(chips.append_column("object_index", pa.array([number] * CHIPS_PER_OBJECT))).to_pylist()
-    card = describe_model(checkpoint, Preprocessing())
-    manifest = Manifest(
-        run_id=RUN_ID,
-        model_id=card.model_id,
-        weights=card.weights,
-        dimension=card.dimension,
-        bands=BANDS,
-        objects=tuple(ExportedObject(**entry) for entry in entries),
-    )
-    write_atomically(run.manifest_path, manifest.model_dump_json().encode())
+    chips = [make_chip(number, BANDS) for number in range(len(OBJECTS) * CHIPS_PER_OBJECT)]
+    objects = [chips[start : start + CHIPS_PER_OBJECT] for start in range(0, len(chips), CHIPS_PER_OBJECT)]
+    write_export(run, objects, BANDS, checkpoint)
     return run
 
 

@@ -11,12 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from airflow_home import Airflow, airflow_at
 from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
-from embedding_support import make_chip, make_request
+from embedding_support import make_chip, write_export
 from faulty_stac_server import serving
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
@@ -25,10 +24,7 @@ from servers.aws import REGION, AwsServer
 from chiplake.demo.scenes import ArchiveSpec, Overpass, TileWindow, write_archive
 from chiplake.lake import pyiceberg_properties
 from chiplake.settings import CATALOG_NAME, Settings
-from embedding.checkpoint import describe_model
-from embedding.export import object_writer
-from embedding.preprocess import Preprocessing
-from embedding.runs import ExportedObject, Manifest, Run, write_atomically
+from embedding.runs import Run
 
 DAG = "sentinel_chip_processing"
 BUCKET = "lake-of-tests"
@@ -108,26 +104,11 @@ def managed(aws: AwsServer, database: Path, tmp_path: Path) -> Airflow:
 def export(aws: AwsServer, folder: Path) -> tuple[str, ...]:
     """Two objects of chips in S3, as the processing job `export` leaves them. Returns their names."""
     run = Run(folder / RUN_ID)
-    write = object_writer(run.input_dir, BANDS)
-    entries: list[dict[str, Any]] = []
-    for number in range(2):
-        chips = make_request([make_chip(number, BANDS)], BANDS)
-        entries += write(chips.append_column("object_index", pa.array([number]))).to_pylist()
-    card = describe_model(None, Preprocessing())
-    objects = tuple(ExportedObject(**entry) for entry in entries)
-    manifest = Manifest(
-        run_id=RUN_ID,
-        model_id=card.model_id,
-        weights=card.weights,
-        dimension=card.dimension,
-        bands=BANDS,
-        objects=objects,
-    )
-    write_atomically(run.manifest_path, manifest.model_dump_json().encode())
+    manifest = write_export(run, [[make_chip(number, BANDS)] for number in range(2)], BANDS)
     for path in run.path.rglob("*"):
         if path.is_file():
             aws.client("s3").upload_file(str(path), BUCKET, f"{PLACE}/{path.relative_to(run.path)}")
-    return tuple(entry.name for entry in objects)
+    return tuple(entry.name for entry in manifest.objects)
 
 
 def keys(aws: AwsServer) -> set[str]:

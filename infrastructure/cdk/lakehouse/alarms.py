@@ -79,32 +79,34 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
     """
     if config.alarm_email:
         alerts.add_subscription(aws_sns_subscriptions.EmailSubscription(config.alarm_email))
-    action = aws_cloudwatch_actions.SnsAction(alerts)
     failed_processing = _rule(stack, config, "ProcessingFailed", _PROCESSING, "Failed", alerts)
     failed_transform = _rule(stack, config, "TransformFailed", _TRANSFORM, "Failed", alerts)
     succeeded = _rule(stack, config, "ProcessingSucceeded", _PROCESSING, "Completed", completed)
     _alarm(
         stack,
+        alerts,
         f"{config.name}-processing-failed",
         _matched(failed_processing, Duration.minutes(5)),
         "A processing job failed: read its log, then clear its task in Airflow",
         at_least=1,
-    ).add_alarm_action(action)
+    )
     _alarm(
         stack,
+        alerts,
         f"{config.name}-transform-failed",
         _matched(failed_transform, Duration.minutes(5)),
         "A batch transform job failed: answers that came are loaded, the rest is exported again by the next run",
         at_least=1,
-    ).add_alarm_action(action)
+    )
     _alarm(
         stack,
+        alerts,
         f"{config.name}-no-night",
         _matched(succeeded, Duration.hours(1)),
         f"No processing job succeeded for {config.night_hours} hours: is the DAG enabled, is Airflow up?",
         below=1,
         periods=config.night_hours,
-    ).add_alarm_action(action)
+    )
 
 
 def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, environment_name: str) -> None:
@@ -118,12 +120,13 @@ def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, envi
     )
     _alarm(
         stack,
+        alerts,
         f"{config.name}-airflow-stands-still",
         heartbeat,
         "The scheduler of managed Airflow gave no sign for 15 minutes: see its log group",
         below=1,
         periods=3,
-    ).add_alarm_action(aws_cloudwatch_actions.SnsAction(alerts))
+    )
 
 
 def _rule(
@@ -156,15 +159,16 @@ def _matched(rule: aws_events.Rule, period: Duration) -> aws_cloudwatch.Metric:
 
 def _alarm(
     stack: Stack,
+    alerts: aws_sns.Topic,
     name: str,
     metric: aws_cloudwatch.Metric,
     description: str,
     at_least: int | None = None,
     below: int | None = None,
     periods: int = 1,
-) -> aws_cloudwatch.Alarm:
-    """An alarm at a threshold; where `below` is given, no data at all is below."""
-    return aws_cloudwatch.Alarm(
+) -> None:
+    """An alarm at a threshold, of which a topic is told; where `below` is given, no data at all is below."""
+    alarm = aws_cloudwatch.Alarm(
         stack,
         f"Alarm-{name}",
         alarm_name=name,
@@ -183,3 +187,4 @@ def _alarm(
             else aws_cloudwatch.TreatMissingData.NOT_BREACHING
         ),
     )
+    alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(alerts))
