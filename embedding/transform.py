@@ -210,21 +210,23 @@ def _transform_object(
     client: httpx.Client, server: InferenceServer, path: Path, output_dir: Path
 ) -> ObjectFailure | None:
     try:
-        answer = _post(client, server, path.read_bytes(), _MEDIA_TYPES[path.suffix])
+        answer = _post(client, server, path)
         write_atomically(answer_path(output_dir, path.name), answer)
     except (ChiplakeError, httpx.HTTPError, _BusyError, OSError) as error:
         return ObjectFailure(name=path.name, reason=str(error) or type(error).__name__)
     return None
 
 
-def _post(client: httpx.Client, server: InferenceServer, body: bytes, media_type: str) -> bytes:
+def _post(client: httpx.Client, server: InferenceServer, path: Path) -> bytes:
+    media_type = _MEDIA_TYPES[path.suffix]
     for attempt in Retrying(
         retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_exponential(0.5, max=5),
         reraise=True,
     ):
-        with attempt:
+        # Sent piece by piece from the file: the encoder wants both cores and their caches.
+        with attempt, path.open("rb") as body:
             server.check_alive()
             response = client.post(
                 "/invocations", content=body, headers={"content-type": media_type, "accept": media_type}
