@@ -20,13 +20,6 @@ _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
 OnLine = Callable[[str], None]
 
-# What dbt builds in a job. The Airflow DAG has the same by the same names.
-DBT_SELECTIONS: Final = {
-    "chip_extraction": "+fct_chips",
-    "temporal_merge": "int_fill_inputs fct_filled_chips fct_chip_statistics",
-    "change_detection": "source:raw.clay_embeddings fct_chip_embeddings int_chip_pairs fct_chip_changes",
-}
-
 
 @dataclass(frozen=True)
 class Window:
@@ -55,13 +48,13 @@ class Window:
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
-    dbt_build(DBT_SELECTIONS["chip_extraction"], window, on_line)
+    dbt_build("chip_extraction", window, on_line)
     unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
     """fct_chips to fct_filled_chips and fct_chip_statistics, which takes all that is filled, whatever the window."""
-    dbt_build(DBT_SELECTIONS["temporal_merge"], window, on_line)
+    dbt_build("temporal_merge", window, on_line)
 
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:
@@ -75,7 +68,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 def change_detection(window: Window, on_line: OnLine) -> None:
     """raw.clay_embeddings to fct_chip_changes. Takes all that is loaded, whatever the window."""
-    dbt_build(DBT_SELECTIONS["change_detection"], window, on_line)
+    dbt_build("change_detection", window, on_line)
 
 
 def nightly(window: Window, on_line: OnLine) -> None:
@@ -117,8 +110,8 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
     JOBS[name](window, on_line)
 
 
-def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
-    """Run `dbt build` in this process, on its Spark session.
+def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
+    """Run `dbt build` for one of selectors.yml in this process, on its Spark session.
 
     Raises:
         ChiplakeError: a model or a test failed; the words name the first.
@@ -134,10 +127,10 @@ def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # Tests that also read models of a later job wait for that job; unit tests are not for the night.
     arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
-    arguments += ["--vars", json.dumps(window.dbt_vars()), "--select", *select.split()]
+    arguments += ["--vars", json.dumps(window.dbt_vars()), "--selector", selector]
     done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
-        raise ChiplakeError(f"dbt build --select '{select}' cannot run: {done.exception}")
+        raise ChiplakeError(f"dbt build --selector {selector} cannot run: {done.exception}")
     results: list[Any] = getattr(done.result, "results", [])
     failed = [] if done.success else [result for result in results if result.status in ("error", "fail")]
     if failed:
@@ -145,4 +138,4 @@ def dbt_build(select: str, window: Window, on_line: OnLine) -> None:
         words = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])
         raise ChiplakeError(f"{len(failed)} of dbt's nodes failed, first {failed[0].node.name}: {words}")
     if not done.success:
-        raise ChiplakeError(f"dbt build --select '{select}' failed; see logs/dbt.log")
+        raise ChiplakeError(f"dbt build --selector {selector} failed; see logs/dbt.log")

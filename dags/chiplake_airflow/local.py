@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from airflow.sdk import TaskGroup
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavior
@@ -18,7 +19,6 @@ from cosmos.constants import ExecutionMode, InvocationMode, LoadMode, TestBehavi
 from chiplake_airflow.assets import assets_of
 from chiplake_airflow.commands import DAYS, CommandOperator, ingest_command
 from chiplake_airflow.days import FIRST_DAY, LAST_DAY
-from chiplake_airflow.dbt_stages import DBT_STAGES
 from chiplake_airflow.layout import Layout
 from chiplake_airflow.stages import Stage
 from chiplake_airflow.values import add_job_settings
@@ -115,6 +115,12 @@ class OnThisMachine:
     def _profiles(self) -> Path:
         return self.layout.project / "profiles" / "profiles.yml"
 
+    def _selection(self, stage: str) -> list[str]:
+        """What selectors.yml says of a stage; Cosmos takes a selector's name only where dbt may run while parsing."""
+        selectors = yaml.safe_load((self.layout.project / "selectors.yml").read_text())["selectors"]
+        (definition,) = (selector["definition"] for selector in selectors if selector["name"] == stage)
+        return [definition] if isinstance(definition, str) else list(definition["union"])
+
     def _dbt_stage(self, name: str, then: tuple[str, ...] | None = None) -> Stage:
         group = DbtTaskGroup(
             group_id=name,
@@ -131,7 +137,7 @@ class OnThisMachine:
                 load_method=LoadMode.DBT_MANIFEST,
                 invocation_mode=InvocationMode.SUBPROCESS,
                 dbt_executable_path=self.layout.bin / "dbt",
-                select=DBT_STAGES[name].split(),
+                select=self._selection(name),
                 test_behavior=TestBehavior.NONE,  # no task for each test: the build runs them
                 emit_datasets=False,  # ours have the same names in every runtime
                 normalize_task_id=lambda node: node.name,
@@ -160,7 +166,7 @@ class OnThisMachine:
             tested = TestedOperator(
                 task_id="tested",
                 producer=f"{name}.{PRODUCER}",
-                command=(*tests, "--select", *DBT_STAGES[name].split()),
+                command=(*tests, "--selector", name),
                 cwd=self.layout.project,
                 outlets=assets_of(name),
             )

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from airflow_home import Airflow
-from chiplake_airflow.dbt_stages import DBT_STAGES
 
-from chiplake.jobs import DBT_SELECTIONS
 from chiplake.settings import PROJECT_DIR
 
 DAG = "sentinel_chip_processing"
@@ -124,10 +122,6 @@ def test_what_cannot_be_parsed_is_said(airflow: Airflow, environment: dict[str, 
     said = airflow.graph(**environment)
     assert said["dags"] == {}
     assert words in said["errors"]["sentinel_chip_processing.py"]
-
-
-def test_stages_of_dbt_build_what_the_jobs_do() -> None:
-    assert DBT_STAGES == DBT_SELECTIONS
 
 
 def stage_of(task: str) -> str:

@@ -9,6 +9,8 @@ from aws_cdk import IgnoreMode, Stack, aws_s3, aws_s3_deployment
 from chiplake.settings import PROJECT_DIR
 from lakehouse import layout
 
+_PROJECT: Final = ("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "models", "macros", "profiles", "tests")
+
 # By their place in the bucket: the folder, and what of it.
 _FILES: Final = {
     layout.CODE: ("scripts", ["*", "!run_job.py"]),
@@ -17,7 +19,7 @@ _FILES: Final = {
         ".",
         [
             "*",
-            *(f"!{name}" for name in ("dbt_project.yml", "dbt_chiplake.py", "models", "macros", "profiles", "tests")),
+            *(f"!{name}" for name in _PROJECT),
             "tests/*",
             "!tests/dbt",
             "**/__pycache__",
