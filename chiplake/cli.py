@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.maintain_command import maintain_command
+from chiplake.options import Day, as_date
 from chiplake.settings import get_settings
 from embedding.commands import app as embed_app
 from ingestion.commands import ingest_command
@@ -27,8 +27,6 @@ app = typer.Typer(
 app.command("ingest")(ingest_command)
 app.command("maintain")(maintain_command)
 app.add_typer(embed_app, name="embed")
-
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
 
 
 @app.callback()
@@ -44,8 +42,8 @@ def run(
             help="chip_extraction, temporal_merge, embedding_generation, change_detection, or nightly for all in order."
         ),
     ],
-    start_date: _Day = None,
-    end_date: _Day = None,
+    start_date: Day = None,
+    end_date: Day = None,
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Make chips of older settings anew by those of now, within the days given."),
@@ -62,17 +60,16 @@ def run(
     if recompute and job not in RECOMPUTING_JOBS:
         raise typer.BadParameter(f"--recompute is for jobs that make chips: {', '.join(RECOMPUTING_JOBS)}")
     console = Console()
-    window = Window(start_date.date() if start_date else None, end_date.date() if end_date else None, recompute)
+    window = Window(as_date(start_date), as_date(end_date), recompute)
     run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 
 @app.command()
-def failures(start_date: _Day = None, end_date: _Day = None) -> None:
+def failures(start_date: Day = None, end_date: Day = None) -> None:
     """Say how many chips could not be read; exit code 3 if there are any. The next run tries them again."""
     from chiplake.failures import unreadable_chips
 
-    start, end = (day.date() if day else None for day in (start_date, end_date))
-    unreadable_chips(get_settings(), start, end).raise_if_any()
+    unreadable_chips(get_settings(), as_date(start_date), as_date(end_date)).raise_if_any()
     Console().print("every chip could be read")
 
 

@@ -36,7 +36,7 @@ from embedding.aws import (
     session,
     upload_files,
 )
-from embedding.checkpoint import UNTRAINED, preprocessing_of
+from embedding.checkpoint import preprocessing_of
 from embedding.runs import OUT_SUFFIX, Manifest, Run
 from embedding.transform import (
     ObjectFailure,
@@ -47,7 +47,7 @@ from embedding.transform import (
     objects_of,
     preprocessing_environment,
 )
-from embedding.wire import ARROW_STREAM, read_table
+from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
 
 _MB: Final = 1_000_000  # as the server counts them
 _MAX_ANSWER_BYTES: Final = 100 * _MB

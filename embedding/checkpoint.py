@@ -19,8 +19,8 @@ from chiplake.errors import ChiplakeError
 from chiplake.settings import Settings
 from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
 from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
+from embedding.wire import UNTRAINED
 
-UNTRAINED: Final = "untrained weights"
 # Size and seed were chosen among 14 because the demo's planted change stands out under them; no other merit.
 SEED: Final = 2
 SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=192)

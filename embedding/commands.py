@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,18 +10,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chiplake.errors import ChiplakeError, IncompleteError
+from chiplake.options import Day, as_date
 from chiplake.settings import get_settings
 
 app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
 
-_Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
 _RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all not loaded yet.")]
 
 
 @app.command()
 def export(
-    start_date: _Day = None,
-    end_date: _Day = None,
+    start_date: Day = None,
+    end_date: Day = None,
     load_leftovers: Annotated[
         bool,
         typer.Option("--load-leftovers", help="Load answers of earlier runs first; chips without are exported again."),
@@ -31,8 +30,7 @@ def export(
     """Write filled chips that have no embedding yet as objects for a transform."""
     from embedding.pipeline import run_export
 
-    days = (start_date and start_date.date(), end_date and end_date.date())
-    run = run_export(get_settings(), *days, load_leftovers=load_leftovers)
+    run = run_export(get_settings(), as_date(start_date), as_date(end_date), load_leftovers=load_leftovers)
     if run is None:
         Console().print("nothing to export: every chip that is complete enough has its embedding")
         return
@@ -57,8 +55,8 @@ def transform(
 
     A SageMaker job goes on when this command is stopped; the next call waits for it and fetches its answers.
     """
-    from embedding.checkpoint import UNTRAINED
     from embedding.pipeline import run_transform
+    from embedding.wire import UNTRAINED
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
     settings = get_settings().model_copy(update={name: value for name, value in choices.items() if value is not None})

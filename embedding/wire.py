@@ -18,6 +18,8 @@ ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 MEDIA_TYPES: Final = (ARROW_STREAM, PARQUET)
 
+UNTRAINED: Final = "untrained weights"  # what is said of a model without a checkpoint, wherever it is used
+
 # An object stays below this, so that SageMaker's 100 MB hold four requests at once.
 MAX_OBJECT_BYTES: Final = 25 * 1000 * 1000
 

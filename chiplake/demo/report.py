@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chiplake.bands import CHIP_SIZE_M
-
-UNTRAINED: Final = "untrained weights"
+from embedding.wire import UNTRAINED
 
 Colour = tuple[int, int, int]
 RGB = NDArray[np.uint8]  # (rows, cols, 3)

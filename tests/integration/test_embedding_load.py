@@ -26,9 +26,6 @@ from embedding.pipeline import run_embedding, run_export, run_load, run_transfor
 from embedding.runs import Run, unfinished_runs
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 
-# PySpark leaves the socket of each collect() to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 CHIPS = 5
 
 
