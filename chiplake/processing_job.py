@@ -39,6 +39,7 @@ _ROOT: Final = "/opt/ml"
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingJob.html: ExitMessage
 _MESSAGE_BYTES: Final = 1024
 _KEPT_LINES: Final = 50  # of what the application says last on standard error
+_OURS: Final = "chiplake:"  # so begins the line in which the project says why it ends
 _STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
 
 # Memory of a machine, GiB: a Python worker a core beside the heap (docs/scale.md), and what is left to the system.
@@ -84,6 +85,8 @@ def main() -> None:
         print(words, file=sys.stderr)
     if code:
         write_message(root, words or f"{' '.join(sys.argv[1:])} ended with exit code {code}")
+    elif words.startswith(_OURS):  # all was done but for some chips: CHIPLAKE_INCOMPLETE_EXIT_CODE=0
+        write_message(root, words)
     sys.exit(code)
 
 
@@ -193,7 +196,8 @@ def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
     """Run the application to its end.
 
     Returns:
-        Its exit code, and the line of standard error that says why it failed, if there is one.
+        Its exit code, and the line of standard error that says why it failed or is incomplete, else whatever it said
+        last.
     """
     with subprocess.Popen(
         submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -207,7 +211,7 @@ def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
 
 
 def write_message(root: Path, words: str) -> None:
-    """Write why the job failed where SageMaker takes its ExitMessage from."""
+    """Write why the job failed, or is incomplete, where SageMaker takes its ExitMessage from."""
     path = root / "output" / "message"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -291,7 +295,7 @@ def _pass_on(stream: IO[str]) -> deque[str]:
 
 def _reason(lines: Sequence[str]) -> str:
     """The line that says why: the project's own words, or whatever was said last."""
-    ours = [line for line in lines if line.startswith("chiplake:")]
+    ours = [line for line in lines if line.startswith(_OURS)]
     said = ours or [line for line in lines if line]
     return said[-1] if said else ""
 

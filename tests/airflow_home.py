@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from chiplake.settings import PROJECT_DIR
 
 BIN = Path(sys.executable).parent
+OLDER_BIN = PROJECT_DIR / ".venv-airflow-3.0" / "bin"  # the version that AWS manages; made by `make setup`
 DAGS = PROJECT_DIR / "dags"
 
 
@@ -35,6 +38,12 @@ class Airflow:
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
+
+    def set_up(self) -> None:
+        """Make the database, with the DAGs in it as the DAG processor writes them."""
+        for command in (("db", "migrate"), ("dags", "reserialize")):
+            done = self(*command)
+            assert done.returncode == 0, done.stdout
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Airflow to its end. What it says and logs is all in `stdout`."""
@@ -63,6 +72,8 @@ def write_manifest(folder: Path) -> Path:
 
 def airflow_at(home: Path, manifest: Path, bin: Path = BIN) -> Airflow:
     """Airflow with an empty home, without examples, that reaches nothing but loopback."""
+    if not bin.is_dir():
+        pytest.fail(f"no environment of Airflow at {bin.parent}: run `make setup`", pytrace=False)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "CHIPLAKE_A"))}
     return Airflow(
         bin,
@@ -76,7 +87,8 @@ def airflow_at(home: Path, manifest: Path, bin: Path = BIN) -> Airflow:
             "HTTP_PROXY": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",
-            "PYTHONPATH": str(PROJECT_DIR),
+            # `dags test` of Airflow 3.0 does not look among the DAGs itself, as its scheduler does.
+            "PYTHONPATH": f"{PROJECT_DIR}{os.pathsep}{DAGS}",
             "CHIPLAKE_AIRFLOW_RUNTIME": "local",
             "CHIPLAKE_AIRFLOW_BIN": str(BIN),
             "CHIPLAKE_AIRFLOW_MANIFEST": str(manifest),

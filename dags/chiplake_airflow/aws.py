@@ -141,7 +141,7 @@ class OnAws:
                 "CHIPLAKE_CATALOG": "glue",
                 "CHIPLAKE_WAREHOUSE": _value("chiplake_warehouse"),
                 "CHIPLAKE_HOME": HOME,
-                # A job on SageMaker succeeds or fails. What failed of chips is in its log, and in the tables.
+                # A job on SageMaker succeeds or fails. What failed of chips is its ExitMessage, and in the tables.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
             },
         }

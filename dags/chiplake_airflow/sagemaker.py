@@ -126,15 +126,18 @@ class ProcessingJobOperator(SageMakerProcessingOperator):
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Go on when the job has ended.
+        """Go on when the job has ended. What an incomplete job left undone is a warning in the log.
 
         Raises:
             RuntimeError: it failed; the words are its container's, where SageMaker's only say that there is a log.
         """
-        if event is not None and event.get("status") == "failed":
+        if event is not None:
             name = event["job_name"]
             job = self.hook.describe_processing_job(name)
-            raise RuntimeError(f"{name} failed: {job.get('ExitMessage') or job.get('FailureReason')}")
+            if event.get("status") == "failed":
+                raise RuntimeError(f"{name} failed: {job.get('ExitMessage') or job.get('FailureReason')}")
+            if words := job.get("ExitMessage"):
+                self.log.warning("Incomplete: %s", words)
         return super().execute_complete(context, event)
 
 

@@ -198,6 +198,13 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     assert "ExitMessage" not in job
 
 
+def test_an_incomplete_job_is_completed_and_its_exit_message_says_what_is_left(root: Path) -> None:
+    script = "echo working >&2; echo 'chiplake: 4 chips could not be read' >&2; echo end >&2"
+    done = run_container(root, ["smspark-submit", "sh", "-c", script], {})
+    assert done.returncode == 0, done.stderr
+    assert (root / "output" / "message").read_text() == "chiplake: 4 chips could not be read"
+
+
 def test_the_words_of_a_failed_job_are_its_exit_message(root: Path) -> None:
     script = (PROJECT_DIR / "scripts" / "run_job.py").read_text()
     command = ["smspark-submit", application(root, script), "nightly"]

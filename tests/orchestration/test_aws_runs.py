@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_home import Airflow, airflow_at
+from airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
 from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
 from embedding_support import make_chip, write_export
@@ -30,7 +31,7 @@ DAG = "sentinel_chip_processing"
 BUCKET = "lake-of-tests"
 BANDS = ("blue", "nir")
 RUN_ID = "20230813T095031Z-0a1b2c"
-DAY = "2023-08-13"
+DAY, NEXT_DAY = "2023-08-13", "2023-08-15"
 PLACE = f"transform/{run_key('2023-08-03', DAY)}/{RUN_ID}"
 OF_AWS = {
     "chiplake_region": "eu-central-1",
@@ -66,14 +67,13 @@ SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerPa
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of an Airflow that has run nothing."""
     home = tmp_path_factory.mktemp("airflow")
-    migrated = airflow_at(home, manifest=home / "none")("db", "migrate")
-    assert migrated.returncode == 0, migrated.stdout
+    managed_at(home, BIN).set_up()
     return home / "airflow.db"
 
 
 @pytest.fixture
 def managed(aws: AwsServer, database: Path, tmp_path: Path) -> Airflow:
-    """Airflow that takes its Variables from SSM, where deployment has written them."""
+    """Airflow that takes its Variables from SSM, where deployment has written them; buckets and a model are there."""
     for name, value in OF_AWS.items():
         assert name in VARIABLES
         aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String")
@@ -83,15 +83,21 @@ def managed(aws: AwsServer, database: Path, tmp_path: Path) -> Airflow:
         PrimaryContainer={"Image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/clay:1"},
         ExecutionRoleArn="arn:aws:iam::123456789012:role/chiplake-transform",
     )
-    backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
     home = tmp_path / "airflow"
     home.mkdir()
     shutil.copy(database, home)
-    airflow = airflow_at(home, manifest=tmp_path / "none")
+    return managed_at(home, BIN)
+
+
+def managed_at(home: Path, bin: Path) -> Airflow:
+    """Airflow as AWS runs it: Variables come from SSM."""
+    backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
+    airflow = airflow_at(home, home / "none", bin)
     return Airflow(
         airflow.bin,
         {
             **airflow.environment,
+            "PYTHONPATH": f"{airflow.environment['PYTHONPATH']}{os.pathsep}{Path(__file__).parent}",  # told.py
             "CHIPLAKE_AIRFLOW_RUNTIME": "aws",
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
             "CHIPLAKE_AIRFLOW_POLL_S": "1",
@@ -155,9 +161,14 @@ def test_a_run_that_was_killed_goes_on_with_its_transform_job(aws: AwsServer, ma
     ]
 
 
-def test_where_nothing_was_exported_nothing_is_embedded_and_the_run_is_green(aws: AwsServer, managed: Airflow) -> None:
-    done = managed("dags", "test", DAG, DAY)
+def test_where_nothing_was_exported_nothing_is_embedded_and_the_run_is_green(
+    aws: AwsServer, managed: Airflow, tmp_path: Path
+) -> None:
+    told = "told:success"
+    aws.client("ssm").put_parameter(Name=parameter("chiplake_on_success"), Value=told, Type="String")
+    done = managed("dags", "test", DAG, DAY, TOLD=str(tmp_path / "told"))
     assert done.returncode == 0, done.stdout
+    assert (tmp_path / "told").read_text() == f"succeeded: {DAG}\n"
     assert aws.jobs == {}
     started = processing_jobs(aws)
     assert not any("-load-" in name for name in started)
@@ -198,9 +209,11 @@ def of_container(aws: AwsServer, said: str) -> str:
     return "\n".join([said, *(f"{run.record.processing_job_name}:\n{run.log}" for run in failed)])
 
 
-def test_a_run_embeds_scenes_and_the_same_run_again_writes_nothing(
-    aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]]
+def test_runs_of_two_airflows_embed_scenes_and_the_same_run_again_writes_nothing(
+    aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]], tmp_path: Path
 ) -> None:
+    older = managed_at(tmp_path / "older", OLDER_BIN)
+    older.set_up()
     small = {
         "CHIPLAKE_BANDS": BANDS,
         "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
@@ -225,40 +238,72 @@ def test_a_run_embeds_scenes_and_the_same_run_again_writes_nothing(
         for name, value in variables.items():
             aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String")
 
-        done = managed("dags", "test", DAG, DAY)
+        def check(airflow: Airflow, days: set[int], unreadable: int | None = None) -> None:
+            found = states(airflow)
+            assert {task for task, state in found.items() if state == "skipped"} == {"maintenance.maintain"}
+            assert set(found.values()) == {"success", "skipped"}
+            chips, filled, embeddings, changes = (
+                rows(f"chiplake.{name}")
+                for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
+            )
+            days_of_cells = {(row["cell_id"], row["acquired_at"].day) for row in chips}
+            assert days_of_cells == {(cell, day) for cell in CELLS for day in days}
+            assert {row["acquired_at"].day for row in chips if row["error"]} == {unreadable} - {None}
+            complete = {row["chip_id"] for row in filled if row["complete_fraction"] >= 0.95}
+            assert max(row["acquired_at"].day for row in filled if row["chip_id"] in complete) == max(days)
+            assert {row["chip_id"] for row in embeddings} == complete
+            dates = Counter(row["cell_id"] for row in embeddings)
+            assert {row["cell_id"] for row in changes} == {cell for cell, count in dates.items() if count > 1}
 
+        broken = next(item for item in scenes if "20230805" in item["id"])["assets"]["nir"]["href"]
+        place = dict(zip(("Bucket", "Key"), broken.removeprefix("s3://").split("/", 1), strict=True))
+        content = aws.client("s3").get_object(**place)["Body"].read()
+        aws.client("s3").put_object(**place, Body=b"no raster")
+        done = older("dags", "test", DAG, DAY)
+        aws.client("s3").put_object(**place, Body=content)
         assert done.returncode == 0, of_container(aws, done.stdout)
-        first, written = states(managed), snapshots()
-        assert {task for task, state in first.items() if state == "skipped"} == {"maintenance.maintain"}  # a Sunday
-        assert set(first.values()) == {"success", "skipped"}
-        chips, filled, embeddings, changes = (
-            rows(f"chiplake.{name}")
-            for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
-        )
-        days_of_cells = {(row["cell_id"], row["acquired_at"].day) for row in chips}
-        assert days_of_cells == {(cell, day) for cell in CELLS for day in (5, 10)}
-        assert not any(row["error"] for row in chips)
-        complete = {row["chip_id"] for row in filled if row["complete_fraction"] >= 0.95}
-        assert complete
-        assert {row["chip_id"] for row in embeddings} == complete
-        dates = Counter(row["cell_id"] for row in embeddings)
-        assert {row["cell_id"] for row in changes} == {cell for cell, count in dates.items() if count > 1}
+        assert f"Incomplete: chiplake: {len(CELLS)} chips could not be read" in done.stdout
+        check(older, {5, 10}, unreadable=5)
         assert {"docs/index.html", "docs/catalog.json"} <= keys(aws)
 
+        done = managed("dags", "test", DAG, NEXT_DAY)
+        assert done.returncode == 0, of_container(aws, done.stdout)
+        check(managed, {5, 10, 15})  # the scene of the 5th can be read again
+        assert len(aws.jobs) == 2
+        written = snapshots()
+
         # Tests and docs write no table.
-        again = managed("dags", "test", DAG, DAY, "--mark-success-pattern", r"tests_and_docs\..*")
+        again = managed("dags", "test", DAG, NEXT_DAY, "--mark-success-pattern", r"tests_and_docs\..*")
 
     assert again.returncode == 0, of_container(aws, again.stdout)
-    assert states(managed) == first
-    assert len(aws.jobs) == 1
+    check(managed, {5, 10, 15})
+    assert len(aws.jobs) == 2
     assert snapshots() == written
 
 
-def test_a_job_that_fails_makes_the_run_red_and_the_log_says_why(aws: AwsServer, managed: Airflow) -> None:
+def test_a_job_that_fails_makes_the_run_red_the_log_says_why_and_people_are_told(
+    aws: AwsServer, managed: Airflow, tmp_path: Path
+) -> None:
     aws.run_processing_jobs = True
-    settings = json.dumps({"CHIPLAKE_BANDS": ["mauve"]})
-    aws.client("ssm").put_parameter(Name=parameter("chiplake_settings"), Value=settings, Type="String")
-    done = managed("dags", "test", DAG, DAY)
+    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName="inbox")["QueueUrl"]
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:inbox")
+    values = {
+        "chiplake_settings": json.dumps({"CHIPLAKE_BANDS": ["mauve"]}),
+        "chiplake_alerts_topic_arn": topic,
+        "chiplake_on_failure": "told:failure",
+    }
+    for name, value in values.items():
+        aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String")
+
+    done = managed("dags", "test", DAG, DAY, TOLD=str(tmp_path / "told"))
+
     assert done.returncode != 0
     assert list(aws.processing_jobs) == [f"chiplake-ingest-{run_key('2023-08-03', DAY)}-01"]
     assert "unknown bands ['mauve']" in done.stdout
+    assert (tmp_path / "told").is_file(), done.stdout
+    assert (tmp_path / "told").read_text() == "failed: ingest\n"
+    (message,) = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    said = json.loads(message["Body"])
+    assert said["Subject"] == f"{DAG}: ingest failed"
+    assert "unknown bands ['mauve']" in said["Message"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from airflow_home import airflow_at
+from airflow_home import BIN, OLDER_BIN, airflow_at
 from pyiceberg.table import Table
 
 from chiplake.lake import open_catalog
@@ -37,9 +37,9 @@ def scenes(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Lake:
     """A lake, and an Airflow that works on it."""
 
-    def __init__(self, folder: Path, scenes: Path, manifest: Path) -> None:
-        self.home = folder / "lake"
-        self.airflow = airflow_at(folder / "airflow", manifest)
+    def __init__(self, home: Path, scenes: Path, manifest: Path, bin: Path = BIN) -> None:
+        self.home = home
+        self.airflow = airflow_at(home.with_name(f"airflow-of-{bin.parent.name}"), manifest, bin)
         self.environment = {
             "CHIPLAKE_HOME": str(self.home),
             "CHIPLAKE_BANDS": '["blue", "green", "red", "nir"]',
@@ -48,8 +48,7 @@ class Lake:
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
             "AIRFLOW_VAR_CHIPLAKE_STAC_ITEMS": str(scenes / "items.json"),
         }
-        migrated = self.airflow("db", "migrate")
-        assert migrated.returncode == 0, migrated.stdout
+        self.airflow.set_up()
 
     def run(self, day: str, *arguments: str, **environment: str) -> tuple[bool, str]:
         """Run the DAG for a day, in place of an earlier run of it. Returns whether it is green, and the log."""
@@ -98,7 +97,13 @@ def _kill_child(parent: psutil.Process, words: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module")
 def lake(scenes: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    return Lake(tmp_path_factory.mktemp("dag"), scenes, manifest)
+    return Lake(tmp_path_factory.mktemp("dag") / "lake", scenes, manifest)
+
+
+@pytest.fixture(scope="module")
+def lake_of_older(lake: Lake, scenes: Path, manifest: Path) -> Lake:
+    """The same lake, and the Airflow that AWS manages."""
+    return Lake(lake.home, scenes, manifest, OLDER_BIN)
 
 
 def test_a_killed_run_that_is_cleared_completes(lake: Lake) -> None:
@@ -144,8 +149,31 @@ def test_a_scene_that_cannot_be_read_leaves_the_run_green_with_a_warning(lake: L
     assert errors == {10: False, 13: False, 15: True}
 
 
+def test_the_airflow_of_aws_runs_the_next_day_then_writes_nothing(lake_of_older: Lake) -> None:
+    lake = lake_of_older
+    earlier = lake.rows("fct_chip_embeddings")
+
+    is_green, log = lake.run("2023-08-15")
+
+    assert is_green, log
+    chips, filled, embeddings, changes = (
+        lake.rows(name) for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
+    )
+    assert len(chips) == 3 * CELLS
+    assert not any(row["error"] for row in chips.values())  # the scene can be read again
+    complete = {chip_id for chip_id, row in filled.items() if row["complete_fraction"] >= 0.95}
+    assert embeddings.keys() == complete > earlier.keys()
+    assert {row["acquired_at"].day for row in changes.values()} == {15}
+    before = lake.snapshots()
+
+    is_green, log = lake.run("2023-08-15", "--mark-success-pattern", r"tests_and_docs\..*")
+
+    assert is_green, log
+    assert lake.snapshots() == before
+
+
 def test_a_broken_catalog_is_red(scenes: Path, manifest: Path, tmp_path: Path) -> None:
-    lake = Lake(tmp_path, scenes, manifest)
+    lake = Lake(tmp_path / "lake", scenes, manifest)
     lake.home.mkdir()
     (lake.home / "catalog.db").write_bytes(b"no catalog" * 1000)
     is_green, log = lake.run("2023-08-13")
