@@ -7,7 +7,7 @@ CHIPLAKE_AIRFLOW_MANIFEST        dbt's manifest, as `dbt parse` writes it; defau
 CHIPLAKE_AIRFLOW_START           first day, YYYY-MM-DD: all days since are caught up with; default: no catching up
 CHIPLAKE_AIRFLOW_RETRIES         how often a failed task is tried again; default 2
 CHIPLAKE_AIRFLOW_RETRY_DELAY_S   how long before the first of these, seconds, then twice as long; default 300
-CHIPLAKE_AIRFLOW_POLL_S          how often a job on AWS is asked for its state, seconds; default 30
+CHIPLAKE_AIRFLOW_POLL_S          seconds between two looks at a job on AWS, or at a model that is built; default 30
 CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and its tasks; default chiplake
 """
 
@@ -37,7 +37,7 @@ class Layout:
     start: datetime | None  # None: no catching up
     retries: int
     retry_delay: timedelta
-    poll_s: int  # seconds between two looks at a job on AWS
+    poll_s: int  # seconds between two looks at a job on AWS, or at a model that is built
     owner: str
 
     @classmethod

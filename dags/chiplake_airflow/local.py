@@ -24,7 +24,6 @@ from chiplake_airflow.stages import Stage
 from chiplake_airflow.values import add_job_settings
 
 PRODUCER = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
-POLL_S = 5
 # Tests that also read models of a later stage wait for that stage.
 TESTS_OF_STAGE = ("--indirect-selection", "buildable")
 
@@ -153,10 +152,11 @@ class OnThisMachine:
             operator_args={
                 "vars": {"start_date": FIRST_DAY, "end_date": LAST_DAY},
                 "interceptors": [add_job_settings],
-                # A task that waits leaves its slot to others, and no triggerer is needed.
+                # A task that waits leaves its slot to others, and no triggerer is needed. It must not be queued again
+                # before a busy scheduler has seen that it ended: Airflow takes that for a failure.
                 "deferrable": False,
                 "mode": "reschedule",
-                "poke_interval": POLL_S,
+                "poke_interval": self.layout.poll_s,
             },
         )
         built = list(group.get_leaves())

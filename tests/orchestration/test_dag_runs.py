@@ -46,6 +46,7 @@ class Lake:
             "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
             "CHIPLAKE_SPARK_MASTER": "local[2]",
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
+            "CHIPLAKE_AIRFLOW_POLL_S": "2",
             "AIRFLOW_VAR_CHIPLAKE_STAC_ITEMS": str(scenes / "items.json"),
         }
         self.airflow.set_up()
