@@ -14,9 +14,9 @@ from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
 from pydantic import ValidationError
 
-from chiplake.bands import BAND_NAMES
-from chiplake.errors import ChiplakeError
-from chiplake.settings import Settings, get_settings
+from lakehouse.bands import BAND_NAMES
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings, get_settings
 
 PROJECT_NAME: Final = "chiplake"
 

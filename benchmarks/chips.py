@@ -31,15 +31,15 @@ from typing import Any, Final
 
 import numpy as np
 import rasterio
+from harness.lakes import ingest_items, run_models, use_lake, watched
+from harness.scenes import LAYERS, TILE_NORTH, TILE_WEST, Extent, gsd_of, write_dates, write_items, write_looks
+from harness.timing import wall_s
 from numcodecs import blosc
 from rasterio.windows import Window
 from rich.console import Console
 from rich.table import Table
-from support.lakes import ingest_items, run_models, use_lake, watched
-from support.scenes import LAYERS, TILE_NORTH, TILE_WEST, Extent, gsd_of, write_dates, write_items, write_looks
-from support.timing import wall_s
 
-from chiplake.bands import CHIP_SIZE_M
+from lakehouse.bands import CHIP_SIZE_M
 from python_udfs.codec import encode_array
 
 CHIPS_MODELS: Final = ("dim_grid_cells", "int_chip_inputs", "fct_chips")  # from int_scene_cells to fct_chips
@@ -171,7 +171,7 @@ def count_chips() -> int:
 
 def sample_cells(count: int) -> list[list[dict[str, bytes]]]:
     """The frames of some cells' chips, oldest first."""
-    from chiplake.settings import get_settings
+    from lakehouse.settings import get_settings
     from python_udfs.session import get_spark
 
     layers = [*get_settings().bands, "scl"]
@@ -236,7 +236,7 @@ def in_process(stage: str, folder: Path, cores: int, *more: str) -> Result:
 @contextmanager
 def range_server(folder: Path, latency_ms: float) -> Iterator[str]:
     """Address of a server of a folder's files, each answer late."""
-    command = [sys.executable, str(Path(__file__).parent / "support" / "range_server.py"), str(folder)]
+    command = [sys.executable, str(Path(__file__).parent / "harness" / "range_server.py"), str(folder)]
     command += ["--latency-ms", str(latency_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

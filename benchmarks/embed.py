@@ -22,11 +22,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 import torch
+from harness.chips import make_chips
+from harness.timing import REPEATS, wall_s
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
-from support.chips import make_chips
-from support.timing import REPEATS, wall_s
 
 from embedding.checkpoint import ClayModel, load_model, seeded_encoder
 from embedding.encoder import KNOWN_SIZES

@@ -22,22 +22,22 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from harness.chips import make_chips
+from harness.lakes import compiled, use_lake
+from harness.timing import REPEATS, best_s, wall_s
 from rich.console import Console
 from rich.table import Table
-from support.chips import make_chips
-from support.lakes import compiled, use_lake
-from support.timing import REPEATS, best_s, wall_s
 
-from chiplake.bands import BAND_NAMES
-from chiplake.files import write_atomically
-from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
-from chiplake.settings import get_settings
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.export import FILLED_CHIPS, GRID_CELLS, export_chips
 from embedding.load import load_run
 from embedding.preprocess import Preprocessing
 from embedding.runs import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
+from lakehouse.bands import BAND_NAMES
+from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
+from lakehouse.files import write_atomically
+from lakehouse.settings import get_settings
 from python_udfs.session import get_spark
 
 EMBEDDINGS: Final = f"{MODEL_NAMESPACE}.fct_chip_embeddings"

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from chiplake.bands import BANDS
+from lakehouse.bands import BANDS
 
 BATCH_ITEMS: Final = 2000
 ITEMS_A_DAY: Final = 30  # of an area of some tiles, newest day first, as a search answers
@@ -107,11 +107,11 @@ def orjson_loads(items: Path, folder: Path, clock: Clock) -> None:
 
 def from_parsed(items: Path, folder: Path, clock: Clock) -> None:
     """Ours: from parsed JSON to committed rows in a new lake."""
-    from chiplake.lake import ensure_sources
-    from chiplake.settings import Settings
     from ingestion.load import Loader
     from ingestion.model import Origin, Received, StacItemRow
     from ingestion.normalise import normalise
+    from lakehouse.catalog import ensure_sources
+    from lakehouse.settings import Settings
 
     origin = Origin("https://earth-search.aws.element84.com/v1")
     with clock:
@@ -126,8 +126,8 @@ def from_parsed(items: Path, folder: Path, clock: Clock) -> None:
 
 def from_file(items: Path, folder: Path, clock: Clock) -> None:
     """Ours: from a file of newline-delimited JSON to committed rows in a new lake."""
-    from chiplake.settings import Settings
     from ingestion import IngestRequest, ingest
+    from lakehouse.settings import Settings
 
     with clock:
         ingest(IngestRequest(items=items), Settings(home=folder / "lake"))
@@ -135,8 +135,8 @@ def from_file(items: Path, folder: Path, clock: Clock) -> None:
 
 def again(items: Path, folder: Path, clock: Clock) -> None:
     """Ours: the same file once more, of which nothing is new."""
-    from chiplake.settings import Settings
     from ingestion import IngestRequest, ingest
+    from lakehouse.settings import Settings
 
     request, settings = IngestRequest(items=items), Settings(home=folder / "lake")
     ingest(request, settings)

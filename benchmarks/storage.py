@@ -24,17 +24,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rasterio
+from harness.lakes import MIB, ingest_items, run_models, use_lake
+from harness.scenes import LAYERS, Extent, gsd_of, write_dates, write_items, write_looks
+from harness.timing import wall_s
 from numcodecs import blosc
 from numpy.typing import NDArray
 from pyspark.sql import functions as f
 from rasterio.io import MemoryFile
 from rich.console import Console
 from rich.table import Table
-from support.lakes import MIB, ingest_items, run_models, use_lake
-from support.scenes import LAYERS, Extent, gsd_of, write_dates, write_items, write_looks
-from support.timing import wall_s
 
-from chiplake.bands import CHIP_SIZE_M
+from lakehouse.bands import CHIP_SIZE_M
 
 REPEATS: Final = 3
 CHIPS: Final = "chiplake.fct_chips"

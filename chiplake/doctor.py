@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chiplake.errors import ChiplakeError
-from chiplake.jars import JARS, check_java, sha256_of
-from chiplake.lake import ensure_sources
-from chiplake.settings import Settings
+from lakehouse.catalog import ensure_sources
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings
+from lakehouse.spark.jars import JARS, check_java, sha256_of
 
 
 @dataclass(frozen=True)

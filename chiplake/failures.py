@@ -9,9 +9,9 @@ from typing import Final
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 
-from chiplake.errors import IncompleteError
-from chiplake.lake import MODEL_NAMESPACE, open_catalog
-from chiplake.settings import Settings
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.errors import IncompleteError
+from lakehouse.settings import Settings
 
 CHIPS: Final = f"{MODEL_NAMESPACE}.fct_chips"
 

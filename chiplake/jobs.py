@@ -12,9 +12,9 @@ from typing import Any, Final
 from dbt.cli.main import dbtRunner
 from dbt_common.events.base_types import EventMsg
 
-from chiplake.errors import ChiplakeError, IncompleteError
 from chiplake.failures import unreadable_chips
-from chiplake.settings import PROJECT_DIR, get_settings
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import PROJECT_DIR, get_settings
 
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 

@@ -24,9 +24,9 @@ from pyiceberg.table.snapshots import Operation, ancestors_of
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from chiplake.errors import ChiplakeError
-from chiplake.lake import MODEL_NAMESPACE, RAW_NAMESPACE, open_catalog
-from chiplake.settings import CATALOG_NAME, Settings
+from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE, open_catalog
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import CATALOG_NAME, Settings
 
 # Iceberg's own defaults.
 DEFAULT_TARGET_FILE_BYTES: Final = 512 * 1024 * 1024

@@ -5,7 +5,7 @@ PySparkProcessor of the SageMaker SDK calls it as it calls AWS's own Spark image
     smspark-submit [--py-files P] [--jars P] [--files P] [--local-spark-event-logs-dir D] APPLICATION [ARGUMENT ...]
 
 The application is a Python file, or a program of the image: `chiplake`, `dbt`. It makes its session itself
-(python_udfs/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM through
+(lakehouse/spark/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM through
 PYSPARK_SUBMIT_ARGS; what the session sets itself goes before them.
 
 SageMaker makes the folders of outputs for root alone (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from chiplake.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError
 
 ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's layout is below /opt/ml
 USER_VARIABLE: Final = "CHIPLAKE_JOB_USER"

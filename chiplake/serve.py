@@ -6,7 +6,7 @@ import signal
 import threading
 from typing import Any
 
-from chiplake.settings import Settings
+from lakehouse.settings import Settings
 from python_udfs.session import get_spark
 
 

@@ -17,7 +17,7 @@ RUN python -m pip install --require-hashes --requirement /tmp/requirements.lock
 # hadolint ignore=DL3013,DL3059
 RUN if [ -n "${TORCH}" ]; then python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"; fi
 
-COPY chiplake /opt/chiplake/chiplake
+COPY lakehouse /opt/chiplake/lakehouse
 COPY embedding /opt/chiplake/embedding
 COPY python_udfs /opt/chiplake/python_udfs
 COPY docker/serve /usr/local/bin/serve

@@ -31,9 +31,9 @@ RUN python -m venv /opt/venv \
 # hadolint ignore=DL3013,DL3059
 RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"
 
-# What says which jars, alone: a change elsewhere fetches nothing again. Each is checked against its SHA-256 sum.
-COPY chiplake/__init__.py chiplake/bands.py chiplake/errors.py chiplake/jars.py chiplake/settings.py /opt/fetch/chiplake/
-RUN PYTHONPATH=/opt/fetch python -c "from chiplake.jars import ensure_jars; from chiplake.settings import get_settings; ensure_jars(get_settings())"
+# The ground alone, which names the jars: a change elsewhere fetches nothing again. Each jar is checked by its SHA-256 sum.
+COPY lakehouse /opt/fetch/lakehouse
+RUN PYTHONPATH=/opt/fetch python -c "from lakehouse.spark.jars import ensure_jars; from lakehouse.settings import get_settings; ensure_jars(get_settings())"
 
 FROM java
 
@@ -45,6 +45,7 @@ COPY macros /opt/chiplake/macros
 COPY models /opt/chiplake/models
 COPY tests/dbt /opt/chiplake/tests/dbt
 COPY dbt_project.yml selectors.yml dbt_chiplake.py /opt/chiplake/
+COPY lakehouse /opt/chiplake/lakehouse
 COPY python_udfs /opt/chiplake/python_udfs
 COPY ingestion /opt/chiplake/ingestion
 COPY embedding /opt/chiplake/embedding

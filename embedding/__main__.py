@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from chiplake.errors import ChiplakeError
-from embedding.commands import app
+import typer
+
+from embedding.serve_command import serve_command
+from lakehouse.errors import ChiplakeError
+
+app = typer.Typer(add_completion=False)
+app.command("serve")(serve_command)
+
+
+@app.callback()
+def program() -> None:
+    """The inference server of Clay."""  # a callback keeps `serve` a subcommand
+
 
 if __name__ == "__main__":
     try:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from chiplake.errors import ChiplakeError
-from chiplake.redaction import without_secrets
+from lakehouse.errors import ChiplakeError
+from lakehouse.redaction import without_secrets
 
 PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
 _ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute

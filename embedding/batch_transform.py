@@ -20,9 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from chiplake.errors import ChiplakeError
-from chiplake.files import write_atomically
-from chiplake.settings import Settings
 from embedding.aws import (
     PARALLEL,
     S3Place,
@@ -48,6 +45,9 @@ from embedding.transform import (
     preprocessing_environment,
 )
 from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
+from lakehouse.errors import ChiplakeError
+from lakehouse.files import write_atomically
+from lakehouse.settings import Settings
 
 _MB: Final = 1_000_000  # as the server counts them
 _MAX_ANSWER_BYTES: Final = 100 * _MB

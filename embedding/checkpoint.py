@@ -15,11 +15,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from chiplake.errors import ChiplakeError
-from chiplake.settings import Settings
 from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
 from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings
 
 # Size and seed were chosen among 14 because the demo's planted change stands out under them; no other merit.
 SEED: Final = 2

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
-from chiplake.errors import ChiplakeError
-from chiplake.files import write_atomically
-from chiplake.lake import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
-from chiplake.settings import BBox, Settings
 from embedding.runs import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
+from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
+from lakehouse.errors import ChiplakeError
+from lakehouse.files import write_atomically
+from lakehouse.settings import BBox, Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,11 +13,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from chiplake.bands import BAND_NAMES, CHIP_PIXELS_10M, CLAY_GSD_M
 from embedding.checkpoint import ClayModel
 from embedding.encoder import PATCH_SIZE
 from embedding.preprocess import ChipInput, Floats, normalised_pixels, prepare_chip
 from embedding.wire import ANSWER_SCHEMA, as_request
+from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CLAY_GSD_M
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels, wavelengths, time, latlon, as the encoder takes them
 

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.ipc
 from pyspark.sql import functions as f
 
-from chiplake.lake import CLAY_EMBEDDINGS, ensure_sources
-from chiplake.settings import Settings
 from embedding.runs import OUT_SUFFIX, LoadReport, Manifest, Run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table
+from lakehouse.catalog import CLAY_EMBEDDINGS, ensure_sources
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

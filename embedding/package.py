@@ -1,6 +1,6 @@
 """Model data of a SageMaker model: one archive of the server's code and the checkpoint, which ends in /opt/ml/model.
 
-    code/chiplake, code/embedding, code/python_udfs    what the server imports
+    code/lakehouse, code/embedding, code/python_udfs    what the server imports
     NAME.ckpt, NAME.json                               the checkpoint and its sidecar, where one is given
 
 Equal content gives equal bytes, so an archive that did not change need not be copied again.
@@ -14,14 +14,14 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from chiplake.errors import ChiplakeError
-from chiplake.files import replaced_atomically
-from chiplake.settings import PROJECT_DIR
 from embedding.checkpoint import ModelCard, describe_model
 from embedding.preprocess import Preprocessing
+from lakehouse.errors import ChiplakeError
+from lakehouse.files import replaced_atomically
+from lakehouse.settings import PROJECT_DIR
 
 CODE_DIR: Final = "code"
-SERVER_PACKAGES: Final = ("chiplake", "embedding", "python_udfs")
+SERVER_PACKAGES: Final = ("lakehouse", "embedding", "python_udfs")
 CHECKPOINT_SUFFIXES: Final = (".ckpt", ".pt", ".pth", ".safetensors")
 _ARCHIVE_NAME: Final = "model.tar.gz"
 

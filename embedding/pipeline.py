@@ -6,14 +6,14 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from chiplake.errors import ChiplakeError, IncompleteError
-from chiplake.settings import Settings
 from embedding.batch_transform import transform_on_sagemaker
 from embedding.checkpoint import ModelCard, describe_model, preprocessing_of
 from embedding.export import export_chips
 from embedding.load import load_run
 from embedding.runs import LoadReport, Run, exclusively, find_run, remove_partial_exports, unfinished_runs
 from embedding.transform import ObjectFailure, Progress, TransformReport, transform_objects
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import Settings
 from python_udfs.session import get_spark
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
 from python_udfs.codec import STILL_MISSING, decode_array
 
 PREPROCESS_VERSION: Final = 1

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chiplake.errors import ChiplakeError
-from chiplake.files import write_atomically
+from lakehouse.errors import ChiplakeError
+from lakehouse.files import write_atomically
 
 if TYPE_CHECKING:
     from embedding.checkpoint import ModelCard

@@ -28,11 +28,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chiplake.errors import ChiplakeError
 from embedding.checkpoint import ClayModel, load_model
 from embedding.inference import embed_table
 from embedding.preprocess import Preprocessing
 from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_table
+from lakehouse.errors import ChiplakeError
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080

@@ -27,12 +27,12 @@ from tenacity import (
     wait_fixed,
 )
 
-from chiplake.errors import ChiplakeError
-from chiplake.files import write_atomically
-from chiplake.settings import PROJECT_DIR
 from embedding.preprocess import Preprocessing
 from embedding.runs import OUT_SUFFIX
 from embedding.wire import ARROW_STREAM, PARQUET
+from lakehouse.errors import ChiplakeError
+from lakehouse.files import write_atomically
+from lakehouse.settings import PROJECT_DIR
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 

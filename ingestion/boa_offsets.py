@@ -18,10 +18,10 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from chiplake.errors import ChiplakeError
-from chiplake.lake import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
-from chiplake.settings import Settings
 from ingestion.commits import commit, without_blind_retry
+from lakehouse.catalog import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings
 
 MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by more than 1
 

@@ -16,11 +16,11 @@ from pyiceberg.expressions import And, EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from chiplake.errors import ChiplakeError
-from chiplake.lake import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 from ingestion.commits import commit, without_blind_retry
 from ingestion.model import Filters
 from ingestion.windows import Window, midnight, reached
+from lakehouse.catalog import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
+from lakehouse.errors import ChiplakeError
 
 ALL_COLLECTIONS: Final = "*"
 SEARCH_ID_CHARACTERS: Final = 16  # of a SHA-256 in hex

@@ -10,7 +10,7 @@ from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table, TableProperties
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from chiplake.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError
 
 COMMIT_ATTEMPTS: Final = 12
 COMMIT_MAX_WAIT_S: Final = 5.0

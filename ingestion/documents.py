@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from chiplake.errors import ChiplakeError
 from ingestion.geoparquet import read_stac_geoparquet
+from lakehouse.errors import ChiplakeError
 
 CHUNK_CHARACTERS: Final = 1 << 20
 MAX_VALUE_CHARACTERS: Final = 1 << 28  # a single item larger than this is no item

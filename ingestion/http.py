@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from chiplake.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError
 
 CONCURRENCY: Final = 4  # most requests to servers at the same time, unless told otherwise
 

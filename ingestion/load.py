@@ -28,9 +28,9 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
-from chiplake.lake import STAC_ITEMS, STAC_REJECTS
 from ingestion.commits import commit, without_blind_retry
 from ingestion.model import Asset, Reject, StacItemRow
+from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS
 
 # Known versions are looked up only this far from the dates of a batch, so that the time does not grow with history:
 # by id alone, 2,000 items took 1.1 s against 0.05 s in a table of 100,000. An item whose datetime was corrected by

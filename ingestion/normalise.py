@@ -17,9 +17,6 @@ from typing import Any, Final
 import orjson
 import shapely
 
-from chiplake.bands import SCL
-from chiplake.redaction import without_secrets
-from chiplake.settings import column_of_property
 from ingestion.geometry import (
     Footprint,
     footprint_of_bbox,
@@ -60,6 +57,9 @@ from ingestion.providers import (
     band_of_description,
     is_other_asset,
 )
+from lakehouse.bands import SCL
+from lakehouse.redaction import without_secrets
+from lakehouse.settings import column_of_property
 
 __all__ = ["RULES_VERSION", "canonical_json", "normalise", "parse_time", "resolve_href"]
 

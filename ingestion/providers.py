@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from chiplake.bands import BANDS, SCL
+from lakehouse.bands import BANDS, SCL
 
 SCL_GSD_M: Final = 20
 

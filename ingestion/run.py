@@ -11,9 +11,6 @@ from typing import Any, Final
 
 import shapely
 
-from chiplake.errors import ChiplakeError
-from chiplake.lake import ensure_sources
-from chiplake.settings import Settings
 from ingestion.checkpoints import Checkpoints, SearchName, WindowCounts
 from ingestion.files import read_catalog, read_items
 from ingestion.http import check_root_url
@@ -22,6 +19,9 @@ from ingestion.model import Filters, IngestRequest, IngestSummary, JsonObject, R
 from ingestion.normalise import normalise, parse_time
 from ingestion.search import MIN_CAP, SEARCH_POLICY, SearchStep, search_windows
 from ingestion.windows import Window
+from lakehouse.catalog import ensure_sources
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings
 
 # A commit costs a fixed time, so batches are as large as memory allows: rows are held as text, not as objects.
 BATCH_ITEMS: Final = 2000

@@ -29,12 +29,12 @@ from pystac_client.exceptions import APIError
 from pystac_client.warnings import PystacClientWarning
 from shapely.geometry.base import BaseGeometry
 
-from chiplake.errors import ChiplakeError
 from ingestion.http import CONCURRENCY, HttpPolicy, check_root_url
 from ingestion.model import PAGE_SIZE, Filters, JsonObject, Origin, Received
 from ingestion.normalise import parse_time
 from ingestion.stac_api import ApiRequest, ApiSession, SearchStoppedError, next_link, next_request
 from ingestion.windows import Window, calendar_windows, split_at_items, split_evenly
+from lakehouse.errors import ChiplakeError
 
 SEARCH_POLICY: Final = HttpPolicy(retries=8)  # two minutes of trouble are got over
 

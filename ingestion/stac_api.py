@@ -31,9 +31,9 @@ from requests.models import REDIRECT_STATI
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from urllib3.exceptions import HTTPError
 
-from chiplake.errors import ChiplakeError
 from ingestion.http import FetchError, HttpPolicy, shown, split_http
 from ingestion.model import JsonObject
+from lakehouse.errors import ChiplakeError
 
 MAX_WAIT_S: Final = 60.0  # the longest interval between two tries, where the server names none
 MAX_ANSWER_S: Final = 600.0  # an answer that comes byte by byte is given up after this

@@ -22,11 +22,11 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from pystac_client.exceptions import APIError
 
-from chiplake.errors import ChiplakeError
 from ingestion.documents import is_catalog, read_file
 from ingestion.http import CONCURRENCY, FetchError, HttpPolicy, check_root_url, shown, split_http
 from ingestion.model import JsonObject, Origin, Received
 from ingestion.stac_api import ApiRequest, ApiSession
+from lakehouse.errors import ChiplakeError
 
 MAX_DEPTH: Final = 64  # a server can go on inventing children for ever
 MAX_PAGES: Final = 10_000  # and pages of one ItemCollection

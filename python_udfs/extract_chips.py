@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from chiplake.bands import (
+from lakehouse.bands import (
     BAND_BY_NAME,
     BAND_NAMES,
     CHIP_PIXELS_10M,
@@ -30,9 +30,9 @@ from chiplake.bands import (
     SCL,
     VALUE_PER_REFLECTANCE,
 )
-from chiplake.redaction import without_secrets
-from chiplake.settings import get_settings
-from chiplake.signing import load_signer, without_signature
+from lakehouse.redaction import without_secrets
+from lakehouse.settings import get_settings
+from lakehouse.signing import load_signer, without_signature
 from python_udfs.codec import encode_array
 from python_udfs.masks import CLOUD_CLASSES, any_of_four, class_table, cloud_distance, data_mask, to_10m
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
 from python_udfs.codec import STILL_MISSING, decode_array, encode_array
 from python_udfs.masks import Mask, any_of_four, class_table, data_mask
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiplake.bands import VALUE_PER_REFLECTANCE
+from lakehouse.bands import VALUE_PER_REFLECTANCE
 from python_udfs.pixels import EVERYWHERE, MaskFrame, as_dict, counted, decode_band, on_one_grid
 
 Values = NDArray[np.float64]

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from chiplake.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
+from lakehouse.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint16]

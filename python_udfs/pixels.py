@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiplake.bands import BAND_BY_NAME, CHIP_PIXELS_20M
+from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_20M
 from python_udfs.codec import decode_array, encode_array, frame_bytes
 from python_udfs.masks import Mask, Pixels, any_of_four, class_table, data_mask, to_10m
 

@@ -15,7 +15,7 @@ from PIL import Image
 from rasterio import Affine
 from rasterio.io import MemoryFile
 
-from chiplake.bands import CHIP_SIZE_M, SCL, VALUE_PER_REFLECTANCE
+from lakehouse.bands import CHIP_SIZE_M, SCL, VALUE_PER_REFLECTANCE
 from python_udfs.pixels import as_dict, decode_band, decode_layer, on_one_grid
 
 _CELL_ID: Final = re.compile(r"(32[67](?:0[1-9]|[1-5]\d|60))_(-?\d{1,6})_(-?\d{1,6})")

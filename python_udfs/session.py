@@ -1,130 +1,24 @@
-"""The one place that builds the Spark session: dbt, jobs, the Thrift server and the tests all use it."""
+"""The Spark session of this process, with every function of the registry."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
 
 from pyspark.sql import SparkSession
 
-from chiplake.jars import class_path
-from chiplake.lake import ensure_sources, spark_catalog_conf
-from chiplake.settings import CATALOG_NAME, PROJECT_DIR, Settings, get_settings
-from python_udfs.cluster import cluster_conf, is_cluster, send_package
+from lakehouse.settings import Settings, get_settings
+from lakehouse.spark.session import open_session
 from python_udfs.registry import register_functions
-
-# GDAL reads these once, when a process first uses it: so they are in the environment of the Python workers.
-# The cache must hold a row of blocks of every band of a scene (175 MB), or each block is decoded again and again.
-GDAL_ENVIRONMENT: Final = {
-    "GDAL_CACHEMAX": "512",
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIRANGE": "YES",
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",
-    "VSI_CACHE": "TRUE",
-}
-
-# Pages and batches of pixels are megabytes: in small regions each would be a "humongous" object, collected in full.
-# A young generation that may take most of the heap only touches more memory than is good for its speed.
-_JVM_OPTIONS: Final = (
-    "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15 -XX:+UseTransparentHugePages"
-)
-
-_TIME_ZONE: Final = "UTC"
-
-
-def spark_conf(settings: Settings) -> dict[str, str]:
-    """Every Spark property that Chiplake sets."""
-    jars = class_path(settings)
-    log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
-    conf = {
-        "spark.app.name": "chiplake",
-        "spark.master": settings.spark_master,
-        "spark.driver.memory": settings.spark_driver_memory,
-        "spark.driver.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS}",
-        "spark.executor.extraJavaOptions": _JVM_OPTIONS,
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions,"
-        "org.apache.sedona.sql.SedonaSqlExtensions",
-        "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
-        "spark.kryo.registrator": "org.apache.sedona.core.serde.SedonaKryoRegistrator",
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.defaultCatalog": CATALOG_NAME,
-        "spark.sql.session.timeZone": _TIME_ZONE,
-        "spark.sql.ansi.enabled": "false",  # dbt-spark switches it off in its own sessions: alike everywhere
-        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
-        # Plans of rasters to read are a few kB and hours of work: never merge their partitions for being small.
-        "spark.sql.adaptive.coalescePartitions.enabled": "false",
-        # A row with pixels is half a megabyte: batches between the JVM and Python stay at some 10 MB.
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
-        "spark.sql.parquet.columnarReaderBatchSize": "64",
-        # What is shuffled in bulk are Blosc frames.
-        "spark.shuffle.compress": "false",
-        "spark.shuffle.spill.compress": "false",
-        # Written once, in order, rather than a file a partition that are then copied into one.
-        "spark.shuffle.sort.bypassMergeThreshold": "1",
-        # On a local disk a checksum every 512 bytes means writes of 4 kB.
-        "spark.hadoop.file.bytes-per-checksum": str(64 * 1024),
-        # A join with what the lake knows about chips must not shuffle their pixels.
-        "spark.sql.autoBroadcastJoinThreshold": "64m",
-        # Nor sort them, where they must be shuffled: for a MERGE that replaces some.
-        "spark.sql.join.preferSortMergeJoin": "false",
-        # PySpark hands timestamps to functions in the local time of their process.
-        "spark.executorEnv.TZ": _TIME_ZONE,
-    }
-    conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
-    conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.href_signer
-    conf |= cluster_conf(settings, os.environ) if is_cluster(settings) else _local_conf(jars)
-    return conf | spark_catalog_conf(settings)
-
-
-def _local_conf(jars: str) -> dict[str, str]:
-    """Spark properties where tasks run on this machine, with the files that are here."""
-    python_path = filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])
-    return {
-        "spark.executor.extraClassPath": jars,
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(python_path),
-    }
 
 
 def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | None = None) -> SparkSession:
-    """The Spark session of this process, made at the first call, with all functions registered.
+    """Return the Spark session of this process, with all functions registered; the first call makes it.
 
     Args:
-        settings: the settings in force.
-        more_conf: Spark properties beside those of `spark_conf`, for a session made by this call.
+        settings: the settings in force; None for those of the environment.
+        more_conf: Spark properties beside those of `lakehouse.spark.conf`, for a session made by this call.
 
     Raises:
         ChiplakeError: Java or a jar is missing.
     """
-    settings = settings or get_settings()
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return active
-    ensure_sources(settings)
-    # PySpark hands timestamps out in the local time of the process.
-    os.environ["TZ"] = _TIME_ZONE
-    time.tzset()
-    # PySpark would log the whole trace of every failed statement, beside raising it.
-    logging.getLogger("SQLQueryContextLogger").disabled = True
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if not is_cluster(settings):
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = SparkSession.builder
-    for name, value in (spark_conf(settings) | dict(more_conf or {})).items():
-        builder = builder.config(name, value)
-    spark = builder.getOrCreate()
-    if is_cluster(settings):
-        send_package(spark, settings)
-    register_functions(spark)
-    return spark
+    return open_session(settings or get_settings(), register_functions, more_conf)

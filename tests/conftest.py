@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chiplake.settings import PROJECT_DIR, Settings, get_settings
+from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 
 @pytest.fixture(scope="session")

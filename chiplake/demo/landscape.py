@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chiplake.bands import BAND_NAMES, CHIP_SIZE_M
+from lakehouse.bands import BAND_NAMES, CHIP_SIZE_M
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]

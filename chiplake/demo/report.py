@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from chiplake.bands import CHIP_SIZE_M
 from embedding.wire import UNTRAINED
+from lakehouse.bands import CHIP_SIZE_M
 
 Colour = tuple[int, int, int]
 RGB = NDArray[np.uint8]  # (rows, cols, 3)

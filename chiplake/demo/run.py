@@ -13,13 +13,13 @@ import numpy as np
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from chiplake.demo.report import CellRow, CellScore, ChipPicture, DemoSummary, draw, stretch_rgb, summarise
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
-from chiplake.errors import ChiplakeError
 from chiplake.jobs import Window, run_job
-from chiplake.settings import Settings, get_settings
 from ingestion import IngestRequest, ingest
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings, get_settings
 from python_udfs.codec import STILL_MISSING, decode_array
 from python_udfs.masks import class_table, data_mask
 from python_udfs.session import get_spark

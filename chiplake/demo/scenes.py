@@ -23,9 +23,9 @@ from shapely import Polygon, box, segmentize, transform
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
-from chiplake.bands import BAND_BY_NAME, BAND_NAMES, CHIP_SIZE_M, SCL
 from chiplake.demo import landscape
 from chiplake.demo.landscape import Grid, Ground, Sky, Sun
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_SIZE_M, SCL
 
 TILE_SIDE_M: Final = 109_800
 LATTICE_M: Final = 20  # windows start on multiples of this, as true tiles do

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from lakehouse.synth import make_app
+from stack.synth import make_app
 
-from chiplake.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError
 
 if __name__ == "__main__":
     try:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from chiplake.lake import open_catalog
-from chiplake.settings import PROJECT_DIR, Settings
+from lakehouse.catalog import open_catalog
+from lakehouse.settings import PROJECT_DIR, Settings
 
 BIN = Path(sys.executable).parent
 MODELS = {

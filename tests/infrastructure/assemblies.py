@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chiplake.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR
 
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join(

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lakehouse.caller import caller
-from lakehouse.checkpoint import upload_checkpoint
 from servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
 from servers.aws import AwsServer
+from stack.caller import caller
+from stack.checkpoint import upload_checkpoint
 
-from chiplake.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR
 
 SCRIPT = PROJECT_DIR / "deploy.sh"
 WITHOUT_CREDENTIALS = {

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import boto3
 import pytest
-from processing_container import image_environment, run_container
 from servers.aws import REGION, AwsServer
+from support.processing_container import image_environment, run_container
 
-from chiplake.jars import JARS
 from chiplake.processing_job import Machine
-from chiplake.settings import PROJECT_DIR, Settings
+from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.spark.jars import JARS
 
 DOCKER = PROJECT_DIR / "docker"
 SPARK = (DOCKER / "spark.Dockerfile").read_text()
@@ -124,12 +124,9 @@ def test_setuptools_is_cut_out_of_the_lock_with_its_hashes(tmp_path: Path) -> No
 
 
 def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path: Path) -> None:
-    """The step has five files of the project and nothing else: they must be enough."""
-    (copied,) = re.findall(r"^COPY (.*) /opt/fetch/chiplake/$", SPARK, re.MULTILINE)
-    for source in copied.split():
-        target = tmp_path / "fetch" / source
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT_DIR / source, target)
+    """The step has one package of the project and nothing else, which must be enough."""
+    (copied,) = re.findall(r"^COPY (.*) /opt/fetch/lakehouse$", SPARK, re.MULTILINE)
+    shutil.copytree(PROJECT_DIR / copied, tmp_path / "fetch" / copied)
     (step,) = (step for step in _run_steps(SPARK) if "ensure_jars" in step)
     jars = tmp_path / "jars"
     jars.mkdir()

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from assemblies import ENVIRONMENT, Synthesised
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
-from lakehouse.config import check_variables, read_config
+from stack.config import check_variables, read_config
 
-from chiplake.errors import ChiplakeError
-from chiplake.settings import PROJECT_DIR, Settings
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import PROJECT_DIR, Settings
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 

@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from chiplake.settings import Settings, get_settings
-from ingestion.commands import ingest_command
+from chiplake.cli.ingest import ingest_command
+from lakehouse.settings import Settings, get_settings
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from airflow_home import BIN, OLDER_BIN, Airflow, airflow_at, write_manifest
+from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at, write_manifest
 
 
 @pytest.fixture(scope="session")

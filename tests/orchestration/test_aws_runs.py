@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
 from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
-from embedding_support import make_chip, write_export
-from faulty_stac_server import serving
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
 from servers.aws import REGION, AwsServer
+from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
+from support.embeddings import make_chip, write_export
+from support.faulty_stac_server import serving
 
 from chiplake.demo.scenes import ArchiveSpec, Overpass, TileWindow, write_archive
-from chiplake.lake import pyiceberg_properties
-from chiplake.settings import CATALOG_NAME, Settings
 from embedding.runs import Run
+from lakehouse.catalog import pyiceberg_properties
+from lakehouse.settings import CATALOG_NAME, PROJECT_DIR, Settings
 
 DAG = "sentinel_chip_processing"
 BUCKET = "lake-of-tests"
@@ -97,7 +97,7 @@ def managed_at(home: Path, bin: Path) -> Airflow:
         airflow.bin,
         {
             **airflow.environment,
-            "PYTHONPATH": f"{airflow.environment['PYTHONPATH']}{os.pathsep}{Path(__file__).parent}",  # told.py
+            "PYTHONPATH": f"{airflow.environment['PYTHONPATH']}{os.pathsep}{PROJECT_DIR / 'tests'}",  # support.told
             "CHIPLAKE_AIRFLOW_RUNTIME": "aws",
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
             "CHIPLAKE_AIRFLOW_POLL_S": "1",
@@ -164,7 +164,7 @@ def test_a_run_that_was_killed_goes_on_with_its_transform_job(aws: AwsServer, ma
 def test_where_nothing_was_exported_nothing_is_embedded_and_the_run_is_green(
     aws: AwsServer, managed: Airflow, tmp_path: Path
 ) -> None:
-    told = "told:success"
+    told = "support.told:success"
     aws.client("ssm").put_parameter(Name=parameter("chiplake_on_success"), Value=told, Type="String")
     done = managed("dags", "test", DAG, DAY, TOLD=str(tmp_path / "told"))
     assert done.returncode == 0, done.stdout
@@ -291,7 +291,7 @@ def test_a_job_that_fails_makes_the_run_red_the_log_says_why_and_people_are_told
     values = {
         "chiplake_settings": json.dumps({"CHIPLAKE_BANDS": ["mauve"]}),
         "chiplake_alerts_topic_arn": topic,
-        "chiplake_on_failure": "told:failure",
+        "chiplake_on_failure": "support.told:failure",
     }
     for name, value in values.items():
         aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String")

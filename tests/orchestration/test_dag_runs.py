@@ -11,11 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
-from airflow_home import BIN, OLDER_BIN, airflow_at
 from pyiceberg.table import Table
+from support.airflow_home import BIN, OLDER_BIN, airflow_at
 
-from chiplake.lake import open_catalog
-from chiplake.settings import PROJECT_DIR, Settings
+from lakehouse.catalog import open_catalog
+from lakehouse.settings import PROJECT_DIR, Settings
 
 DAG = "sentinel_chip_processing"
 # Four cells of 2,560 m, EPSG:32633; nothing but clouds on 10 August, clear on 13 and 15 August.

@@ -11,7 +11,7 @@ import pytest
 from chiplake_airflow.days import first_day, last_day, run_key
 from chiplake_airflow.variables import VARIABLES
 
-from chiplake.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR
 
 
 def run(run_type: str, start: str | None, end: str | None, logical: str | None = None) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow_home import Airflow
+from support.airflow_home import Airflow
 
-from chiplake.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR
 
 DAG = "sentinel_chip_processing"
 STAGES = (

@@ -43,8 +43,8 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 from servers.processing_jobs import ProcessingRun
 
-from chiplake.settings import PROJECT_DIR
 from embedding.transform import STOP_TIMEOUT_S, stop_process
+from lakehouse.settings import PROJECT_DIR
 
 REGION: Final = "eu-central-1"
 ENVIRONMENT: Final = {

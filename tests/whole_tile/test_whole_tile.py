@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from scene_oracle import (
+from support.scene_oracle import (
     BANDS,
     Expected,
     Frame,
@@ -28,8 +28,8 @@ from scene_oracle import (
     read_raster,
 )
 
-from chiplake.lake import MODEL_NAMESPACE, open_catalog
-from chiplake.settings import PROJECT_DIR, Settings
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.settings import PROJECT_DIR, Settings
 
 TILE = 499_980, 4_990_200, 609_780, 5_100_000  # 33TWL: west, south, east, north in EPSG:32633
 FRAME = Frame.around(*TILE)

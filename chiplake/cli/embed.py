@@ -1,0 +1,121 @@
+"""`chiplake embed …`: parse, call one function, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from chiplake.cli.options import Day, as_date
+from embedding.serve_command import serve_command
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import get_settings
+
+app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
+
+_RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all not loaded yet.")]
+
+
+@app.command()
+def export(
+    start_date: Day = None,
+    end_date: Day = None,
+    load_leftovers: Annotated[
+        bool,
+        typer.Option("--load-leftovers", help="Load answers of earlier runs first; chips without are exported again."),
+    ] = False,
+) -> None:
+    """Write filled chips that have no embedding yet as objects for a transform."""
+    from embedding.pipeline import run_export
+
+    run = run_export(get_settings(), as_date(start_date), as_date(end_date), load_leftovers=load_leftovers)
+    if run is None:
+        Console().print("nothing to export: every chip that is complete enough has its embedding")
+        return
+    manifest = run.manifest()
+    Console().print(f"{run.run_id}: {manifest.chips} chips in {len(manifest.objects)} objects, {run.input_dir}")
+    Console().print(f"for {manifest.model_id} ({manifest.weights})")
+
+
+@app.command()
+def transform(
+    run: _RunId = None,
+    on: Annotated[
+        Literal["local", "sagemaker"] | None,
+        typer.Option(help="A server on this machine, or a batch transform job; default CHIPLAKE_TRANSFORM_ON."),
+    ] = None,
+    through: Annotated[
+        Literal["boto3", "sagemaker-core"] | None,
+        typer.Option(help="Library that starts the job; default CHIPLAKE_TRANSFORM_THROUGH."),
+    ] = None,
+) -> None:
+    """Send exported objects to the inference server, here or on SageMaker, and keep its answers.
+
+    A SageMaker job goes on when this command is stopped; the next call waits for it and fetches its answers.
+    """
+    from embedding.pipeline import run_transform
+    from embedding.wire import UNTRAINED
+
+    choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
+    settings = get_settings().model_copy(update={name: value for name, value in choices.items() if value is not None})
+    console = Console()
+    if settings.clay_checkpoint is None:
+        console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("transform", total=None)
+        reports = run_transform(
+            settings,
+            run,
+            lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total),
+        )
+    failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
+    for run_id, report in reports.items():
+        console.print(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")
+    if not reports:
+        console.print("nothing to transform")
+    if failures and not any(report.transformed or report.skipped for report in reports.values()):
+        raise ChiplakeError(f"all {len(failures)} objects failed, first {failures[0]}")
+    if failures:
+        raise IncompleteError(f"{len(failures)} objects failed, first {failures[0]}; the others can be loaded")
+
+
+@app.command()
+def load(run: _RunId = None) -> None:
+    """Load the answers of a transform, also of a failed one, into raw.clay_embeddings."""
+    from embedding.pipeline import run_load
+
+    reports = run_load(get_settings(), run)
+    for report in reports:
+        Console().print(
+            f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
+            f"{len(report.unanswered_objects)} objects without an answer"
+        )
+    if not reports:
+        Console().print("nothing to load")
+    unanswered = sum(len(report.unanswered_objects) for report in reports)
+    if unanswered or any(report.errors for report in reports):
+        raise IncompleteError("not every chip has its embedding; export, transform and load again to retry the rest")
+
+
+@app.command()
+def package(
+    dest: Annotated[Path, typer.Argument(help="The archive NAME.tar.gz, or the directory that gets model.tar.gz.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
+    ] = None,
+) -> None:
+    """Write the server's code and the checkpoint as model data of a SageMaker model."""
+    from embedding.checkpoint import preprocessing_of
+    from embedding.package import write_package
+
+    settings = get_settings()
+    archive, card = write_package(dest, checkpoint or settings.clay_checkpoint, preprocessing_of(settings))
+    Console().print(f"{archive}: {card.model_id} ({card.weights})", soft_wrap=True, highlight=False)
+    Console().print("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
+
+
+app.command("serve")(serve_command)

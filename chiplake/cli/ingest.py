@@ -1,0 +1,210 @@
+"""`chiplake ingest`: parses, calls `ingestion.ingest`, prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from shapely.geometry.base import BaseGeometry
+
+from ingestion.geometry import area_of_bbox, area_of_geojson
+from ingestion.http import CONCURRENCY, check_root_url
+from ingestion.model import OVERLAP, Filters, IngestRequest, IngestSummary
+from ingestion.run import ingest
+from ingestion.windows import midnight
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import get_settings
+
+
+def ingest_command(
+    items: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of STAC items (JSON, NDJSON, stac-geoparquet), a folder of them, or a local catalogue."
+        ),
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(help="http or https address of a static STAC catalogue.")] = None,
+    api: Annotated[str | None, typer.Option(help="Root address of a STAC API.")] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="STAC collection; of an API by default that of the settings.")
+    ] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="West,south,east,north in degrees; west > east crosses the antimeridian.")
+    ] = None,
+    aoi: Annotated[Path | None, typer.Option(help="GeoJSON file of the area of interest.")] = None,
+    start_date: Annotated[str | None, typer.Option(help="First day, YYYY-MM-DD, UTC.")] = None,
+    end_date: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD, UTC, included.")] = None,
+    max_cloud: Annotated[float | None, typer.Option(min=0, max=100, help="Most cloud cover, percent.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most items to take.")] = None,
+    since_last: Annotated[
+        bool, typer.Option("--since-last", help="Go on where the last such search of the API ended, with an overlap.")
+    ] = False,
+    overlap_days: Annotated[
+        int, typer.Option(min=0, max=3650, help="How far --since-last goes back, for scenes published late, days.")
+    ] = OVERLAP.days,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most requests to a server at the same time.")] = (
+        CONCURRENCY
+    ),
+    allow_file_hrefs: Annotated[
+        bool, typer.Option("--allow-file-hrefs", help="Local items may name local files outside their own folder.")
+    ] = False,
+) -> None:
+    """Bring Sentinel-2 STAC items into the lake, from an API, a static catalogue or files."""
+    if allow_file_hrefs and items is None:
+        raise typer.BadParameter("it goes with --items", param_hint="--allow-file-hrefs")
+    settings = get_settings()
+    start, end = _dates(start_date, end_date)
+    request = IngestRequest(
+        items=_items(items, catalog, api),
+        catalog=_address(catalog, "--catalog"),
+        api=_address(api, "--api"),
+        filters=Filters(
+            area=_area(bbox, aoi),
+            start=start,
+            end=end,
+            max_cloud=max_cloud,
+            collection=collection or (settings.stac_collection if api else None),
+        ),
+        limit=limit,
+        concurrency=concurrency,
+        since_last=_since_last(since_last, api, start_date),
+        overlap=timedelta(days=overlap_days),
+        allow_file_hrefs=allow_file_hrefs,
+    )
+    console = Console()
+    with _progress(console) as progress:
+        task = progress.add_task("Ingesting", total=limit)
+        summary = ingest(request, settings, lambda so_far: progress.update(task, completed=_done(so_far)))
+        progress.update(task, total=_done(summary), completed=_done(summary))
+    console.print(summary_table(summary))
+    if summary.searched_until is not None:
+        console.print(
+            f"this search is complete until {_shown(summary.searched_until)}", highlight=False, soft_wrap=True
+        )
+
+
+def summary_table(summary: IngestSummary) -> Table:
+    """What became of the items, one line a fate."""
+    table = Table("items", "count", title="Ingest")
+    table.columns[1].justify = "right"
+    lines = {"received": summary.received, "written": summary.written, "unchanged": summary.unchanged}
+    optional = {
+        "superseded by a newer version": summary.superseded,
+        "outside the filters": summary.skipped,
+        "given again by the server": summary.repeated,
+    }
+    rejects = {f"rejected: {reason}": count for reason, count in summary.rejected.items()}
+    lines |= {name: count for name, count in optional.items() if count} | {"rejected": summary.rejected_total}
+    for name, count in (lines | rejects).items():
+        table.add_row(name, str(count))
+    return table
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """West, south, east, north from four numbers apart by commas or spaces.
+
+    Raises:
+        ValueError: it is no box on the globe.
+    """
+    numbers = [float(part) for part in re.split(r"[,\s]+", text.strip())]
+    if len(numbers) != 4:
+        raise ValueError(f"expected four numbers, found {len(numbers)}")
+    west, south, east, north = numbers
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or west == east:
+        raise ValueError("expected -180 <= west, east <= 180 and -90 <= south < north <= 90")
+    return west, south, east, north
+
+
+def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | None:
+    if sum(source is not None for source in (items, catalog, api)) != 1:
+        raise typer.BadParameter("give exactly one of them", param_hint="--items / --catalog / --api")
+    if items is not None and not items.exists():
+        raise typer.BadParameter(f"{items} does not exist", param_hint="--items")
+    return items
+
+
+def _address(url: str | None, option: str) -> str | None:
+    try:
+        return None if url is None else check_root_url(url)
+    except ChiplakeError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _since_last(since_last: bool, api: str | None, start_date: str | None) -> bool:
+    if since_last and api is None:
+        raise typer.BadParameter("it goes with --api", param_hint="--since-last")
+    if since_last and start_date is not None:
+        raise typer.BadParameter("give one of them", param_hint="--since-last / --start-date")
+    return since_last
+
+
+def _dates(start_date: str | None, end_date: str | None) -> tuple[datetime | None, datetime | None]:
+    """The days as an interval that includes its start and not its end."""
+    start, last = _midnight(start_date, "--start-date"), _midnight(end_date, "--end-date")
+    if start is not None and last is not None and last < start:
+        raise typer.BadParameter(f"{end_date} is before {start_date}", param_hint="--end-date")
+    return start, None if last is None else last + timedelta(days=1)
+
+
+def _midnight(day: str | None, option: str) -> datetime | None:
+    if day is None:
+        return None
+    try:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", day) or day.startswith("9999"):
+            raise ValueError(day)
+        return datetime.combine(date.fromisoformat(day), time(), UTC)
+    except ValueError:
+        raise typer.BadParameter(f"{day!r} is no day such as 2023-08-15", param_hint=option) from None
+
+
+def _area(bbox: str | None, aoi: Path | None) -> BaseGeometry | None:
+    """The box, the area of interest, or what they share."""
+    box, area = _bbox_area(bbox), _aoi_area(aoi)
+    if box is None or area is None:
+        return area if box is None else box
+    shared = box.intersection(area)
+    if shared.is_empty:
+        raise typer.BadParameter("the box and the area of interest have nothing in common", param_hint="--bbox / --aoi")
+    return shared
+
+
+def _bbox_area(bbox: str | None) -> BaseGeometry | None:
+    try:
+        return None if bbox is None else area_of_bbox(*parse_bbox(bbox))
+    except ValueError as error:
+        raise typer.BadParameter(f"{bbox!r}: {error}", param_hint="--bbox") from error
+
+
+def _aoi_area(aoi: Path | None) -> BaseGeometry | None:
+    if aoi is None:
+        return None
+    try:
+        area = area_of_geojson(json.loads(aoi.read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{aoi} cannot be read as GeoJSON: {error}", param_hint="--aoi") from error
+    if area is None:
+        raise typer.BadParameter(f"{aoi} holds no geometry", param_hint="--aoi")
+    return area
+
+
+def _shown(time: datetime) -> str:
+    """A moment, UTC; midnight as the day that ended with it."""
+    if time == midnight(time):
+        return f"{time - timedelta(days=1):%Y-%m-%d}, included"
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _done(summary: IngestSummary) -> int:
+    return summary.received - summary.skipped
+
+
+def _progress(console: Console) -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), console=console)

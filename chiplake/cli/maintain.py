@@ -1,0 +1,111 @@
+"""`chiplake maintain`: parses, calls `chiplake.maintain.maintain`, prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lakehouse.catalog import ensure_sources
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import get_settings
+
+if TYPE_CHECKING:
+    from chiplake.maintain import TableReport
+
+
+def maintain_command(
+    table: Annotated[
+        list[str] | None, typer.Option(help="A table, such as fct_chips or raw.stac_items; repeatable. Default all.")
+    ] = None,
+    older_than_days: Annotated[
+        int | None, typer.Option(min=1, help="Expire snapshots older than this; default of the settings, 7.")
+    ] = None,
+    retain_last: Annotated[
+        int | None, typer.Option(min=1, help="Never expire so many of the newest; default of the settings, 5.")
+    ] = None,
+    only: Annotated[
+        Literal["compact", "expire", "orphans"] | None, typer.Option(help="Do this alone; default all, in this order.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+) -> None:
+    """Merge small files, expire old snapshots, remove files that nothing refers to. No row changes.
+
+    Readers may go on: the files of their snapshot stay until it expires. Best run when no job is at work: a table that
+    a job writes to meanwhile is left for the next time, or the job fails and has to be run again.
+    """
+    from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
+
+    settings = get_settings()
+    try:
+        tables = chosen_tables(ensure_sources(settings), table or [])
+    except ChiplakeError as error:
+        raise typer.BadParameter(str(error)) from error
+    retention = Retention.of_days(
+        older_than_days or settings.maintain_older_than_days,
+        retain_last or settings.maintain_retain_last,
+        settings.maintain_orphan_days,
+    )
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("tables", total=len(tables))
+        steps = [Step(only)] if only else list(Step)
+        reports = maintain(settings, tables, steps, retention, dry_run, lambda _: progress.advance(task))
+    console.print(_planned(reports) if dry_run else _done(reports))
+    for report in reports:
+        if report.detail:
+            _say(console, f"{report.table} {report.outcome}: {report.detail}")
+        if dry_run:
+            for orphan in report.orphans:
+                _say(console, f"would remove {orphan}")
+    failed = [report for report in reports if report.outcome == Outcome.FAILED]
+    if failed:
+        raise ChiplakeError(f"{len(failed)} tables failed, first {failed[0].table}: {failed[0].detail}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _planned(reports: list[TableReport]) -> Table:
+    columns = ("files", "small", "partitions to rewrite", "delete files", "bytes", "snapshots", "to expire", "orphans")
+    table = Table("table", title="Nothing is written: this would be done")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for report in reports:
+        cells: tuple[str, ...] = ()
+        if report.before:
+            before = report.before
+            counts = (before.data_files, before.small_files, before.groups_to_rewrite, before.delete_files)
+            cells = (*map(str, counts), decimal(before.size_bytes), str(before.snapshots))
+            cells += (str(report.expired), str(len(report.orphans)))
+        table.add_row(report.table, *cells)
+    return table
+
+
+def _done(reports: list[TableReport]) -> Table:
+    table = Table("table", title="Before and after")
+    for column in ("files", "delete files", "bytes", "snapshots", "expired", "orphans removed"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for report in reports:
+        cells = ["", "", "", ""]
+        if report.before:
+            before, after = report.before, report.after or report.before
+            cells = [
+                _change(str(before.data_files), str(after.data_files)),
+                _change(str(before.delete_files), str(after.delete_files)),
+                _change(decimal(before.size_bytes), decimal(after.size_bytes)),
+                _change(str(before.snapshots), str(after.snapshots)),
+            ]
+        table.add_row(report.table, *cells, str(report.expired), str(len(report.orphans)), report.outcome)
+    return table
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} → {after}"

@@ -1,0 +1,54 @@
+"""The command that runs the inference server, for `chiplake embed serve` and for `python -m embedding serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse.settings import get_settings
+
+
+def serve_command(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on.", envvar="SAGEMAKER_BIND_TO_PORT")
+    ] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container only.")] = "127.0.0.1",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    max_payload_mb: Annotated[
+        int, typer.Option(min=1, max=100, help="Largest request, MB.", envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB")
+    ] = 25,
+    model_dir: Annotated[
+        Path | None, typer.Option(help="Unpacked model data, searched for a checkpoint.", envvar="SM_MODEL_DIR")
+    ] = None,
+    expected_model_id: Annotated[
+        str | None, typer.Option(help="Refuse to serve another model.", envvar="CHIPLAKE_EXPECTED_MODEL_ID")
+    ] = None,
+    listen_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
+) -> None:
+    """Run the inference server until it is stopped."""
+    from embedding.checkpoint import preprocessing_of
+    from embedding.package import packaged_checkpoint
+    from embedding.server import ServerOptions, serve
+
+    settings = get_settings()
+    serve(
+        ServerOptions(
+            checkpoint=(
+                checkpoint or settings.clay_checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
+            ),
+            preprocessing=preprocessing_of(settings),
+            expected_model_id=expected_model_id,
+            host=host,
+            port=port,
+            device=device,
+            max_payload_bytes=max_payload_mb * 1_000_000,
+            listen_fd=listen_fd,
+            exit_with_parent=exit_with_parent,
+        )
+    )

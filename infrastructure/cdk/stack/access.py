@@ -1,0 +1,176 @@
+"""Roles and what they may do: nothing on data beyond the prefixes and tables they work with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aws_cdk import Aws as Pseudo
+from aws_cdk import Stack, aws_ecr_assets, aws_iam, aws_kms, aws_s3, aws_sagemaker, aws_sns
+from chiplake_airflow.variables import PARAMETER_PREFIX
+
+from stack import layout
+from stack.alarms import TOPIC_KEY_ACTIONS
+from stack.config import Config
+from stack.storage import DATABASES
+
+# What Iceberg does with a table; it keeps versions in its own metadata.
+_GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "DeleteTable")
+# PyIceberg and Spark look for a namespace of this name, and make it where there is none.
+_DEFAULT_DATABASE: Final = "default"
+_SAGEMAKER_ACTIONS: Final = {
+    "processing-job": ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "AddTags"),
+    "transform-job": ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob", "AddTags"),
+}
+
+
+def make_job_role(
+    stack: Stack, config: Config, bucket: aws_s3.IBucket, image: aws_ecr_assets.DockerImageAsset
+) -> aws_iam.Role:
+    """Execution role of processing jobs: Spark reads and writes the lake."""
+    role = _make_sagemaker_role(stack, "JobRole", f"{config.name}-job", "Chiplake: processing jobs")
+    read = [layout.CODE, layout.CHECKPOINTS, layout.PROJECT]
+    write = [layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS]
+    _allow(role, _object_statements(bucket, read, write))
+    for name in config.source_buckets:
+        _allow(role, _object_statements(aws_s3.Bucket.from_bucket_name(stack, f"Source-{name}", name), [""], []))
+    catalog = _arn("glue", "catalog")
+    role.add_to_policy(
+        aws_iam.PolicyStatement(
+            actions=["glue:GetDatabase", "glue:CreateDatabase"],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in (*DATABASES, _DEFAULT_DATABASE))],
+        )
+    )
+    # PyIceberg lists the databases to see which are missing; Glue lists all or none.
+    role.add_to_policy(
+        aws_iam.PolicyStatement(actions=["glue:GetDatabases"], resources=[catalog, _arn("glue", "database/*")])
+    )
+    tables = [_arn("glue", f"table/{name}/*") for name in DATABASES]
+    role.add_to_policy(
+        aws_iam.PolicyStatement(
+            actions=[f"glue:{action}" for action in _GLUE_TABLES],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in DATABASES), *tables],
+        )
+    )
+    _allow(role, _log_statements("/aws/sagemaker/ProcessingJobs"))
+    image.repository.grant_pull(role)
+    return role
+
+
+def make_transform_role(
+    stack: Stack, config: Config, bucket: aws_s3.IBucket, image: aws_ecr_assets.DockerImageAsset
+) -> aws_iam.Role:
+    """Execution role of the inference server's model and of batch transform jobs."""
+    role = _make_sagemaker_role(stack, "TransformRole", f"{config.name}-transform", "Chiplake: batch transform jobs")
+    _allow(role, _object_statements(bucket, read=[layout.MODELS], write=[layout.TRANSFORM]))
+    _allow(role, _log_statements("/aws/sagemaker/TransformJobs"))
+    image.repository.grant_pull(role)
+    return role
+
+
+def make_orchestrator_policy(
+    stack: Stack,
+    config: Config,
+    bucket: aws_s3.IBucket,
+    roles: Sequence[aws_iam.Role],
+    model: aws_sagemaker.CfnModel,
+    topic: aws_sns.Topic,
+    key: aws_kms.Key,
+) -> aws_iam.ManagedPolicy:
+    """What the DAG does: start jobs, watch them, read its Variables and the objects of a transform.
+
+    Attach it to the role that Airflow works under; managed Airflow of this stack has it.
+    """
+    policy = aws_iam.ManagedPolicy(
+        stack,
+        "OrchestratorPolicy",
+        managed_policy_name=f"{config.name}-orchestrator-{Pseudo.REGION}",
+        description="Chiplake: what the DAG does on AWS",
+    )
+    for kind, actions in _SAGEMAKER_ACTIONS.items():
+        jobs = _arn("sagemaker", f"{kind}/{config.name}-*")
+        policy.add_statements(
+            aws_iam.PolicyStatement(actions=[f"sagemaker:{action}" for action in actions], resources=[jobs])
+        )
+    policy.add_statements(
+        aws_iam.PolicyStatement(
+            actions=["sagemaker:CreateTransformJob", "sagemaker:DescribeModel"], resources=[model.ref]
+        ),
+        aws_iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[role.role_arn for role in roles],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        aws_iam.PolicyStatement(
+            actions=["ssm:GetParameter", "ssm:GetParameters"],
+            resources=[_arn("ssm", f"parameter{PARAMETER_PREFIX}chiplake_*")],
+        ),
+        aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
+        aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),
+        *_object_statements(bucket, read=[layout.CODE], write=[layout.TRANSFORM]),
+    )
+    return policy
+
+
+def _make_sagemaker_role(stack: Stack, construct_id: str, name: str, description: str) -> aws_iam.Role:
+    return aws_iam.Role(
+        stack,
+        construct_id,
+        role_name=f"{name}-{Pseudo.REGION}",
+        description=description,
+        assumed_by=aws_iam.ServicePrincipal(
+            "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Pseudo.ACCOUNT_ID}}
+        ),
+    )
+
+
+def _allow(role: aws_iam.Role, statements: Iterable[aws_iam.PolicyStatement]) -> None:
+    for statement in statements:
+        role.add_to_policy(statement)
+
+
+def _object_statements(
+    bucket: aws_s3.IBucket, read: Sequence[str], write: Sequence[str]
+) -> list[aws_iam.PolicyStatement]:
+    """Objects below prefixes, and to list these. An empty prefix is the whole bucket."""
+    patterns = [f"{prefix}/*" if prefix else "*" for prefix in (*read, *write)]
+    statements = [
+        aws_iam.PolicyStatement(
+            actions=["s3:GetObject"], resources=[bucket.arn_for_objects(pattern) for pattern in patterns]
+        ),
+        aws_iam.PolicyStatement(actions=["s3:GetBucketLocation"], resources=[bucket.bucket_arn]),
+        aws_iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": patterns}},
+        ),
+    ]
+    if write:
+        statements.append(
+            aws_iam.PolicyStatement(
+                actions=["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                resources=[bucket.arn_for_objects(f"{prefix}/*") for prefix in write],
+            )
+        )
+    return statements
+
+
+def _log_statements(group: str) -> list[aws_iam.PolicyStatement]:
+    """What SageMaker writes of a job under the job's role."""
+    return [
+        aws_iam.PolicyStatement(
+            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            resources=[_arn("logs", f"log-group:{group}"), _arn("logs", f"log-group:{group}:*")],
+        ),
+        # Metrics have no resources; their namespace is what can be narrowed.
+        aws_iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringEquals": {"cloudwatch:namespace": group}},
+        ),
+    ]
+
+
+def _arn(service: str, resource: str) -> str:
+    """ARN of something of this account and region, such as `database/raw`."""
+    return f"arn:{Pseudo.PARTITION}:{service}:{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}:{resource}"

@@ -1,0 +1,158 @@
+"""Managed Airflow (MWAA), where it is wanted: network, role, environment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Aws as Pseudo
+from aws_cdk import Stack, aws_ec2, aws_iam, aws_mwaa, aws_s3, aws_s3_deployment
+from chiplake_airflow.variables import PARAMETER_PREFIX
+
+from stack import layout
+from stack.config import Config
+
+AIRFLOW_VERSION: Final = "3.0.6"  # the newest that MWAA lists
+# What shapes the graph: environment variables of dags/chiplake_airflow/layout.py.
+_STARTUP_SCRIPT: Final = "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
+_BACKEND: Final = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
+_LOGS: Final = ("dag_processing_logs", "scheduler_logs", "task_logs", "webserver_logs", "worker_logs")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Two private subnets with a way out, and the security group of Airflow."""
+
+    subnet_ids: list[str]
+    security_group_ids: list[str]
+
+
+def make_network(stack: Stack, config: Config) -> Network:
+    """The network of the configuration, or one of its own: two zones, one NAT gateway, S3 without it."""
+    if config.subnet_ids:
+        return Network(list(config.subnet_ids), list(config.security_group_ids))
+    vpc = aws_ec2.Vpc(
+        stack,
+        "Network",
+        ip_addresses=aws_ec2.IpAddresses.cidr("10.192.0.0/16"),
+        max_azs=2,
+        nat_gateways=1,
+        gateway_endpoints={"S3": aws_ec2.GatewayVpcEndpointOptions(service=aws_ec2.GatewayVpcEndpointAwsService.S3)},
+        flow_logs={"Rejected": aws_ec2.FlowLogOptions(traffic_type=aws_ec2.FlowLogTrafficType.REJECT)},
+    )
+    group = aws_ec2.SecurityGroup(
+        stack, "AirflowGroup", vpc=vpc, description="Managed Airflow: its parts among themselves, and out"
+    )
+    group.add_ingress_rule(group, aws_ec2.Port.all_traffic(), "Airflow's own parts")
+    return Network([subnet.subnet_id for subnet in vpc.private_subnets], [group.security_group_id])
+
+
+def make_environment(
+    stack: Stack, config: Config, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy, network: Network
+) -> aws_mwaa.CfnEnvironment:
+    """The environment. Its DAGs are what deployment copies to the bucket, its Variables the parameters of SSM."""
+    name = f"{config.name}-airflow"
+    role = _make_role(stack, name, bucket, orchestrator)
+    level = aws_mwaa.CfnEnvironment.ModuleLoggingConfigurationProperty(enabled=True, log_level="INFO")
+    environment = aws_mwaa.CfnEnvironment(
+        stack,
+        "Airflow",
+        name=name,
+        airflow_version=AIRFLOW_VERSION,
+        environment_class=config.airflow_class,
+        source_bucket_arn=bucket.bucket_arn,
+        dag_s3_path=f"{layout.AIRFLOW}/dags",
+        startup_script_s3_path=_deploy_startup_script(stack, bucket),
+        execution_role_arn=role.role_arn,
+        network_configuration=aws_mwaa.CfnEnvironment.NetworkConfigurationProperty(
+            subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids
+        ),
+        webserver_access_mode="PUBLIC_ONLY",  # behind IAM; a private one needs a way into the network
+        airflow_configuration_options={
+            "secrets.backend": _BACKEND,
+            "secrets.backend_kwargs": f'{{"variables_prefix": "{PARAMETER_PREFIX.rstrip("/")}", '
+            '"connections_prefix": null, "config_prefix": null}',
+        },
+        logging_configuration=aws_mwaa.CfnEnvironment.LoggingConfigurationProperty(**dict.fromkeys(_LOGS, level)),
+    )
+    environment.node.add_dependency(role)
+    return environment
+
+
+def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
+    """Copy the script under a name that follows from it: MWAA takes a new one only under a new name."""
+    name = f"startup-{hashlib.sha256(_STARTUP_SCRIPT.encode()).hexdigest()[:16]}.sh"
+    place = f"{layout.AIRFLOW}/startup"
+    aws_s3_deployment.BucketDeployment(
+        stack,
+        "Deploy-airflow-startup",
+        sources=[aws_s3_deployment.Source.data(name, _STARTUP_SCRIPT)],
+        destination_bucket=bucket,
+        destination_key_prefix=place,
+        prune=False,  # the environment may still use the old one
+        retain_on_delete=True,
+    )
+    return f"{place}/{name}"
+
+
+def _make_role(stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy) -> aws_iam.Role:
+    """https://docs.aws.amazon.com/mwaa/latest/userguide/mwaa-create-role.html, narrowed to this environment."""
+    arn = f"arn:{Pseudo.PARTITION}"
+    here = f"{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}"
+    logs = f"{arn}:logs:{here}:log-group:airflow-{name}-*"
+    role = aws_iam.Role(
+        stack,
+        "AirflowRole",
+        role_name=f"{name}-{Pseudo.REGION}",
+        description="Chiplake: managed Airflow",
+        assumed_by=aws_iam.CompositePrincipal(
+            *(
+                aws_iam.ServicePrincipal(
+                    f"{service}.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Pseudo.ACCOUNT_ID}}
+                )
+                for service in ("airflow", "airflow-env")
+            )
+        ),
+        managed_policies=[orchestrator],
+    )
+    statements = (
+        aws_iam.PolicyStatement(
+            actions=["airflow:PublishMetrics"], resources=[f"{arn}:airflow:{here}:environment/{name}"]
+        ),
+        aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects(f"{layout.AIRFLOW}/*")]),
+        aws_iam.PolicyStatement(
+            actions=["s3:ListBucket", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning"],
+            resources=[bucket.bucket_arn],
+        ),
+        aws_iam.PolicyStatement(actions=["s3:GetAccountPublicAccessBlock"], resources=["*"]),
+        aws_iam.PolicyStatement(
+            actions=[
+                *("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:GetLogEvents"),
+                *("logs:GetLogRecord", "logs:GetLogGroupFields", "logs:GetQueryResults"),
+            ],
+            resources=[logs],
+        ),
+        aws_iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=["*"]),
+        aws_iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringEquals": {"cloudwatch:namespace": "AmazonMWAA"}},
+        ),
+        # The queue and its key are in an account of AWS.
+        aws_iam.PolicyStatement(
+            actions=[
+                *("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"),
+                *("sqs:ReceiveMessage", "sqs:SendMessage"),
+            ],
+            resources=[f"{arn}:sqs:{Pseudo.REGION}:*:airflow-celery-*"],
+        ),
+        aws_iam.PolicyStatement(
+            actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:Encrypt"],
+            not_resources=[f"{arn}:kms:*:{Pseudo.ACCOUNT_ID}:key/*"],
+            conditions={"StringLike": {"kms:ViaService": [f"sqs.{Pseudo.REGION}.amazonaws.com"]}},
+        ),
+    )
+    for statement in statements:
+        role.add_to_policy(statement)
+    return role

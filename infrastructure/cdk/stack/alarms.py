@@ -1,0 +1,190 @@
+"""Who is told what: failed jobs, nights without a success, managed Airflow that stands still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import (
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_cloudwatch,
+    aws_cloudwatch_actions,
+    aws_events,
+    aws_events_targets,
+    aws_iam,
+    aws_kms,
+    aws_sns,
+    aws_sns_subscriptions,
+)
+
+from stack.config import Config
+
+TOPIC_KEY_ACTIONS: Final = ("kms:Decrypt", "kms:GenerateDataKey*")
+_PUBLISHERS: Final = ("events.amazonaws.com", "cloudwatch.amazonaws.com")
+
+
+@dataclass(frozen=True)
+class _JobEvent:
+    """An event of SageMaker about jobs of one kind."""
+
+    detail_type: str
+    status_field: str
+    name_field: str
+
+
+_PROCESSING: Final = _JobEvent("SageMaker Processing Job State Change", "ProcessingJobStatus", "ProcessingJobName")
+_TRANSFORM: Final = _JobEvent("SageMaker Transform Job State Change", "TransformJobStatus", "TransformJobName")
+
+
+def make_key(stack: Stack) -> aws_kms.Key:
+    """The key of the topics, which AWS's services may use for their messages; with AWS's own key they could not."""
+    key = aws_kms.Key(
+        stack,
+        "TopicsKey",
+        description="Chiplake: messages about jobs",
+        enable_key_rotation=True,
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    for service in _PUBLISHERS:
+        key.grant(aws_iam.ServicePrincipal(service), *TOPIC_KEY_ACTIONS)
+    return key
+
+
+def make_topic(stack: Stack, config: Config, name: str, key: aws_kms.Key) -> aws_sns.Topic:
+    """A topic for messages about jobs."""
+    topic = aws_sns.Topic(
+        stack,
+        f"Topic-{name}",
+        topic_name=f"{config.name}-{name}",
+        display_name=f"Chiplake {name}",
+        master_key=key,
+        enforce_ssl=True,
+    )
+    # A topic with a policy of its own has none for the rest of the account.
+    for service in _PUBLISHERS:
+        topic.grant_publish(aws_iam.ServicePrincipal(service))
+    return topic
+
+
+def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: aws_sns.Topic) -> None:
+    """Alarms on jobs. Their descriptions say what to do first.
+
+    Args:
+        stack: where.
+        config: the choices in force.
+        alerts: told of failed jobs and of alarms.
+        completed: told of every processing job that succeeded; a rule without a target is not counted.
+    """
+    if config.alarm_email:
+        alerts.add_subscription(aws_sns_subscriptions.EmailSubscription(config.alarm_email))
+    failed_processing = _rule(stack, config, "ProcessingFailed", _PROCESSING, "Failed", alerts)
+    failed_transform = _rule(stack, config, "TransformFailed", _TRANSFORM, "Failed", alerts)
+    succeeded = _rule(stack, config, "ProcessingSucceeded", _PROCESSING, "Completed", completed)
+    _alarm(
+        stack,
+        alerts,
+        f"{config.name}-processing-failed",
+        _matched(failed_processing, Duration.minutes(5)),
+        "A processing job failed: read its log, then clear its task in Airflow",
+        at_least=1,
+    )
+    _alarm(
+        stack,
+        alerts,
+        f"{config.name}-transform-failed",
+        _matched(failed_transform, Duration.minutes(5)),
+        "A batch transform job failed: answers that came are loaded, the rest is exported again by the next run",
+        at_least=1,
+    )
+    _alarm(
+        stack,
+        alerts,
+        f"{config.name}-no-night",
+        _matched(succeeded, Duration.hours(1)),
+        f"No processing job succeeded for {config.night_hours} hours: is the DAG enabled, is Airflow up?",
+        below=1,
+        periods=config.night_hours,
+    )
+
+
+def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, environment_name: str) -> None:
+    """An alarm for managed Airflow whose scheduler stands still."""
+    heartbeat = aws_cloudwatch.Metric(
+        namespace="AmazonMWAA",
+        metric_name="SchedulerHeartbeat",
+        dimensions_map={"Function": "Scheduler", "Environment": environment_name},
+        statistic="Sum",
+        period=Duration.minutes(5),
+    )
+    _alarm(
+        stack,
+        alerts,
+        f"{config.name}-airflow-stands-still",
+        heartbeat,
+        "The scheduler of managed Airflow gave no sign for 15 minutes: see its log group",
+        below=1,
+        periods=3,
+    )
+
+
+def _rule(
+    stack: Stack, config: Config, name: str, event: _JobEvent, status: str, topic: aws_sns.Topic
+) -> aws_events.Rule:
+    return aws_events.Rule(
+        stack,
+        f"Rule{name}",
+        rule_name=f"{config.name}-{event.name_field.removesuffix('JobName').lower()}-{status.lower()}",
+        description=f"Jobs of Chiplake: {event.detail_type}, {status}",
+        event_pattern=aws_events.EventPattern(
+            source=["aws.sagemaker"],
+            detail_type=[event.detail_type],
+            detail={event.status_field: [status], event.name_field: [{"prefix": f"{config.name}-"}]},
+        ),
+        targets=[aws_events_targets.SnsTopic(topic)],
+    )
+
+
+def _matched(rule: aws_events.Rule, period: Duration) -> aws_cloudwatch.Metric:
+    """How many events a rule matched."""
+    return aws_cloudwatch.Metric(
+        namespace="AWS/Events",
+        metric_name="TriggeredRules",
+        dimensions_map={"RuleName": rule.rule_name},
+        statistic="Sum",
+        period=period,
+    )
+
+
+def _alarm(
+    stack: Stack,
+    alerts: aws_sns.Topic,
+    name: str,
+    metric: aws_cloudwatch.Metric,
+    description: str,
+    at_least: int | None = None,
+    below: int | None = None,
+    periods: int = 1,
+) -> None:
+    """An alarm at a threshold, of which a topic is told; where `below` is given, no data at all is below."""
+    alarm = aws_cloudwatch.Alarm(
+        stack,
+        f"Alarm-{name}",
+        alarm_name=name,
+        alarm_description=description,
+        metric=metric,
+        threshold=below if below is not None else at_least or 1,
+        evaluation_periods=periods,
+        comparison_operator=(
+            aws_cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+            if below is not None
+            else aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+        ),
+        treat_missing_data=(
+            aws_cloudwatch.TreatMissingData.BREACHING
+            if below is not None
+            else aws_cloudwatch.TreatMissingData.NOT_BREACHING
+        ),
+    )
+    alarm.add_alarm_action(aws_cloudwatch_actions.SnsAction(alerts))

@@ -1,0 +1,62 @@
+"""`python -m lakehouse.checkpoint FILE OUTPUTS`: packs a Clay checkpoint, uploads it, prints the stack's parameters.
+
+Keys hold the SHA-256 sum of what they name: what is there already is not sent again, and a rollback finds the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from embedding.aws import S3Place, client, plain_errors, session, upload_files
+from embedding.checkpoint import preprocessing_of
+from embedding.package import write_package
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import get_settings
+from lakehouse.spark.jars import sha256_of
+from stack import layout
+
+
+def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]:
+    """Upload the packed server and the checkpoint itself, which names the model in jobs.
+
+    Returns:
+        The keys of the model data and of the checkpoint.
+
+    Raises:
+        ChiplakeError: the checkpoint cannot be used, or AWS refuses it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive, card = write_package(Path(folder), checkpoint, preprocessing_of(get_settings()))
+        print(f"    {card.model_id}", file=sys.stderr)
+        model = _upload(s3, [archive], S3Place(bucket, f"{layout.MODELS}/{sha256_of(archive)[:16]}"))
+    files = [path for path in (checkpoint, checkpoint.with_suffix(".json")) if path.is_file()]
+    return model, _upload(s3, files, S3Place(bucket, f"{layout.CHECKPOINTS}/{sha256_of(checkpoint)[:16]}"))
+
+
+def _upload(s3: Any, files: list[Path], place: S3Place) -> str:
+    sent = upload_files(s3, files, place, lambda: None)
+    key = (place / files[0].name).prefix
+    print(f"    {key}: {'sent' if sent else 'there already'}", file=sys.stderr)
+    return key
+
+
+def main() -> None:
+    """Upload, and print a parameter a line."""
+    outputs: dict[str, dict[str, str]] = json.loads(Path(sys.argv[2]).read_text())
+    ((_, stack),) = outputs.items()
+    with plain_errors("cannot upload the checkpoint"):
+        s3 = client(session(), "s3")
+    model, checkpoint = upload_checkpoint(Path(sys.argv[1]), stack["BucketName"], s3)
+    print(f"ModelDataKey={model}")
+    print(f"CheckpointKey={checkpoint}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ChiplakeError as error:
+        sys.exit(f"deploy.sh: {error}")

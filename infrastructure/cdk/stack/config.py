@@ -1,0 +1,124 @@
+"""What can be chosen of a deployment: CDK context, `cdk.json` or `--context NAME=VALUE`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lakehouse.errors import ChiplakeError
+
+CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written where a checkpoint was uploaded
+
+_INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+_JSON_FIELDS: Final = ("source_buckets", "subnet_ids", "security_group_ids", "variables", "settings")
+
+
+class Config(BaseModel):
+    """Choices of one deployment. Two in one account and region need other names, and Glue databases have one owner."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account: str | None = Field(
+        None, pattern=r"^[0-9]{12}$", description="AWS account; default that of the credentials"
+    )
+    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region; default likewise")
+    name: str = Field(
+        "chiplake", pattern=r"^[a-z][a-z0-9-]{1,22}[a-z0-9]$", description="name of the stack, start of other names"
+    )
+    bucket_name: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="name of the bucket; default made by AWS"
+    )
+    create_databases: bool = Field(True, description="make the Glue databases; false where they are there already")
+
+    transform_retention_days: int = Field(14, ge=1, description="objects of batch transform jobs go after, days")
+    version_retention_days: int = Field(30, ge=1, description="overwritten and deleted objects go after, days")
+    log_retention_days: int = Field(90, ge=1, description="access logs and Spark event logs go after, days")
+
+    source_buckets: tuple[str, ...] = Field((), description="other buckets that hold rasters, which jobs may read")
+    spark_instance_type: str = Field("ml.m5.4xlarge", pattern=_INSTANCE, description="of processing jobs")
+    spark_volume_gb: int = Field(200, ge=30, le=16384, description="disk of a processing job, GB")
+    transform_instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE, description="of batch transform jobs")
+    transform_instance_count: int = Field(1, ge=1, le=100, description="instances of a batch transform job")
+    settings: dict[str, str] = Field({}, description="CHIPLAKE_… settings of jobs")
+    variables: dict[str, str] = Field({}, description="Airflow Variables beside those that deployment knows")
+    torch_index: str | None = Field(
+        None, pattern=r"^https://\S+$", description="index of torch builds of the Clay image"
+    )
+
+    managed_airflow: bool = Field(False, description="make an MWAA environment")
+    airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="size of the MWAA environment")
+    subnet_ids: tuple[str, ...] = Field((), description="two private subnets for MWAA; none: a network is made")
+    security_group_ids: tuple[str, ...] = Field((), description="security groups of MWAA in those subnets")
+
+    alarm_email: str | None = Field(None, pattern=r"^\S+@\S+$", description="who is mailed when an alarm goes off")
+    night_hours: int = Field(30, ge=1, le=168, description="an alarm goes off when no job succeeded for so long, hours")
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_of_ours(cls, settings: dict[str, str]) -> dict[str, str]:
+        foreign = [name for name in settings if not name.startswith("CHIPLAKE_")]
+        if foreign:
+            raise ValueError(f"{foreign[0]} is no setting; their names start with CHIPLAKE_")
+        return settings
+
+    @model_validator(mode="after")
+    def _network_is_whole(self) -> Config:
+        if self.subnet_ids and (len(self.subnet_ids) != 2 or not self.security_group_ids):
+            raise ValueError("subnet_ids must be two subnets, with security_group_ids")
+        return self
+
+
+def read_config(context: Any) -> Config:
+    """Read the configuration from CDK context.
+
+    Args:
+        context: the node of the app, or whatever else has `try_get_context(name)`.
+
+    Raises:
+        ChiplakeError: a value is not possible.
+    """
+    given = {name: context.try_get_context(name) for name in Config.model_fields}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or value == "":
+            continue
+        values[name] = _parse(name, value) if name in _JSON_FIELDS and isinstance(value, str) else value
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "configuration"
+        raise ChiplakeError(f"context {name}: {first['msg']}") from None
+
+
+def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Compare what is written with what the DAG reads.
+
+    Args:
+        known: the Variables that deployment knows.
+        given: those of the configuration.
+
+    Raises:
+        ChiplakeError: they do not fit.
+    """
+    twice = sorted(known.keys() & given.keys())
+    if twice:
+        raise ChiplakeError(f"context variables: {twice[0]} is written by deployment itself; remove it")
+    foreign = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
+    if foreign:
+        raise ChiplakeError(f"{foreign[0]} is no Variable of the DAG; see dags/chiplake_airflow/variables.py")
+    missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
+    if missing:
+        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS, and nothing here writes it")
+
+
+def _parse(name: str, value: str) -> Any:
+    """A list or an object given on the command line is JSON."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ChiplakeError(f"context {name} must be JSON, not {value!r}") from None

@@ -1,0 +1,44 @@
+"""The two container images. At synth they are only hashed; `cdk deploy` builds and pushes those that changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from aws_cdk import IgnoreMode, Stack, aws_ecr_assets
+
+from lakehouse.settings import PROJECT_DIR
+from stack.config import Config
+
+SPARK_DOCKERFILE: Final = "docker/spark.Dockerfile"
+CLAY_DOCKERFILE: Final = "docker/clay.Dockerfile"
+
+
+def make_spark_image(stack: Stack) -> aws_ecr_assets.DockerImageAsset:
+    """The image of processing jobs."""
+    return _make_image(stack, "SparkImage", SPARK_DOCKERFILE, {})
+
+
+def make_clay_image(stack: Stack, config: Config) -> aws_ecr_assets.DockerImageAsset:
+    """The image of the inference server."""
+    arguments = {"TORCH_INDEX": config.torch_index} if config.torch_index else {}
+    return _make_image(stack, "ClayImage", CLAY_DOCKERFILE, arguments)
+
+
+def _make_image(stack: Stack, name: str, dockerfile: str, arguments: dict[str, str]) -> aws_ecr_assets.DockerImageAsset:
+    return aws_ecr_assets.DockerImageAsset(
+        stack,
+        name,
+        directory=str(PROJECT_DIR),
+        file=dockerfile,
+        exclude=_ignored(PROJECT_DIR / f"{dockerfile}.dockerignore"),
+        ignore_mode=IgnoreMode.DOCKER,
+        platform=aws_ecr_assets.Platform.LINUX_AMD64,
+        build_args=arguments,
+    )
+
+
+def _ignored(path: Path) -> list[str]:
+    """Patterns of a .dockerignore, which CDK does not look for beside a Dockerfile of another name."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

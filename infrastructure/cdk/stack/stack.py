@@ -1,0 +1,135 @@
+"""The stack: what there is, in the order in which one thing needs another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import (
+    App,
+    CfnCondition,
+    CfnOutput,
+    CfnParameter,
+    Environment,
+    Fn,
+    Stack,
+    Tags,
+    Token,
+    aws_ecr_assets,
+    aws_iam,
+    aws_s3,
+    aws_sagemaker,
+)
+
+from stack import access, airflow, alarms, deployment, images, layout, nag, storage, variables
+from stack.config import Config
+
+# Of the checkpoint: stack parameters, as `deploy.sh` later goes without saying them again.
+MODEL_DATA_PARAMETER: Final = "ModelDataKey"
+CHECKPOINT_PARAMETER: Final = "CheckpointKey"
+# What the server's answers depend on beside its weights.
+_CLAY_SETTINGS: Final = ("CHIPLAKE_CLAY_LATLON_ORDER", "CHIPLAKE_CLAY_HOUR", "CHIPLAKE_CLAY_PRECISION")
+
+
+class LakehouseStack(Stack):  # type: ignore[misc]
+    """Everything of one deployment."""
+
+    def __init__(self, app: App, config: Config) -> None:
+        """Make all resources.
+
+        Raises:
+            ChiplakeError: the Airflow Variables are not those that the DAG reads.
+        """
+        super().__init__(
+            app,
+            config.name,
+            stack_name=config.name,
+            description="Chiplake: lakehouse of Sentinel-2 chips",
+            env=Environment(account=config.account, region=config.region),
+        )
+        Tags.of(self).add("project", config.name)
+        bucket = storage.make_bucket(self, config)
+        if config.create_databases:
+            storage.make_databases(self, bucket)
+        spark_image = images.make_spark_image(self)
+        clay_image = images.make_clay_image(self, config)
+        job_role = access.make_job_role(self, config, bucket, spark_image)
+        transform_role = access.make_transform_role(self, config, bucket, clay_image)
+
+        key = alarms.make_key(self)
+        alerts = alarms.make_topic(self, config, "alerts", key)
+        completed = alarms.make_topic(self, config, "completed", key)
+        alarms.make_alarms(self, config, alerts, completed)
+
+        model = _make_model(self, config, bucket, clay_image, transform_role)
+        made = variables.Made(bucket, spark_image, job_role, model, alerts)
+        checkpoint = _key_parameter(self, CHECKPOINT_PARAMETER, layout.CHECKPOINTS, "the Clay checkpoint in the model")
+        variables.write(
+            self,
+            variables.values(self, config, made),
+            f"s3://{bucket.bucket_name}/{checkpoint.value_as_string}",
+            _is_given(self, CHECKPOINT_PARAMETER, checkpoint),
+        )
+        orchestrator = access.make_orchestrator_policy(
+            self, config, bucket, [job_role, transform_role], model, alerts, key
+        )
+        deployment.deploy_files(self, bucket)
+        if config.managed_airflow:
+            network = airflow.make_network(self, config)
+            environment = airflow.make_environment(self, config, bucket, orchestrator, network)
+            alarms.make_airflow_alarm(self, config, alerts, environment.name)
+            CfnOutput(self, "AirflowAddress", value=f"https://{environment.attr_webserver_url}")
+        CfnOutput(self, "BucketName", value=bucket.bucket_name)
+        CfnOutput(self, "SparkImageUri", value=spark_image.image_uri)
+        CfnOutput(self, "ClayImageUri", value=clay_image.image_uri)
+        CfnOutput(self, "OrchestratorPolicyArn", value=orchestrator.managed_policy_arn)
+        nag.accept_exceptions(self, config, self.get_logical_id(bucket.node.default_child))
+
+    @property
+    def availability_zones(self) -> list[str]:
+        """The first two zones of the region, whichever it is: AWS is not asked at synth."""
+        return [Token.as_string(Fn.select(number, Fn.get_azs())) for number in (0, 1)]
+
+
+def _make_model(
+    stack: Stack,
+    config: Config,
+    bucket: aws_s3.IBucket,
+    image: aws_ecr_assets.DockerImageAsset,
+    role: aws_iam.Role,
+) -> aws_sagemaker.CfnModel:
+    """The inference server as a SageMaker model: without model data, the image's code with untrained weights."""
+    data = _key_parameter(stack, MODEL_DATA_PARAMETER, layout.MODELS, "what `chiplake embed package` wrote")
+    url = f"s3://{bucket.bucket_name}/{data.value_as_string}"
+    model = aws_sagemaker.CfnModel(
+        stack,
+        "Model",
+        execution_role_arn=role.role_arn,
+        enable_network_isolation=True,  # the server needs no network
+        primary_container=aws_sagemaker.CfnModel.ContainerDefinitionProperty(
+            image=image.image_uri,
+            model_data_url=Token.as_string(
+                Fn.condition_if(_is_given(stack, MODEL_DATA_PARAMETER, data).logical_id, url, Fn.ref("AWS::NoValue"))
+            ),
+            environment={name: config.settings[name] for name in _CLAY_SETTINGS if name in config.settings},
+        ),
+    )
+    model.node.add_dependency(role)
+    return model
+
+
+def _key_parameter(stack: Stack, name: str, prefix: str, what: str) -> CfnParameter:
+    return CfnParameter(
+        stack,
+        name,
+        default="",
+        allowed_pattern=rf"^$|^{prefix}/[A-Za-z0-9_./-]+$",
+        description=f"Key in the bucket of {what}; empty: untrained weights",
+    )
+
+
+def _is_given(stack: Stack, name: str, parameter: CfnParameter) -> CfnCondition:
+    return CfnCondition(
+        stack,
+        f"Has{name}",
+        expression=Fn.condition_not(Fn.condition_equals(parameter.value_as_string, "")),
+    )

@@ -1,0 +1,84 @@
+"""The bucket, the bucket of its access logs, and the Glue databases."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Aws as Pseudo
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
+
+from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE
+from stack import layout
+from stack.config import Config
+
+DATABASES: Final = {
+    RAW_NAMESPACE: "Chiplake: what was ingested and what the model answered",
+    MODEL_NAMESPACE: "Chiplake: what dbt makes of it",
+}
+_ABORT_UPLOADS_AFTER: Final = Duration.days(7)
+
+
+def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
+    """The bucket of everything: encrypted, versioned, private, reached by TLS alone, kept when the stack goes."""
+    logs = aws_s3.Bucket(
+        stack,
+        "AccessLogs",
+        encryption=aws_s3.BucketEncryption.S3_MANAGED,
+        block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        enforce_ssl=True,
+        minimum_tls_version=1.2,
+        removal_policy=RemovalPolicy.RETAIN,
+        lifecycle_rules=[
+            aws_s3.LifecycleRule(id="expire-logs", expiration=Duration.days(config.log_retention_days)),
+        ],
+    )
+    return aws_s3.Bucket(
+        stack,
+        "Bucket",
+        bucket_name=config.bucket_name,
+        encryption=aws_s3.BucketEncryption.S3_MANAGED,
+        block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        enforce_ssl=True,
+        minimum_tls_version=1.2,
+        versioned=True,
+        server_access_logs_bucket=logs,
+        server_access_logs_prefix="bucket/",
+        removal_policy=RemovalPolicy.RETAIN,
+        lifecycle_rules=[
+            aws_s3.LifecycleRule(
+                id="expire-transform-objects",
+                prefix=f"{layout.TRANSFORM}/",
+                expiration=Duration.days(config.transform_retention_days),
+            ),
+            aws_s3.LifecycleRule(
+                id="expire-spark-events",
+                prefix=f"{layout.SPARK_EVENTS}/",
+                expiration=Duration.days(config.log_retention_days),
+            ),
+            # Iceberg never overwrites: an old version is a file that `chiplake maintain` removed.
+            aws_s3.LifecycleRule(
+                id="expire-versions",
+                noncurrent_version_expiration=Duration.days(config.version_retention_days),
+                expired_object_delete_marker=True,
+            ),
+            aws_s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=_ABORT_UPLOADS_AFTER),
+        ],
+    )
+
+
+def make_databases(stack: Stack, bucket: aws_s3.Bucket) -> None:
+    """The Glue databases that hold the Iceberg tables; kept when the stack goes."""
+    for name, description in DATABASES.items():
+        database = aws_glue.CfnDatabase(
+            stack,
+            f"Database{name.title()}",
+            catalog_id=Pseudo.ACCOUNT_ID,
+            database_input=aws_glue.CfnDatabase.DatabaseInputProperty(
+                name=name,
+                description=description,
+                location_uri=f"s3://{bucket.bucket_name}/{layout.WAREHOUSE}/{name}.db",
+            ),
+        )
+        database.apply_removal_policy(RemovalPolicy.RETAIN)

@@ -1,0 +1,1 @@
+"""The Spark runtime: which jars, which properties, one session."""

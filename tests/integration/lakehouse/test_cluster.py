@@ -1,0 +1,196 @@
+"""The nightly job on a standalone Spark cluster gives the rows that it gives here; its workers lack the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyspark
+import pytest
+
+from chiplake.demo.scenes import ArchiveSpec, write_archive
+from ingestion import IngestRequest, ingest
+from lakehouse.bands import BAND_NAMES
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.settings import PROJECT_DIR, Settings
+
+SPARK_HOME = Path(pyspark.__file__).parent
+TABLES = ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
+TIMES_OF_WRITING = {"embedded_at"}
+START_S = 60
+QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}  # code that runs for seconds is not worth optimising
+
+# Three dates of one tile of some 2 x 2 cells.
+SCENES = replace(ArchiveSpec.tiny(), windows=ArchiveSpec.tiny().windows[:1], bands=BAND_NAMES, flooded_cell=None)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A master and its workers, each a process."""
+
+    master: str
+    python: Path  # interpreter of the workers
+    work_dirs: tuple[Path, ...]  # of each worker
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    python = _python_without_the_project(folder / "python")
+    with _spark_process("master", folder, "Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0") as log:
+        master = _wait_for(log, r"Starting Spark master at (spark://\S+)")
+        work_dirs = (folder / "worker-0", folder / "worker-1")
+        limits = ["--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g"]
+        with (
+            _spark_process("worker-0", folder, "Worker", *limits, "--work-dir", str(work_dirs[0]), master) as first,
+            _spark_process("worker-1", folder, "Worker", *limits, "--work-dir", str(work_dirs[1]), master) as second,
+        ):
+            for worker in (first, second):
+                _wait_for(worker, "(Successfully registered) with master")
+            yield Cluster(master, python, work_dirs)
+
+
+def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Cluster, tmp_path: Path) -> None:
+    for package in ("chiplake", "dbt_chiplake", "embedding", "ingestion", "python_udfs"):
+        done = subprocess.run(
+            [cluster.python, "-c", f"import numcodecs, rasterio, {package}"],
+            cwd=cluster.python.parent,
+            env=_bare_environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert f"No module named '{package}'" in done.stderr
+
+    items = write_archive(SCENES, tmp_path / "archive").items_path
+    here, there = tmp_path / "here", tmp_path / "there"
+    events = tmp_path / "events"
+    events.mkdir()
+    for home in (here, there):
+        ingest(IngestRequest(items=items), Settings(home=home))
+
+    local = {"CHIPLAKE_SPARK_MASTER": "local[2]"}
+    remote = {
+        "CHIPLAKE_SPARK_MASTER": cluster.master,
+        "PYSPARK_PYTHON": str(cluster.python),
+        "PYSPARK_SUBMIT_ARGS": f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={events.as_uri()} "
+        "--conf spark.eventLog.compress=false --conf spark.eventLog.rolling.enabled=false pyspark-shell",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    with _nightly(here, local) as one, _nightly(there, remote) as other:  # side by side: much of each is waiting
+        for process in (one, other):
+            said, _ = process.communicate()
+            assert process.returncode == 0, said
+
+    for table in TABLES:
+        expected, found = _rows(here, table), _rows(there, table)
+        assert expected, table
+        assert found.keys() == expected.keys(), table
+        for key, row in expected.items():
+            differing = [name for name, value in row.items() if found[key][name] != value]
+            assert not differing, (table, key)
+    filled = _rows(here, "fct_filled_chips").values()
+    assert any(row["complete_fraction"] > row["base_valid_fraction"] for row in filled)
+
+    # An executor a worker, each with a fair part of the tasks.
+    executors = [int(path.name) for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
+    tasks = _tasks_by_executor(events)
+    assert sorted(executors) == sorted(tasks) == [0, 1]
+    assert min(tasks.values()) > 0.2 * tasks.total()
+
+
+def _python_without_the_project(folder: Path) -> Path:
+    """An interpreter that finds the third-party packages of this one.
+
+    The editable install is an entry of a .pth file beside them, which counts in the folder of the interpreter alone.
+    """
+    venv.create(folder, with_pip=False)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "third_party.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "bin" / "python"
+
+
+def _bare_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("HOME", "JAVA_HOME", "PATH") if name in os.environ}
+    return kept | QUICK_JAVA | {"TZ": "Asia/Tokyo"}  # machines of a cluster are where they are
+
+
+@contextmanager
+def _spark_process(name: str, folder: Path, kind: str, *arguments: str) -> Iterator[Path]:
+    """Run a daemon of Spark's in the foreground; gives its log."""
+    log = folder / f"{name}.log"
+    environment = _bare_environment() | {
+        "SPARK_HOME": str(SPARK_HOME),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_LOCAL_DIRS": str(folder / f"{name}-scratch"),
+    }
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [SPARK_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{kind.lower()}.{kind}", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(START_S)
+
+
+def _wait_for(log: Path, pattern: str) -> str:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if match := re.search(pattern, log.read_text()):
+            return match[1]
+        time.sleep(0.1)
+    raise AssertionError(f"no '{pattern}' in {START_S} s:\n{log.read_text()}")
+
+
+def _nightly(home: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    settings = {
+        "CHIPLAKE_HOME": str(home),
+        "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
+        "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
+        "DBT_TARGET_PATH": str(home / "target"),
+        "DBT_LOG_PATH": str(home / "logs"),
+        "DBT_RESOURCE_TYPES": "model",  # rows are compared here: dbt's own tests of them would take half of the time
+    }
+    return subprocess.Popen(
+        [sys.executable, PROJECT_DIR / "scripts" / "run_job.py", "nightly"],
+        cwd=PROJECT_DIR,
+        env=os.environ | QUICK_JAVA | settings | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
+    """Every row by chip_id, without when it was written; of one model, so chip_id is the key."""
+    found = open_catalog(Settings(home=home)).load_table(f"{MODEL_NAMESPACE}.{table}").scan().to_arrow().to_pylist()
+    rows = {
+        row["chip_id"]: {name: value for name, value in row.items() if name not in TIMES_OF_WRITING} for row in found
+    }
+    assert len(rows) == len(found)
+    return rows
+
+
+def _tasks_by_executor(folder: Path) -> Counter[int]:
+    """How many tasks each executor ended, by Spark's event log."""
+    (log,) = folder.iterdir()
+    ended = [json.loads(line) for line in log.read_text().splitlines() if '"SparkListenerTaskEnd"' in line]
+    return Counter(int(event["Task Info"]["Executor ID"]) for event in ended)

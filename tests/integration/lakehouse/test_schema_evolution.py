@@ -1,0 +1,291 @@
+"""Tables that an older release made, and properties that settings draw out: schema evolution, seen by both engines."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+from pyiceberg.catalog import Catalog
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.types import DoubleType, IntegerType, ListType, LongType, MapType, NestedField, StringType, StructType
+from pyspark.sql import SparkSession
+from support.ingests import write_items
+from support.lakes import empty_lake
+from support.stac_items import make_item
+
+from ingestion import IngestRequest, ingest
+from ingestion.load import Loader
+from ingestion.model import Origin, Received, StacItemRow
+from ingestion.normalise import normalise
+from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, ensure_sources, open_catalog
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import Settings
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+NEW_COLUMNS = ("datastrip_id", "geometry_source")
+
+
+@pytest.fixture
+def own_settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "lake")
+
+
+def without(kind: StructType, *names: str) -> StructType:
+    return StructType(*(field for field in kind.fields if field.name not in names))
+
+
+def old_schema() -> Schema:
+    """`raw.stac_items` as the first release made it."""
+    fields = [field for field in STAC_ITEMS_SCHEMA.fields if field.name not in NEW_COLUMNS]
+    place = next(number for number, field in enumerate(fields) if field.name == "assets")
+    assets = fields[place].field_type
+    assert isinstance(assets, MapType)
+    assert isinstance(assets.value_type, StructType)
+    old = MapType(
+        assets.key_id,
+        assets.key_type,
+        assets.value_id,
+        without(assets.value_type, "passed_over"),
+        assets.value_required,
+    )
+    fields[place] = NestedField(fields[place].field_id, "assets", old, required=False)
+    return Schema(*fields)
+
+
+def make_table(catalog: Catalog, name: str, schema: Schema) -> Table:
+    if (RAW_NAMESPACE,) not in catalog.list_namespaces():
+        catalog.create_namespace(RAW_NAMESPACE)
+    return catalog.create_table(name, schema, properties={"format-version": "2"})
+
+
+def row_of(item: dict[str, Any], settings: Settings | None = None) -> StacItemRow:
+    received = Received(item, None, Origin("https://example.com/stac"))
+    row = normalise(received, drawn=settings.stac_properties if settings else None)
+    assert isinstance(row, StacItemRow), row
+    return row
+
+
+def rows_in(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The version of each item that was written last."""
+    table = open_catalog(settings).load_table(STAC_ITEMS).scan().to_arrow().sort_by("ingested_at")
+    return {row["item_id"]: row for row in table.to_pylist()}
+
+
+def metadata(settings: Settings) -> dict[str, str]:
+    """Where the metadata of each source table is: a commit of any kind changes it."""
+    catalog = open_catalog(settings)
+    return {".".join(name): catalog.load_table(name).metadata_location for name in catalog.list_tables(RAW_NAMESPACE)}
+
+
+def columns_of(settings: Settings, name: str = STAC_ITEMS) -> list[str]:
+    return [field.name for field in open_catalog(settings).load_table(name).schema().fields]
+
+
+def test_a_table_of_the_first_release_gets_the_new_columns_and_keeps_its_rows(own_settings: Settings) -> None:
+    make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
+    # Rows as that release wrote them: the loader writes what the table has.
+    Loader(open_catalog(own_settings), NOW).load_rows([row_of(make_item(0))])
+    catalog = ensure_sources(own_settings)
+    assert columns_of(own_settings) == [field.name for field in STAC_ITEMS_SCHEMA.fields]
+    Loader(catalog, NOW).load_rows([row_of(make_item(1))])
+    old, new = (rows_in(own_settings)[make_item(number)["id"]] for number in (0, 1))
+    assert (old["datastrip_id"], old["geometry_source"]) == (None, None)
+    assert (new["datastrip_id"], new["geometry_source"]) == (row_of(make_item(1)).datastrip_id, "geometry")
+    assert dict(old["assets"])["blue"]["passed_over"] is None
+    assert dict(new["assets"])["blue"]["passed_over"] == []
+    assert dict(old["assets"])["blue"]["href"] == dict(new["assets"])["blue"]["href"]
+
+
+def test_nothing_is_committed_where_nothing_is_missing(own_settings: Settings) -> None:
+    ensure_sources(own_settings)
+    before = metadata(own_settings)
+    ensure_sources(own_settings)
+    assert metadata(own_settings) == before
+    make_table(open_catalog(own_settings), "raw.other", Schema(NestedField(1, "a", StringType(), required=False)))
+    drawn = own_settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+    ensure_sources(drawn)
+    after = metadata(own_settings)
+    assert {name for name in before if after[name] != before[name]} == {STAC_ITEMS}
+    for again in (drawn, own_settings):  # settings without the property leave its column where it is
+        ensure_sources(again)
+        assert metadata(own_settings) == after
+
+
+def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSession, settings: Settings) -> None:
+    empty_lake(spark, settings)
+    try:
+        spark.sql(f"drop table {STAC_ITEMS} purge")
+        make_table(open_catalog(settings), STAC_ITEMS, old_schema())
+        Loader(open_catalog(settings), NOW).load_rows([row_of(make_item(0))])
+        assert spark.table(STAC_ITEMS).count() == 1
+        drawn = settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+        catalog = ensure_sources(drawn)
+        Loader(catalog, NOW).load_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), drawn)])
+        rows = spark.sql(
+            "select geometry_source, s2_snow_ice_percentage as snow, assets['blue'].passed_over as passed_over, "
+            f"assets['blue'].href as href from {STAC_ITEMS} order by acquired_at"
+        ).collect()
+        assert [(row.geometry_source, row.snow, row.passed_over) for row in rows] == [
+            (None, None, None),
+            ("geometry", 12.5, []),
+        ]
+        assert rows[0].href == rows[1].href is not None
+        # A column that Spark, or a newer release, has added is null in what this release writes.
+        spark.sql(f"alter table {STAC_ITEMS} add column assets.value.added_by_spark int")
+        spark.sql(f"alter table {STAC_ITEMS} add column from_the_future array<string>")
+        ensure_sources(drawn)
+        Loader(catalog, NOW).load_rows([row_of(make_item(2), drawn)])
+        (row,) = spark.sql(
+            f"select from_the_future, assets['blue'].added_by_spark as added, assets['blue'].gsd as gsd "
+            f"from {STAC_ITEMS} where item_id = '{make_item(2)['id']}'"
+        ).collect()
+        assert (row.from_the_future, row.added, row.gsd) == (None, None, 10.0)
+    finally:
+        empty_lake(spark, settings)
+
+
+def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Settings) -> None:
+    kinds = {"s2:snow_ice_percentage": "double", "view:sunAzimuth": "long", "s2:generation_time": "timestamp"}
+    facts = {"s2:snow_ice_percentage": 3, "view:sunAzimuth": "east", "s2:generation_time": "2023-08-15T15:50:57Z"}
+    ensure_sources(own_settings)
+    first, second = make_item(0, **facts), make_item(1, **facts)
+    Loader(open_catalog(own_settings), NOW).load_rows([row_of(first)])
+    drawn = own_settings.model_copy(update={"stac_properties": kinds})
+    loader = Loader(ensure_sources(drawn), NOW + timedelta(days=1))
+    assert len(loader.load_rows([row_of(second, drawn)]).write) == 1
+    rows = rows_in(drawn)
+    drawn_columns = ("s2_snow_ice_percentage", "view_sun_azimuth", "s2_generation_time")
+    assert [rows[first["id"]][column] for column in drawn_columns] == [None, None, None]
+    assert [rows[second["id"]][column] for column in drawn_columns] == [
+        3.0,
+        None,  # not of the type that was asked for
+        datetime(2023, 8, 15, 15, 50, 57, tzinfo=UTC),
+    ]
+    # Stored items get them when they come again, and then no more.
+    assert len(loader.load_rows([row_of(first, drawn)]).write) == 1
+    assert loader.load_rows([row_of(first, drawn), row_of(second, drawn)]).unchanged == 2
+    assert rows_in(drawn)[first["id"]]["s2_snow_ice_percentage"] == 3.0
+
+
+def test_an_ingest_fills_the_columns_that_the_settings_ask_for(own_settings: Settings, tmp_path: Path) -> None:
+    item = make_item(0, **{"s2:snow_ice_percentage": 12.5})
+    request = IngestRequest(items=write_items(tmp_path / "items.json", [item]))
+    assert ingest(request, own_settings).written == 1
+    drawn = own_settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+    assert ingest(request, drawn).written == 1
+    assert rows_in(drawn)[item["id"]]["s2_snow_ice_percentage"] == 12.5
+    assert ingest(request, drawn).unchanged == 1
+
+
+def test_a_narrow_column_is_widened_and_a_wide_one_stays(own_settings: Settings) -> None:
+    changes = {"relative_orbit": LongType(), "cloud_cover": IntegerType()}
+    fields = [
+        NestedField(field.field_id, field.name, changes.get(field.name, field.field_type), required=False)
+        for field in STAC_ITEMS_SCHEMA.fields
+        if field.name != "cloud_cover"
+    ]
+    make_table(open_catalog(own_settings), STAC_ITEMS, Schema(*fields))
+    loader = Loader(ensure_sources(own_settings), NOW)
+    schema = open_catalog(own_settings).load_table(STAC_ITEMS).schema()
+    assert schema.find_field("relative_orbit").field_type == LongType()
+    assert schema.find_field("cloud_cover").field_type == DoubleType()
+    loader.load_rows([row_of(make_item(3))])
+    row = rows_in(own_settings)[make_item(3)["id"]]
+    assert (row["relative_orbit"], row["cloud_cover"]) == (79, 3.0)
+
+    rejects = Schema(NestedField(1, "item_id", StringType(), required=False))
+    catalog = open_catalog(own_settings)
+    catalog.drop_table(STAC_REJECTS)
+    make_table(catalog, STAC_REJECTS, rejects)
+    ensure_sources(own_settings)
+    assert columns_of(own_settings, STAC_REJECTS)[0] == "item_id"
+    assert len(columns_of(own_settings, STAC_REJECTS)) == 8
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "words"),
+    [
+        ("epsg", StringType(), "raw.stac_items.epsg is of type string and cannot become int"),
+        ("cloud_cover", StructType(), "raw.stac_items.cloud_cover is of type struct<> and cannot become double"),
+        (
+            "assets",
+            ListType(90, StringType(), False),
+            "raw.stac_items.assets is of type list<string> and cannot become",
+        ),
+    ],
+)
+def test_a_type_that_cannot_be_widened_is_named(own_settings: Settings, column: str, kind: Any, words: str) -> None:
+    fields = [
+        NestedField(field.field_id, field.name, kind if field.name == column else field.field_type, required=False)
+        for field in STAC_ITEMS_SCHEMA.fields
+    ]
+    make_table(open_catalog(own_settings), STAC_ITEMS, Schema(*fields))
+    with pytest.raises(ChiplakeError) as caught:
+        ensure_sources(own_settings)
+    assert words in str(caught.value)
+
+
+def test_a_property_cannot_take_the_place_of_a_column(own_settings: Settings) -> None:
+    for clashing in ("epsg", "Cloud_Cover", "data:assets"):
+        drawn = own_settings.model_copy(update={"stac_properties": {clashing: "string"}})
+        if clashing == "data:assets":
+            assert "data_assets" in ensure_sources(drawn).load_table(STAC_ITEMS).schema().column_names
+            continue
+        with pytest.raises(ChiplakeError, match=f"CHIPLAKE_STAC_PROPERTIES: '{clashing}' would be the column"):
+            ensure_sources(drawn)
+    other = own_settings.model_copy(update={"stac_properties": {"data:assets": "double"}})
+    with pytest.raises(ChiplakeError, match=r"data_assets is of type string and cannot become double"):
+        ensure_sources(other)
+
+
+def test_the_setting_is_json_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path))
+    monkeypatch.setenv("CHIPLAKE_STAC_PROPERTIES", '{"s2:snow_ice_percentage": "double"}')
+    assert Settings().stac_properties == {"s2:snow_ice_percentage": "double"}
+    assert "s2_snow_ice_percentage" in [
+        field.name for field in ensure_sources(Settings()).load_table(STAC_ITEMS).schema().fields
+    ]
+    for wrong in ('{"a": "text"}', '{"1": "long"}', '{"::": "long"}', '{"a:b": "long", "a_b": "long"}'):
+        monkeypatch.setenv("CHIPLAKE_STAC_PROPERTIES", wrong)
+        with pytest.raises(ValidationError):
+            Settings()
+
+
+def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(own_settings: Settings) -> None:
+    make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
+    kinds = [{f"a:{number}": "long"} for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        settings = [own_settings.model_copy(update={"stac_properties": kind}) for kind in kinds]
+        list(pool.map(ensure_sources, settings))
+    expected = {field.name for field in STAC_ITEMS_SCHEMA.fields} | {f"a_{number}" for number in range(4)}
+    assert set(columns_of(own_settings)) == expected
+
+
+# --- versions of an item --------------------------------------------------------------------------------------
+
+
+def test_an_item_whose_datetime_was_corrected_by_months_is_one_more_version_and_never_a_twin(
+    own_settings: Settings,
+) -> None:
+    """The loader looks for known versions near the item's date only; what it misses must do no harm."""
+    loader = Loader(ensure_sources(own_settings), NOW)
+    wrong = row_of(make_item(0, updated="2023-09-01T00:00:00Z"))
+    corrected = row_of(make_item(0, datetime="2023-03-01T09:58:11Z", updated="2023-09-02T00:00:00Z"))
+    later = Loader(loader.catalog, NOW + timedelta(days=1))
+    for row in (wrong, corrected):
+        assert len(loader.load_rows([row]).write) == 1
+        assert later.load_rows([row]).unchanged == 1
+    # Whichever comes again, in whatever order, it is known; the newest update stays the current version.
+    assert later.load_rows([wrong]).unchanged == 1
+    assert later.load_rows([corrected, row_of(make_item(5))]).unchanged == 1
+    table = loader.catalog.load_table(STAC_ITEMS).scan().to_arrow()
+    keys = table.select(["collection", "item_id", "content_hash"]).to_pylist()
+    assert len({tuple(key.values()) for key in keys}) == len(keys) == 3
+    versions = table.filter(pa.compute.equal(table["item_id"], wrong.item_id)).to_pylist()
+    assert max(versions, key=lambda row: row["updated_at"])["acquired_at"] == corrected.acquired_at

@@ -1,0 +1,208 @@
+"""What is filled anew, and from what: many cells with histories of their own, in the same few runs.
+
+Chips come, change, fail and go between runs, in each cell in its own way. The rows must be those of a full refresh, and
+those of a model that answers for one block of pixels at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from numcodecs import blosc
+from numpy.typing import NDArray
+from pyspark.sql import Row, SparkSession
+from pyspark.sql.functions import lit
+from support.lakes import dbt, empty_lake, empty_lake_of, rows
+
+from lakehouse.catalog import MODEL_NAMESPACE
+from lakehouse.settings import Settings
+
+SELECT = ("--select", "int_fill_inputs", "fct_filled_chips")
+CELLS = 100
+RUNS = 4  # the last of them brings each cell to its end
+MAX_AGE = timedelta(days=60)
+START = datetime(2023, 3, 1, 10, tzinfo=UTC)
+WINDOW = date(2023, 4, 1), date(2023, 6, 30)
+BLOCKS = 4  # a side: pixels of a block share their fate
+GAPS = (
+    timedelta(0),
+    timedelta(days=1),
+    timedelta(days=5),
+    timedelta(days=20),
+    timedelta(days=30),
+    MAX_AGE - timedelta(microseconds=1),
+    MAX_AGE,
+    MAX_AGE + timedelta(microseconds=1),
+)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A chip as it is at one time; None for pixels: it could not be read."""
+
+    chip_id: str
+    cell_id: str
+    acquired_at: datetime
+    value: int  # of all its pixels
+    valid: tuple[bool, ...] | None  # by block, row by row
+
+    @property
+    def source_hash(self) -> str:
+        return f"{self.chip_id} {self.value}"
+
+
+History = list[list[Version]]  # of a cell: its chips before each run
+
+KINDS = ("settled", "settled", "older", "unreadable", "absent")
+
+
+def make_history(rng: random.Random, number: int) -> History:
+    """A cell's chips, run by run: some change from one to the next, and in the end most are settled."""
+    cell_id, moment = f"32633_{number}_1", START
+    runs: History = [[] for _ in range(RUNS)]
+    for index in range(rng.randint(2, 7)):
+        moment += rng.choice(GAPS)
+        kind = rng.choice(KINDS)
+        for run in range(RUNS):
+            if run == RUNS - 1:
+                kind = "settled" if kind != "absent" or rng.random() < 0.5 else "absent"
+            elif rng.random() < 0.3:
+                kind = rng.choice(KINDS)
+            if kind != "absent":
+                runs[run].append(make_version(cell_id, f"{cell_id}_{index}", moment, kind, 1000 * (index + 1)))
+    return runs
+
+
+def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int) -> Version:
+    value += 1 if kind == "older" else 0
+    # What it shows is a matter of the version alone.
+    seen = random.Random(f"{chip_id} {value}")
+    valid = tuple(seen.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
+    return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid)
+
+
+def spread(blocks: Sequence[int], side: int, dtype: str) -> NDArray[Any]:
+    square = np.array(blocks, dtype).reshape(BLOCKS, BLOCKS)
+    return square.repeat(side // BLOCKS, axis=0).repeat(side // BLOCKS, axis=1)
+
+
+def frame(pixels: NDArray[Any]) -> bytes:
+    return bytes(blosc.compress(np.ascontiguousarray(pixels), b"lz4", 5, shuffle=blosc.BITSHUFFLE))
+
+
+def chip_row(version: Version) -> dict[str, Any]:
+    about = {
+        "chip_id": version.chip_id,
+        "cell_id": version.cell_id,
+        "geohash": "u2400000",
+        "acquired_at": version.acquired_at,
+        "datatake_id": version.chip_id,
+        "platform": "sentinel-2a",
+        "item_ids": [version.source_hash],
+        "boa_offsets": [0],
+        "grid_version": "1",
+        "source_hash": version.source_hash,
+        "is_complete": version.valid is not None,
+    }
+    if version.valid is None:
+        return about | {"error": "cannot be read"}
+    value = [version.value] * BLOCKS * BLOCKS
+    return about | {
+        "red": frame(spread(value, 256, "<u2")),
+        "swir16": frame(spread(value, 128, "<u2")),
+        "scl": frame(spread([4 if one else 9 for one in version.valid], 128, "u1")),  # vegetation, or cloud
+        "valid_fraction": sum(version.valid) / len(version.valid),
+        "cloud_fraction": 1 - sum(version.valid) / len(version.valid),
+        "nodata_fraction": 0.0,
+    }
+
+
+def put(spark: SparkSession, table: str, found: list[dict[str, Any]]) -> None:
+    """Let the table hold these rows and no others."""
+    schema = spark.table(f"{MODEL_NAMESPACE}.{table}").schema
+    data = [[row.get(field.name) for field in schema] for row in found]
+    spark.createDataFrame(data, schema, verifySchema=False).writeTo(f"{MODEL_NAMESPACE}.{table}").overwrite(lit(True))
+
+
+# --- The model: one block of one chip at a time ---
+
+
+def origin_of(chips: list[Version], own: Version, block: int) -> Version | None:
+    """The newest chip not after `own` in which the block is valid."""
+    for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id), reverse=True):
+        not_after = (chip.acquired_at, chip.chip_id) <= (own.acquired_at, own.chip_id)
+        young = own.acquired_at - chip.acquired_at <= MAX_AGE
+        if not_after and young and chip.valid and chip.valid[block]:
+            return chip
+    return None
+
+
+def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
+    origins = [origin_of(chips, own, block) for block in range(BLOCKS * BLOCKS)]
+    others = {one for one in origins if one not in (None, own)}
+    sources = sorted(others, key=lambda one: (one.acquired_at, one.chip_id), reverse=True)
+    assert [source.chip_id for source in row.sources] == [one.chip_id for one in sources]
+    numbers = {None: 255, own: 0} | {one: number for number, one in enumerate(sources, start=1)}
+    index = np.frombuffer(blosc.decompress(row.source_index), "u1").reshape(256, 256)
+    np.testing.assert_array_equal(index, spread([numbers[one] for one in origins], 256, "u1"), row.chip_id)
+    values = [0 if one is None else one.value for one in origins]
+    for name, side in (("red", 256), ("swir16", 128)):
+        pixels = np.frombuffer(blosc.decompress(row[name]), "<u2").reshape(side, side)
+        np.testing.assert_array_equal(pixels, spread(values, side, "<u2"), f"{row.chip_id} {name}")
+    assert row.complete_fraction == sum(one is not None for one in origins) / len(origins)
+
+
+# --- In the lake ---
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """All tables, empty."""
+    with empty_lake_of(("red", "swir16"), spark, settings):
+        dbt("run", "--select", "+fct_filled_chips")
+        yield spark
+        empty_lake(spark, settings)
+
+
+def check(found: dict[str, Row], histories: list[History], run: int, days: tuple[date, date]) -> None:
+    """Hold the rows of some days against the model."""
+    for history in histories:
+        chips = [chip for chip in history[run] if chip.valid]
+        for own in chips:
+            if days[0] <= own.acquired_at.date() <= days[1]:
+                assert_filled(found[own.chip_id], chips, own)
+
+
+def test_each_cell_is_filled_as_if_its_chips_had_come_at_once(lake: SparkSession) -> None:
+    rng = random.Random(7)
+    histories = [make_history(rng, number) for number in range(CELLS)]
+    cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
+    put(lake, "dim_grid_cells", [{"cell_id": one, "longitude": 15.0, "latitude": 45.0} for one in cells])
+    for run in range(RUNS):
+        put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
+        # One run keeps to some days; the next one has to make up for it.
+        days = WINDOW if run == 1 else (date.min, date.max)
+        window = {"start_date": str(WINDOW[0]), "end_date": str(WINDOW[1])} if run == 1 else {}
+        dbt("run", *SELECT, "--vars", json.dumps(window))
+        found = rows(lake, "fct_filled_chips")
+        check(found, histories, run, days)
+        assert found.keys() == {chip.chip_id for history in histories for chip in history[run] if chip.valid} or window
+
+    dbt("run", "--full-refresh", *SELECT)
+    at_once = rows(lake, "fct_filled_chips")
+    assert found.keys() == at_once.keys()
+    differing = {
+        chip_id: [name for name in row.asDict() if row[name] != found[chip_id][name]]
+        for chip_id, row in at_once.items()
+        if row != found[chip_id]
+    }
+    assert not differing
+    assert max(len(row.sources) for row in at_once.values()) >= 3
+    assert max(row.max_age_days or 0 for row in at_once.values()) == 60

@@ -1,0 +1,228 @@
+"""Whatever the order in which scenes come, the rows are those of one full refresh; and only what must be is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from numcodecs import blosc
+from pyiceberg.expressions import In
+from pyspark.sql import Row, SparkSession
+from support.ingests import write_items
+from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
+
+from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
+from ingestion.boa_offsets import BoaOffsetOverride, put_in_force, stored_boa_offsets
+from lakehouse.catalog import STAC_ITEMS, open_catalog
+from lakehouse.settings import Settings
+
+SELECT = ("--select", "+fct_filled_chips")
+
+
+class Nights:
+    """The archive's scenes, brought in bit by bit."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, archive: Archive, folder: Path) -> None:
+        self.spark, self.settings, self.archive, self.folder = spark, settings, archive, folder
+        self.items = {item["id"]: item for item in json.loads(archive.items_path.read_text())["features"]}
+
+    def scene_ids(self, day: int, tile: str | None = None) -> list[str]:
+        """Ids of the items of the archive's n-th day."""
+        days = sorted({scene.day for scene in self.archive.scenes})
+        scenes = [scene for scene in self.archive.scenes if scene.day == days[day] and tile in (None, scene.tile)]
+        return [scene.item_id for scene in scenes]
+
+    def run(self, item_ids: list[str]) -> dict[str, str]:
+        """Ingest some items and run the models."""
+        ingest_file(write_items(self.folder / "items.json", [self.items[one] for one in item_ids]), self.settings)
+        return dbt("run", *SELECT)
+
+    def files(self, table: str) -> dict[str, str]:
+        """The data file that holds each chip: another one once the row was written again."""
+        return data_files(self.spark, table)
+
+
+@pytest.fixture(scope="module")
+def nights(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    folder = tmp_path_factory.mktemp("nights")
+    spec = ArchiveSpec.tiny()
+    with empty_lake_of(spec.bands, spark, settings):
+        yield Nights(spark, settings, write_archive(spec, folder / "archive"), folder)
+
+
+def _written(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {chip_id for chip_id, file in after.items() if before.get(chip_id) != file}
+
+
+def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights) -> None:
+    spark = nights.spark
+    tiles = sorted({scene.tile for scene in nights.archive.scenes})
+
+    # The last day comes first.
+    nights.run(nights.scene_ids(2))
+    newest = set(rows(spark, "fct_filled_chips"))
+
+    # Then the first day of one tile alone: chips of that tile's cells are filled anew, all others stay in their file.
+    before = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
+    nights.run(nights.scene_ids(0, tiles[0]))
+    after = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
+    late = _written(before["fct_chips"], after["fct_chips"])
+    late_cells = {rows(spark, "fct_chips")[chip_id].cell_id for chip_id in late}
+    assert late.isdisjoint(newest)
+    affected = {chip_id for chip_id in newest if chip_id.rsplit("_", 2)[0] in late_cells}
+    assert _written(before["fct_filled_chips"], after["fct_filled_chips"]) == late | affected
+    assert newest - affected, "the other tile has cells of its own"
+
+    # The other tile of that day joins the same datatake; the middle day has a raster that ends too early.
+    nights.run(nights.scene_ids(0, tiles[1]))
+    broken = next(scene for scene in nights.archive.scenes if scene.item_id == nights.scene_ids(1, tiles[0])[0])
+    raster = broken.rasters["red"]
+    whole = raster.read_bytes()
+    raster.write_bytes(whole[:2048])  # the header and no block
+    nights.run(nights.scene_ids(1))
+    chips = rows(spark, "fct_chips")
+    failed = {chip_id for chip_id, chip in chips.items() if chip.error is not None}
+    assert failed == {chip_id for chip_id, chip in chips.items() if broken.item_id in chip.item_ids}
+    assert all(chips[chip_id].red is None and "red" in chips[chip_id].error for chip_id in failed)
+    assert failed.isdisjoint(rows(spark, "fct_filled_chips"))
+
+    # Repaired, just those are read again.
+    raster.write_bytes(whole)
+    before = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
+    dbt("run", *SELECT)
+    assert _written(before["fct_chips"], nights.files("fct_chips")) == failed
+
+    # Nothing is new: no snapshot, and no raster is read, for there is none any more.
+    counted = snapshots(spark)
+    archive, away = nights.archive.root, nights.folder / "away"
+    shutil.move(archive, away)
+    said = dbt("run", *SELECT)
+    shutil.move(away, archive)
+    assert snapshots(spark) == counted
+    assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
+
+    # Byte by byte what one full refresh makes.
+    bit_by_bit = {table: rows(spark, table) for table in MODELS_WITH_PIXELS}
+    dbt("run", "--full-refresh", *SELECT)
+    for table, expected in bit_by_bit.items():
+        assert rows(spark, table) == expected, table
+
+
+def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_takes_them_away(nights: Nights) -> None:
+    spark = nights.spark
+    item_id = nights.scene_ids(1)[0]
+    chips = rows(spark, "fct_chips")
+    touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
+    newer = _reprocessed(nights.items[item_id])
+    before = nights.files("fct_chips")
+
+    nights.items[newer["id"]] = newer
+    with _time_zone("Asia/Tokyo"):  # the lake is in UTC wherever the process is
+        nights.run([newer["id"]])
+
+    assert _written(before, nights.files("fct_chips")) == touched
+    assert all(newer["id"] in rows(spark, "fct_chips")[chip_id].item_ids for chip_id in touched)
+
+    open_catalog(nights.settings).load_table(STAC_ITEMS).delete(In("item_id", (newer["id"], item_id)))
+    dbt("run", *SELECT)
+    left = rows(spark, "fct_chips")
+    assert not any({newer["id"], item_id} & set(chip.item_ids) for chip in left.values())
+    assert set(rows(spark, "fct_filled_chips")) == set(left)
+
+
+def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_line(nights: Nights) -> None:
+    spark = nights.spark
+    item_id = nights.scene_ids(0)[0]
+    chips = rows(spark, "fct_chips")
+    touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
+    own = (BoaOffsetOverride(item_id=item_id, boa_offset=25, note="of a test"),)
+    assert touched
+
+    before = nights.files("fct_chips")
+    assert put_in_force(own, nights.settings)
+    assert stored_boa_offsets(nights.settings) == own
+    dbt("run", *SELECT)
+    assert _written(before, nights.files("fct_chips")) == touched
+    shifted = rows(spark, "fct_chips")
+    for chip_id in touched:
+        was, now = chips[chip_id], shifted[chip_id]
+        assert now.boa_offsets == [25 if one == item_id else offset for one, offset in zip_offsets(was)]
+        if was.item_ids == [item_id]:
+            old, new = (numpy.frombuffer(blosc.decompress(chip.red), "<u2").astype(int) for chip in (was, now))
+            assert (new[old > 1] - old[old > 1] == 25 - was.boa_offsets[0]).all()
+            assert ((new == 0) == (old == 0)).all()
+
+    # In force already: nothing is written. Without the line all is as it was.
+    counted = snapshots(spark)
+    assert not put_in_force(own, nights.settings)
+    dbt("run", *SELECT)
+    assert snapshots(spark) == counted
+    assert put_in_force((), nights.settings)
+    dbt("run", *SELECT)
+    assert rows(spark, "fct_chips") == chips
+
+
+def zip_offsets(chip: Row) -> list[tuple[str, int]]:
+    return list(zip(chip.item_ids, chip.boa_offsets, strict=True))
+
+
+def test_an_item_whose_time_was_corrected_moves_its_chips_in_time(nights: Nights) -> None:
+    item_id = nights.scene_ids(0)[0]
+    corrected = json.loads(json.dumps(nights.items[item_id]))
+    corrected["properties"] |= {"datetime": "2023-08-04T09:58:11Z", "updated": "2024-01-01T00:00:00Z"}
+    nights.items[item_id] = corrected
+    nights.run([item_id])
+    moved = {chip_id: chip for chip_id, chip in rows(nights.spark, "fct_chips").items() if item_id in chip.item_ids}
+    assert moved
+    assert {chip.acquired_at.day for chip in moved.values()} == {4}
+    filled = rows(nights.spark, "fct_filled_chips")
+    assert {filled[chip_id].acquired_at.day for chip_id in moved} == {4}
+
+
+def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -> None:
+    before = snapshots(nights.spark)
+    dbt("run", "--empty", *SELECT)
+    assert snapshots(nights.spark) == before
+
+
+@contextmanager
+def _time_zone(name: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", name)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:
+    """The same product of a later processing baseline: other id and name, pixels where they were."""
+    text = json.dumps(item).replace("N0509", "N0510").replace("N05.09", "N05.10").replace('"05.09"', '"05.10"')
+    again: dict[str, Any] = json.loads(text)
+    again["id"] = item["id"].replace("_0_L2A", "_1_L2A")
+    # Addresses decide whether pixels are new: the reprocessed product lies elsewhere.
+    for asset in again["assets"].values():
+        path = Path(asset["href"])
+        copy = path.with_name(f"reprocessed-{path.name}")
+        if path.exists() and not copy.exists():
+            shutil.copy(path, copy)
+        asset["href"] = str(copy)
+    return again
+
+
+def test_the_window_variables_keep_to_their_days(nights: Nights) -> None:
+    empty_lake(nights.spark, nights.settings)
+    ingest_file(nights.archive.items_path, nights.settings)
+    days = sorted({scene.day for scene in nights.archive.scenes})
+    window = json.dumps({"start_date": str(days[1]), "end_date": str(days[1])})
+    dbt("run", *SELECT, "--vars", window)
+    assert {row.acquired_at.date() for row in rows(nights.spark, "fct_filled_chips").values()} == {days[1]}
+
+    dbt("run", *SELECT)
+    assert {row.acquired_at.date() for row in rows(nights.spark, "fct_filled_chips").values()} == set(days)

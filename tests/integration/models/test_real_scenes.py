@@ -1,0 +1,176 @@
+"""The chips of real scenes against a computation of their own: whole arrays, no grid, no Spark, no code shared.
+
+Three dates of one tile: 69 % cloud, a swath edge, clear. A region in which both show is cut out of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pyspark.sql import Row, SparkSession
+from servers.aws import AwsServer
+from support.lakes import dbt, empty_lake_of, ingest_file, rows, snapshots
+from support.scene_oracle import (
+    BANDS,
+    Expected,
+    Frame,
+    assert_band,
+    assert_cut,
+    assert_filled,
+    assert_filled_band,
+    expected_dates,
+    items_of,
+    read_raster,
+)
+
+from embedding.pipeline import run_embedding
+from lakehouse.catalog import CLAY_EMBEDDINGS
+from lakehouse.settings import BBox, Settings
+
+BOUNDS = WEST, SOUTH, EAST, NORTH = 585_000, 5_010_000, 609_780, 5_030_000  # EPSG:32633
+FRAME = Frame.around(*BOUNDS)
+BUCKET = "lake-of-tests"
+
+
+@pytest.fixture(scope="module")
+def expected(sample_data: Path) -> list[Expected]:
+    """The region by date, oldest first, from the rasters of 120 m."""
+    folder = sample_data / "sentinel-2" / "33TWL-120m"
+
+    @cache
+    def read(item_id: str, name: str) -> NDArray[Any]:
+        return read_raster(folder / item_id / f"{name}.tif", FRAME, 20 if name == "SCL" else 10, BOUNDS)
+
+    return expected_dates(items_of(folder), read)
+
+
+@pytest.fixture(scope="module")
+def built(
+    sample_data: Path, spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SparkSession]:
+    """The lake after a run on COGs of the region."""
+    scenes = tmp_path_factory.mktemp("scenes")
+    tool = sample_data.parent / "tools" / "build_scenes.py"
+    bounds = [str(value) for value in BOUNDS]
+    subprocess.run([sys.executable, tool, "--out", scenes, "--bounds", *bounds], check=True, capture_output=True)
+    with empty_lake_of(BANDS, spark, settings):
+        ingest_file(scenes / "items.json", settings)
+        dbt("run", "--select", "+fct_filled_chips")
+        yield spark
+
+
+def _chips(spark: SparkSession, table: str) -> list[dict[str, Any]]:
+    return [row.asDict(recursive=True) for row in rows(spark, table).values()]
+
+
+def test_every_cell_the_rasters_touch_has_a_chip_on_every_date(built: SparkSession, expected: list[Expected]) -> None:
+    chips = rows(built, "fct_chips").values()
+    wanted = {(one.item_id, cell_id) for one in expected for cell_id in FRAME.cell_ids}
+    assert {(chip.item_ids[0], chip.cell_id) for chip in chips} == wanted
+    assert len(chips) == len(wanted)
+
+
+def test_chips_hold_the_pixels_and_fractions_of_the_whole_arrays(built: SparkSession, expected: list[Expected]) -> None:
+    by_item = {one.item_id: one for one in expected}
+    for chip in _chips(built, "fct_chips"):
+        one, window = by_item[chip["item_ids"][0]], FRAME.window(chip["cell_id"])
+        for name in BANDS:
+            assert_band(chip[name], one.band(name)[window], f"{chip['chip_id']} {name}")
+        assert_cut(chip, one, FRAME)
+
+
+def test_filled_chips_hold_the_newest_valid_pixels_and_their_origin(
+    built: SparkSession, expected: list[Expected]
+) -> None:
+    index_of = {one.item_id: index for index, one in enumerate(expected)}
+    chips = _chips(built, "fct_filled_chips")
+    date_of = {chip["chip_id"]: index_of[chip["item_ids"][0]] for chip in chips}
+    assert set(date_of) == set(rows(built, "fct_chips"))
+    for chip in chips:
+        index, window = date_of[chip["chip_id"]], FRAME.window(chip["cell_id"])
+        origin = expected[index].origin[window]
+        for name in BANDS:
+            layers = [one.band(name)[window] for one in expected[: index + 1]]
+            assert_filled_band(chip[name], layers, origin, f"{chip['chip_id']} {name}")
+        assert_filled(chip, expected, index, date_of, FRAME)
+
+
+def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -> None:
+    inside = np.s_[(FRAME.top - NORTH) // 10 :, (WEST - FRAME.left) // 10 :]
+    assert expected[0].valid[inside].mean() < 0.6  # clouds of 10 August
+    assert (~expected[1].holds[inside]).mean() > 0.1  # swath edge of 13 August
+    assert (expected[1].origin == 0).any()  # pixels that were filled
+
+
+def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
+    before = snapshots(built)
+    said = dbt("run", "--select", "+fct_filled_chips")
+    assert snapshots(built) == before
+    assert said["fct_chips"] == said["fct_filled_chips"] == "nothing pending"
+
+
+def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
+    """West, south, east, north, degrees, around the centres of so many cells from the region's middle."""
+    found = spark.sql(
+        f"""
+        with middle as (
+            select floor(avg(cell_col)) as cell_col, floor(avg(cell_row)) as cell_row from chiplake.dim_grid_cells
+        )
+
+        select min(longitude), min(latitude), max(longitude), max(latitude)
+        from chiplake.dim_grid_cells as cells
+        cross join middle
+        where
+            cells.cell_col between middle.cell_col - {columns // 2} and middle.cell_col + {(columns - 1) // 2}
+            and cells.cell_row between middle.cell_row - {lines // 2} and middle.cell_row + {(lines - 1) // 2}
+        """
+    ).head()
+    assert found is not None
+    west, south, east, north = found
+    return west - 1e-3, south - 1e-3, east + 1e-3, north + 1e-3
+
+
+def _embeddings(spark: SparkSession) -> dict[str, Row]:
+    """Each chip's identity, embedding and error."""
+    columns = ("chip_id", "model_id", "input_hash", "embedding", "error")
+    return {row.chip_id: row for row in spark.table(CLAY_EMBEDDINGS).select(*columns).collect()}
+
+
+def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemaker(
+    built: SparkSession, settings: Settings, aws: AwsServer
+) -> None:
+    area = {"embed_bbox": _box_of_cells(built, columns=6, lines=5), "embed_min_complete": 0.0}
+    local = settings.model_copy(update=area)
+    assert run_embedding(local).is_complete
+    by_local = _embeddings(built)
+    assert len({rows(built, "fct_filled_chips")[chip_id].cell_id for chip_id in by_local}) >= 30
+    assert len(by_local) >= 30 * 3
+    assert {row.error for row in by_local.values()} == {None}
+    assert len({tuple(row.embedding) for row in by_local.values()}) > 30  # a chip that is all filled is the one before
+
+    built.sql(f"delete from {CLAY_EMBEDDINGS}")
+    aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    on_sagemaker = local.model_copy(
+        update={
+            "transform_on": "sagemaker",
+            "transform_s3_uri": f"s3://{BUCKET}/runs",
+            "transform_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/clay:1",
+            "transform_role_arn": "arn:aws:iam::123456789012:role/chiplake/transform",
+            "transform_poll_s": 0.2,
+        }
+    )
+    assert run_embedding(on_sagemaker).is_complete
+    assert _embeddings(built) == by_local
+
+    jobs = len(aws.jobs)
+    assert jobs == 1
+    assert run_embedding(on_sagemaker).run_ids == ()
+    assert len(aws.jobs) == jobs, "with nothing new the model is not called"

@@ -1,0 +1,254 @@
+"""A change of the settings that decide about pixels recomputes what it must, and only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dbt.cli.main import dbtRunner
+from numcodecs import blosc
+from pyspark.sql import Row, SparkSession
+from support.ingests import write_items
+from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
+
+from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
+from chiplake.jobs import Window, run_job
+from lakehouse.settings import PROJECT_DIR, Settings, get_settings
+
+SELECT = ("--select", "+fct_filled_chips")
+SELECT_FILLING = ("--select", "int_fill_inputs", "fct_filled_chips")
+SELECT_CHIPS = ("--select", "int_chip_inputs", "fct_chips", *SELECT_FILLING[1:])  # what follows the rules
+OLD: dict[str, Any] = {}
+NEW = {"fill_max_age_days": 7, "fill_cloud_dilation_pixels": 2}
+
+Rows = dict[str, Row]
+
+
+class Lake:
+    """The archive's three dates, and what the tables hold."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, archive: Archive, folder: Path) -> None:
+        self.spark, self.settings, self.archive, self.folder = spark, settings, archive, folder
+        self.items = {item["id"]: item for item in json.loads(archive.items_path.read_text())["features"]}
+        self.days = sorted({scene.day for scene in archive.scenes})
+
+    def bring(self, *days: int) -> None:
+        """Ingest the items of some days."""
+        ids = [scene.item_id for scene in self.archive.scenes if self.days.index(scene.day) in days]
+        ingest_file(write_items(self.folder / "items.json", [self.items[one] for one in ids]), self.settings)
+
+    def run(self, variables: dict[str, Any], *more: str, select: tuple[str, ...] = SELECT) -> dict[str, str]:
+        return dbt("run", *select, "--vars", json.dumps(variables), *more)
+
+    def tables(self) -> dict[str, Rows]:
+        return {table: rows(self.spark, table) for table in MODELS_WITH_PIXELS}
+
+    def filled(self) -> Rows:
+        return rows(self.spark, "fct_filled_chips")
+
+    def files(self, table: str) -> dict[str, str]:
+        """The data file that holds each chip: another one once the row was written again."""
+        return data_files(self.spark, table)
+
+    def rules(self) -> dict[tuple[date, int, int], int]:
+        """Filled chips by day, max_age_days and dilation of their rule."""
+        count: dict[tuple[date, int, int], int] = {}
+        for row in self.filled().values():
+            rule = json.loads(row.rule_version)
+            key = (row.acquired_at.date(), rule["max_age_days"], rule["cloud_dilation_pixels"])
+            count[key] = count.get(key, 0) + 1
+        return count
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    folder = tmp_path_factory.mktemp("rules")
+    spec = ArchiveSpec.tiny()
+    with empty_lake_of(spec.bands, spark, settings):
+        yield Lake(spark, settings, write_archive(spec, folder / "archive"), folder)
+
+
+@dataclass(frozen=True)
+class FullRefresh:
+    """What one full refresh makes of all dates, by either rule of filling; chips as cut are the same by both."""
+
+    chips: Rows
+    filled_by_old: Rows
+    filled_by_new: Rows
+
+
+@pytest.fixture(scope="module")
+def full_refresh(lake: Lake) -> FullRefresh:
+    lake.bring(0, 1, 2)
+    lake.run(OLD, "--full-refresh")
+    by_old = lake.tables()
+    lake.run(NEW, "--full-refresh", select=SELECT_FILLING)
+    return FullRefresh(by_old["fct_chips"], by_old["fct_filled_chips"], lake.filled())
+
+
+def of_day(chips: Rows, *days: date) -> Rows:
+    return {chip_id: chip for chip_id, chip in chips.items() if chip.acquired_at.date() in days}
+
+
+def pixels(frame: bytes, dtype: str, side: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(blosc.decompress(frame), dtype).reshape(side, side)
+
+
+def test_chips_of_one_cell_are_filled_by_the_rule_of_each_in_one_run(lake: Lake, full_refresh: FullRefresh) -> None:
+    first, middle, last = lake.days
+    empty_lake(lake.spark, lake.settings)
+    # Planned by the old rule, and not filled.
+    lake.bring(0, 2)
+    lake.run(OLD, select=("--select", "+int_fill_inputs"))
+    # The middle date comes late: what it can fill gets the rule in force, and the first date keeps its own.
+    lake.bring(1)
+    lake.run(NEW)
+    assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
+    filled = lake.filled()
+    assert of_day(filled, first) == of_day(full_refresh.filled_by_old, first)
+    assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
+    assert {one: chip.source_index for one, chip in full_refresh.filled_by_old.items()} != {
+        one: chip.source_index for one, chip in full_refresh.filled_by_new.items()
+    }
+
+
+def test_a_change_of_settings_writes_nothing_and_a_test_tells(lake: Lake, full_refresh: FullRefresh) -> None:
+    other = {
+        "bands": ["red"],
+        "valid_scl_classes": [4, 6],
+        "fill_max_age_days": 250,
+        "fill_cloud_dilation_pixels": 15,
+        "fill_min_complete": 0.5,
+    }
+    before = snapshots(lake.spark)
+    said = lake.run(other)
+    assert snapshots(lake.spark) == before
+    assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
+
+    def warned(variables: dict[str, Any]) -> tuple[str, int]:
+        arguments = ["test", "--select", "rows_follow_the_rules_in_force", "--vars", json.dumps(variables)]
+        project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+        (result,) = dbtRunner().invoke(["--quiet", *arguments, *project]).result.results
+        return str(result.status), result.failures
+
+    assert warned(NEW) == ("warn", len(of_day(full_refresh.filled_by_old, lake.days[0])))
+    assert warned(other) == ("warn", len(full_refresh.chips) + len(full_refresh.filled_by_old))
+
+
+def test_recomputing_filled_chips_reads_no_raster(
+    lake: Lake, full_refresh: FullRefresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = 3
+    monkeypatch.setenv("CHIPLAKE_FILL_CLOUD_DILATION_PIXELS", str(reach))
+    monkeypatch.setenv("CHIPLAKE_FILL_MIN_COMPLETE", "0.5")
+    get_settings.cache_clear()
+    archive, away = lake.archive.root, lake.folder / "away"
+    before, lines = snapshots(lake.spark), list[str]()
+    shutil.move(archive, away)
+    try:
+        run_job("temporal_merge", Window(recompute=True), lines.append)
+    finally:
+        shutil.move(away, archive)
+    after = snapshots(lake.spark)
+    changed = {table.rsplit(".", 1)[-1] for table in after if after[table] != before.get(table)}
+    assert changed == {"int_fill_inputs", "fct_filled_chips", "fct_chip_statistics"}
+    assert not [line for line in lines if "warning" in line]
+
+    # Against numpy: what the chip itself gives, and what counts as complete.
+    filled = lake.filled()
+    for chip_id, chip in full_refresh.chips.items():
+        holds = np.isin(pixels(chip.scl, "u1", 128), [2, 4, 5, 6, 7, 11])
+        holds &= pixels(chip.cloud_distance, "u1", 128) > reach
+        fine = np.logical_and.reduce([pixels(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
+        fine &= np.kron(holds & (pixels(chip.swir16, "<u2", 128) > 0), np.ones((2, 2), bool))
+        assert filled[chip_id].base_valid_fraction == fine.mean()
+        assert chip.valid_fraction >= fine.mean()
+        assert filled[chip_id].is_complete == (filled[chip_id].complete_fraction >= 0.5)
+    complete_fractions = [chip.complete_fraction for chip in filled.values()]
+    assert min(complete_fractions) < 0.5
+    assert any(0.5 <= share < 1 for share in complete_fractions)
+
+    lake.run({}, "--full-refresh", select=SELECT_FILLING)
+    assert lake.filled() == filled
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+def test_recomputing_chips_cuts_them_anew_and_ends_as_a_full_refresh(lake: Lake, full_refresh: FullRefresh) -> None:
+    variables = {"valid_scl_classes": [4, 6], "bands": ["red", "nir"]}
+    lake.run(variables | {"recompute": True}, select=SELECT_CHIPS)
+    recomputed = lake.tables()
+    for table in recomputed.values():
+        assert set(table) == set(full_refresh.chips)
+        assert all(row.red is not None and row.swir16 is None for row in table.values())
+    for chip_id, chip in recomputed["fct_chips"].items():
+        was = full_refresh.chips[chip_id]
+        assert (chip.red, chip.scl, chip.cloud_distance) == (was.red, was.scl, was.cloud_distance)
+        fine = np.logical_and.reduce([pixels(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
+        fine &= np.kron(np.isin(pixels(chip.scl, "u1", 128), [4, 6]), np.ones((2, 2), bool))
+        assert chip.valid_fraction == recomputed["fct_filled_chips"][chip_id].base_valid_fraction == fine.mean()
+    assert {chip.valid_fraction for chip in recomputed["fct_chips"].values()} != {
+        chip.valid_fraction for chip in full_refresh.chips.values()
+    }
+
+    # In another order and twice it is the same rule; in force already, it writes nothing.
+    before = snapshots(lake.spark)
+    lake.run({"valid_scl_classes": [6, 4, 4], "bands": ["nir", "red"], "recompute": True}, select=SELECT_CHIPS)
+    assert snapshots(lake.spark) == before
+    lake.run(variables, "--full-refresh")
+    assert lake.tables() == recomputed
+
+
+def test_a_late_scene_after_a_change_of_rule_and_a_retry_by_the_rule_that_was(
+    lake: Lake, full_refresh: FullRefresh
+) -> None:
+    first, middle, last = lake.days
+    empty_lake(lake.spark, lake.settings)
+    lake.bring(0, 2)
+    lake.run(OLD)
+    before = {table: lake.files(table) for table in MODELS_WITH_PIXELS}
+
+    # A raster of the middle date ends too early.
+    broken = next(scene for scene in lake.archive.scenes if scene.day == middle)
+    raster = broken.rasters["red"]
+    whole = raster.read_bytes()
+    raster.write_bytes(whole[:2048])
+    lake.bring(1)
+    lake.run(NEW)
+    assert any(chip.error is not None for chip in rows(lake.spark, "fct_chips").values())
+
+    # Whole again, it is cut with the bands it was planned with, whatever the setting says now.
+    raster.write_bytes(whole)
+    lake.run(NEW | {"bands": ["red"]}, select=SELECT_CHIPS)
+    assert rows(lake.spark, "fct_chips") == full_refresh.chips
+    after = lake.files("fct_chips")
+    assert {one: after[one] for one in before["fct_chips"]} == before["fct_chips"]
+
+    # What the late date can fill follows the rule in force; what was before it is not touched.
+    assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
+    filled, after = lake.filled(), lake.files("fct_filled_chips")
+    assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
+    untouched = {one for one, file in before["fct_filled_chips"].items() if after[one] == file}
+    assert untouched == set(of_day(filled, first))
+
+    # Asked for within days, what lies outside of them keeps its rule.
+    lake.run(NEW | {"fill_max_age_days": 30, "recompute": True, "end_date": str(first)}, select=SELECT_FILLING)
+    assert {key[:2] for key in lake.rules()} == {(first, 30), (middle, 7), (last, 7)}
+
+
+def test_what_recompute_says_is_true_or_false() -> None:
+    done = dbtRunner().invoke(
+        [
+            *("--quiet", "parse", "--no-partial-parse", "--vars", "recompute: 'no'"),
+            *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")),
+        ]
+    )
+    assert not done.success
+    assert "variable recompute is 'no'; write true or false" in str(done.exception)

@@ -1,0 +1,96 @@
+"""Airflow for tests: at home in a temporary folder, with no more than loopback in reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakehouse.settings import PROJECT_DIR
+
+BIN = Path(sys.executable).parent
+OLDER_BIN = PROJECT_DIR / ".venv-airflow-3.0" / "bin"  # the version that AWS manages; made by `make setup`
+DAGS = PROJECT_DIR / "dags"
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """An installation of Airflow, and the environment that its commands get."""
+
+    bin: Path
+    environment: Mapping[str, str]
+
+    def graph(self, **environment: str) -> dict[str, Any]:
+        """What a scheduler finds in dags/."""
+        done = subprocess.run(
+            [self.bin / "python", Path(__file__).parent / "orchestration" / "print_graph.py", DAGS],
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def set_up(self) -> None:
+        """Make the database, with the DAGs in it as the DAG processor writes them."""
+        for command in (("db", "migrate"), ("dags", "reserialize")):
+            done = self(*command)
+            assert done.returncode == 0, done.stdout
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of Airflow to its end. What it says and logs is all in `stdout`."""
+        with self.start(*arguments, **environment) as process:
+            said, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command of Airflow. What it says and logs goes to `stdout`."""
+        return subprocess.Popen(
+            [self.bin / "airflow", *arguments],
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def write_manifest(folder: Path) -> Path:
+    """dbt's manifest of the project, by a dbt that starts no JVM."""
+    places = ["--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR / "profiles"]
+    command = [BIN / "dbt", "--quiet", "parse", *places, "--target-path", folder, "--log-path", folder]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(PROJECT_DIR)})
+    return folder / "manifest.json"
+
+
+def airflow_at(home: Path, manifest: Path, bin: Path = BIN) -> Airflow:
+    """Airflow with an empty home, without examples, that reaches nothing but loopback."""
+    if not bin.is_dir():
+        pytest.fail(f"no environment of Airflow at {bin.parent}: run `make setup`", pytrace=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "CHIPLAKE_A"))}
+    return Airflow(
+        bin,
+        environment
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "false",
+            "AIRFLOW__COSMOS__CACHE_DIR": str(home / "cosmos"),
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
+            # `dags test` of Airflow 3.0 does not look among the DAGs itself, as its scheduler does.
+            "PYTHONPATH": f"{PROJECT_DIR}{os.pathsep}{DAGS}",
+            "CHIPLAKE_AIRFLOW_RUNTIME": "local",
+            "CHIPLAKE_AIRFLOW_BIN": str(BIN),
+            "CHIPLAKE_AIRFLOW_MANIFEST": str(manifest),
+        },
+    )

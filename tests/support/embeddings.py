@@ -1,0 +1,57 @@
+"""Chips made of noise, and requests of them, for the tests of the inference server, the transform and the load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedding.checkpoint import describe_model
+from embedding.export import object_writer
+from embedding.preprocess import Preprocessing
+from embedding.runs import ExportedObject, Manifest, Run
+from embedding.wire import request_schema
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES
+from python_udfs.codec import encode_array
+
+ACQUIRED_AT = datetime(2023, 8, 15, 9, 50, 31, tzinfo=UTC)
+
+
+def make_chip(number: int, bands: tuple[str, ...] = BAND_NAMES, seed: int | None = None) -> dict[str, Any]:
+    """One row of a request, as a dict; equal arguments give equal pixels."""
+    random = np.random.default_rng(number if seed is None else seed)
+    chip: dict[str, Any] = {
+        "chip_id": f"chip-{number:03d}",
+        "input_hash": f"hash-{number:03d}",
+        "acquired_at": ACQUIRED_AT,
+        "longitude": 15.7,
+        "latitude": 45.5,
+        "source_index": encode_array(np.zeros((256, 256), dtype=np.uint8)),
+    }
+    for band in bands:
+        side = BAND_BY_NAME[band].pixels
+        texture = np.repeat(np.repeat(random.integers(200, 4000, (side // 16, side // 16)), 16, 0), 16, 1)
+        chip[band] = encode_array(texture.astype(np.uint16))
+    return chip
+
+
+def make_request(chips: list[dict[str, Any]], bands: tuple[str, ...] = BAND_NAMES) -> pa.Table:
+    """A request of these chips."""
+    return pa.Table.from_pylist(chips, schema=request_schema(bands))
+
+
+def write_export(
+    run: Run, objects: Sequence[Sequence[dict[str, Any]]], bands: tuple[str, ...], checkpoint: Path | None = None
+) -> Manifest:
+    """A run of objects of these chips, as export leaves it."""
+    write = object_writer(run.input_dir, bands)
+    entries: list[dict[str, Any]] = []
+    for number, chips in enumerate(objects):
+        rows = make_request(list(chips), bands).append_column("object_index", pa.array([number] * len(chips)))
+        entries += write(rows).to_pylist()
+    card = describe_model(checkpoint, Preprocessing())
+    return run.write_manifest(card, bands, (ExportedObject(**entry) for entry in entries))

@@ -1,0 +1,87 @@
+"""Helpers of the tests that run the pipeline on the shared lake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.cli.main import dbtRunner
+from pyspark.sql import Row, SparkSession
+
+from ingestion import IngestRequest, IngestSummary, ingest
+from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE, ensure_sources
+from lakehouse.settings import PROJECT_DIR, Settings, get_settings
+
+MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
+
+
+def empty_lake(spark: SparkSession, settings: Settings) -> None:
+    """Drop every table, and make the sources anew."""
+    for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE):
+        for table in spark.sql(f"show tables in {namespace}").collect():
+            spark.sql(f"drop table {namespace}.{table.tableName} purge")
+    ensure_sources(settings)
+
+
+@contextmanager
+def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings) -> Iterator[None]:
+    """The lake without a row, and these bands to be cut, also by code that asks the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(bands)))
+        get_settings.cache_clear()
+        empty_lake(spark, settings)
+        yield
+    get_settings.cache_clear()
+
+
+def data_files(spark: SparkSession, table: str) -> dict[str, str]:
+    """The data file that holds each chip's row: another one once it was written again."""
+    found = spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
+    return {row.chip_id: row._file for row in found}
+
+
+def ingest_file(items: Path, settings: Settings) -> IngestSummary:
+    """Ingest a file of items."""
+    return ingest(IngestRequest(items=items), settings)
+
+
+def dbt(*arguments: str) -> dict[str, str]:
+    """Run a dbt command in this process; it must succeed. Returns what each model's run said, by model."""
+    done = _invoke(*arguments)
+    results = getattr(done.result, "results", [])
+    failed = [f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")]
+    assert done.success, (failed, done.exception)
+    return {result.node.name: str(result.message) for result in results if result.node.resource_type == "model"}
+
+
+def compiled(statement: str, **variables: Any) -> str:
+    """The SQL that dbt makes of a statement with macros, given its variables; nothing is run."""
+    done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))
+    if done.exception is not None:
+        raise done.exception
+    code: str = done.result.results[0].node.compiled_code
+    return code
+
+
+def _invoke(*arguments: str) -> Any:
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+    return dbtRunner().invoke(["--quiet", *arguments, *project])
+
+
+def snapshots(spark: SparkSession) -> dict[str, int]:
+    """Number of Iceberg snapshots of every table of the lake."""
+    tables = [
+        f"{namespace}.{table.tableName}"
+        for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE)
+        for table in spark.sql(f"show tables in {namespace}").collect()
+    ]
+    return {table: spark.sql(f"select * from {table}.snapshots").count() for table in tables}
+
+
+def rows(spark: SparkSession, table: str) -> dict[str, Row]:
+    """Every row of a table of chips, by chip_id."""
+    return {row.chip_id: row for row in spark.table(f"{MODEL_NAMESPACE}.{table}").collect()}

@@ -1,0 +1,108 @@
+"""What a machine without the right tools, or a wrong setting, is told: one line that names the remedy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.spark import jars
+
+BIN = Path(sys.executable).parent
+
+
+def _fake_java(home: Path, version: str) -> Path:
+    java = home / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2020-01-01' >&2\n")
+    java.chmod(0o755)
+    return home
+
+
+@pytest.mark.parametrize("version", ["17.0.15", "21"])
+def test_java_that_spark_runs_on_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(_fake_java(tmp_path, version)))
+    assert jars.check_java() == version
+
+
+@pytest.mark.parametrize("version", ["11.0.2", "1.8.0_392", "24"])
+def test_java_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(_fake_java(tmp_path, version)))
+    with pytest.raises(ChiplakeError, match=f'Java 17 or 21 is needed and .* is version "{version}'):
+        jars.check_java()
+
+
+def test_a_missing_java_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "none"))
+    with pytest.raises(ChiplakeError, match="does not run: install it or set JAVA_HOME"):
+        jars.check_java()
+
+
+@pytest.mark.parametrize("version", ["11.0.2", None])
+def test_make_says_in_one_line_which_java_it_needs(tmp_path: Path, version: str | None) -> None:
+    home = _fake_java(tmp_path, version) if version else tmp_path / "none"
+    script = PROJECT_DIR / "scripts" / "check_tools.sh"
+    done = subprocess.run(
+        ["sh", script, sys.executable], env=os.environ | {"JAVA_HOME": str(home)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("chiplake: Java 17 or 21 is needed")
+
+
+def test_a_jar_with_another_sum_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Path(Settings().jars_dir) / jars.JARS[-1].file_name
+    if not good.exists():
+        pytest.skip("no jars here: run `chiplake setup`")
+    changed = jars.Jar(jars.JARS[-1].group, jars.JARS[-1].artifact, jars.JARS[-1].version, "0" * 64)
+    monkeypatch.setattr(jars, "JARS", (changed,))
+
+    def deliver(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        folder = Path(command[3]) / "jars"
+        folder.mkdir(parents=True)
+        (folder / f"{changed.group}_{changed.file_name}").write_bytes(good.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(jars, "check_java", lambda: "17")
+    monkeypatch.setattr(subprocess, "run", deliver)  # the resolver: what it fetches is what is judged here
+    with pytest.raises(ChiplakeError, match=r"is not the jar recorded in lakehouse\.spark\.jars"):
+        jars.ensure_jars(Settings(jars_dir=tmp_path / "jars"))
+    assert list((tmp_path / "jars").glob("*.jar")) == []
+
+
+def test_settings_refuse_an_unknown_band_and_sort_the_known() -> None:
+    assert Settings(bands=("nir", "blue")).bands == ("blue", "nir")
+    with pytest.raises(ValueError, match=r"unknown bands \['B99'\]; choose from blue, green"):
+        Settings(bands=("blue", "B99"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "words"),
+    [
+        (["run", "no_such_job"], {}, 2, "there is no job 'no_such_job'"),
+        (["run", "nightly", "--start-date", "yesterday"], {}, 2, "--start-date"),
+        (["run", "nightly", "--start-date", "2023-08-02", "--end-date", "2023-08-01"], {}, 1, "is after the end date"),
+        (["ingest", "--items", "/no/such/file.json"], {}, 2, "/no/such/file.json does not exist"),
+        (["doctor"], {"CHIPLAKE_BANDS": '["B99"]'}, 1, "setting CHIPLAKE_BANDS: Value error, unknown bands"),
+    ],
+)
+def test_the_command_line_ends_with_one_line_and_the_right_code(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], code: int, words: str
+) -> None:
+    done = subprocess.run(
+        [BIN / "chiplake", *arguments],
+        env=os.environ | {"CHIPLAKE_HOME": str(tmp_path), "COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,164 @@
+"""The rules that the dbt project keeps, read from its manifest. Nothing here starts a JVM."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.schema import Schema
+
+from ingestion.model import Reason
+from lakehouse.catalog import (
+    BOA_OFFSET_OVERRIDES_SCHEMA,
+    CLAY_EMBEDDINGS_SCHEMA,
+    STAC_CHECKPOINTS_SCHEMA,
+    STAC_ITEMS_SCHEMA,
+    STAC_REJECTS_SCHEMA,
+)
+from lakehouse.settings import PROJECT_DIR
+
+NAME_PREFIXES = {"staging": ("stg_",), "intermediate": ("int_",), "marts": ("dim_", "fct_")}
+READS_A_SOURCE = {"fct_chip_embeddings"}  # what the model answered comes back as a source
+UNIQUENESS_TESTS = {"unique", "unique_together"}
+
+Node = dict[str, Any]
+
+
+def run_without_java(command: list[str], folder: Path) -> None:
+    """Run a program of the environment; fails if it does, or if it starts Java."""
+    java = folder / "java_home" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(f"#!/bin/sh\ntouch {folder}/java_was_started\nexit 1\n")
+    java.chmod(0o755)
+    environment = os.environ | {
+        "JAVA_HOME": str(java.parent.parent),
+        "PATH": f"{java.parent}{os.pathsep}{os.environ['PATH']}",
+        "CHIPLAKE_HOME": str(folder / "home"),
+    }
+    command[0] = str(Path(sys.executable).with_name(command[0]))
+    done = subprocess.run(command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (folder / "java_was_started").exists()
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """What `dbt parse` makes of the project; it fails on any warning or deprecation."""
+    folder = tmp_path_factory.mktemp("dbt")
+    target = folder / "target"
+    options = ["--show-all-deprecations", "--target-path", str(target), "--log-path", str(folder / "logs")]
+    run_without_java(["dbt", "--warn-error", "parse", *options], folder)
+    return json.loads((target / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def models(manifest: Node) -> list[Node]:
+    found = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def macros(manifest: Node) -> list[Node]:
+    found = [macro for macro in manifest["macros"].values() if macro["package_name"] == "chiplake"]
+    assert found
+    return found
+
+
+def layer(model: Node) -> str:
+    return model["fqn"][1]
+
+
+def test_every_model_says_what_a_row_is(models: list[Node]) -> None:
+    assert [model["name"] for model in models if not model["description"].startswith("One row per ")] == []
+
+
+def test_every_column_is_described_and_typed(models: list[Node], manifest: Node) -> None:
+    incomplete = [
+        (table["name"], name)
+        for table in [*models, *manifest["sources"].values()]
+        for name, column in table["columns"].items()
+        if not column["description"] or not column["data_type"]
+    ]
+    assert incomplete == []
+    assert [model["name"] for model in models if not model["columns"]] == []
+
+
+def test_models_are_named_by_their_folder(models: list[Node]) -> None:
+    assert [model["name"] for model in models if not model["name"].startswith(NAME_PREFIXES[layer(model)])] == []
+
+
+def test_marts_enforce_their_contracts(models: list[Node]) -> None:
+    marts = [model for model in models if layer(model) == "marts"]
+    assert [model["name"] for model in marts if not model["config"]["contract"]["enforced"]] == []
+
+
+def test_only_staging_reads_sources(models: list[Node]) -> None:
+    for model in models:
+        from_sources = [node.startswith("source.") for node in model["depends_on"]["nodes"]]
+        if layer(model) == "staging":
+            assert all(from_sources), model["name"]
+        elif model["name"] not in READS_A_SOURCE:
+            assert not any(from_sources), model["name"]
+
+
+def test_every_table_has_a_tested_key(models: list[Node], manifest: Node) -> None:
+    tested = {
+        parent
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") in UNIQUENESS_TESTS
+        for parent in ([node["attached_node"]] if node["attached_node"] else node["depends_on"]["nodes"])
+    }
+    assert {table["unique_id"] for table in [*models, *manifest["sources"].values()]} - tested == set()
+
+
+def test_every_macro_is_documented(macros: list[Node]) -> None:
+    assert [macro["name"] for macro in macros if not macro["description"]] == []
+    callable_in_sql = [macro for macro in macros if not macro["name"].startswith(("materialization_", "test_"))]
+    assert [
+        (macro["name"], argument["name"])
+        for macro in callable_in_sql
+        for argument in macro["arguments"]
+        if not argument["description"] or not argument["type"]
+    ] == []
+
+
+def test_every_singular_test_says_what_it_promises(manifest: Node) -> None:
+    singular = [
+        node for node in manifest["nodes"].values() if node["resource_type"] == "test" and not node.get("test_metadata")
+    ]
+    assert singular
+    assert [node["name"] for node in singular if not node["raw_code"].startswith("-- ")] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "schema", "loaded_at"),
+    [
+        ("stac_items", STAC_ITEMS_SCHEMA, "ingested_at"),
+        ("stac_rejects", STAC_REJECTS_SCHEMA, "rejected_at"),
+        ("stac_checkpoints", STAC_CHECKPOINTS_SCHEMA, "completed_at"),
+        ("boa_offset_overrides", BOA_OFFSET_OVERRIDES_SCHEMA, None),
+        ("clay_embeddings", CLAY_EMBEDDINGS_SCHEMA, "embedded_at"),
+    ],
+)
+def test_sources_are_described_as_python_writes_them(
+    manifest: Node, table: str, schema: Schema, loaded_at: str | None
+) -> None:
+    source = manifest["sources"][f"source.chiplake.raw.{table}"]
+    assert list(source["columns"]) == [field.name for field in schema.fields]
+    assert source["description"].startswith("One row per ")
+    assert source["loaded_at_field"] == loaded_at
+
+
+def test_every_reason_of_ingestion_is_an_accepted_one(manifest: Node) -> None:
+    (test,) = [node for node in manifest["nodes"].values() if node["name"] == "accepted_values_raw_stac_rejects_reason"]
+    assert test["test_metadata"]["kwargs"]["values"] == [reason.value for reason in Reason]
+
+
+def test_sql_is_linted_without_java(tmp_path: Path) -> None:
+    run_without_java(["sqlfluff", "lint", "models/intermediate/int_datatakes.sql"], tmp_path)
