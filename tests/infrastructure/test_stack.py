@@ -227,7 +227,7 @@ def test_the_project_and_its_dags_are_copied_to_the_bucket(assembly: Synthesised
         names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         deployed[one["Properties"]["DestinationBucketKeyPrefix"]] = names
     assert deployed["code"] == {"run_job.py"}
-    assert {"dbt_project.yml", "selectors.yml", "profiles/profiles.yml", "models/marts/fct_chips.sql"} <= deployed[
+    assert {"dbt_project.yml", "selectors.yml", "profiles/profiles.yml", "models/chips/fct_chips.sql"} <= deployed[
         "project"
     ]
     assert not any(name.startswith((".", "tests/unit", "chiplake/")) for name in deployed["project"])

@@ -22,7 +22,8 @@ from lakehouse.catalog import (
 )
 from lakehouse.settings import PROJECT_DIR
 
-NAME_PREFIXES = {"staging": ("stg_",), "intermediate": ("int_",), "marts": ("dim_", "fct_")}
+STAGES = ("staging", "scenes", "chips", "filling", "embeddings", "changes")  # folders of models, from left to right
+MARTS = ("dim_", "fct_")
 READS_A_SOURCE = {"fct_chip_embeddings"}  # what the model answered comes back as a source
 UNIQUENESS_TESTS = {"unique", "unique_together"}
 
@@ -70,8 +71,12 @@ def macros(manifest: Node) -> list[Node]:
     return found
 
 
-def layer(model: Node) -> str:
+def stage(model: Node) -> str:
     return model["fqn"][1]
+
+
+def is_mart(model: Node) -> bool:
+    return model["name"].startswith(MARTS)
 
 
 def test_every_model_says_what_a_row_is(models: list[Node]) -> None:
@@ -89,19 +94,33 @@ def test_every_column_is_described_and_typed(models: list[Node], manifest: Node)
     assert [model["name"] for model in models if not model["columns"]] == []
 
 
-def test_models_are_named_by_their_folder(models: list[Node]) -> None:
-    assert [model["name"] for model in models if not model["name"].startswith(NAME_PREFIXES[layer(model)])] == []
+def test_models_have_the_prefix_of_their_kind(models: list[Node]) -> None:
+    for model in models:
+        prefixes = ("stg_",) if stage(model) == "staging" else ("int_", *MARTS)
+        assert model["name"].startswith(prefixes), model["name"]
+
+
+def test_models_flow_one_way(models: list[Node], manifest: Node) -> None:
+    """A model reads models of its own folder, or of one to the left."""
+    backwards = [
+        (model["name"], manifest["nodes"][node]["name"])
+        for model in models
+        for node in model["depends_on"]["nodes"]
+        if node.startswith("model.") and STAGES.index(stage(manifest["nodes"][node])) > STAGES.index(stage(model))
+    ]
+    assert backwards == []
 
 
 def test_marts_enforce_their_contracts(models: list[Node]) -> None:
-    marts = [model for model in models if layer(model) == "marts"]
+    marts = [model for model in models if is_mart(model)]
+    assert marts
     assert [model["name"] for model in marts if not model["config"]["contract"]["enforced"]] == []
 
 
 def test_only_staging_reads_sources(models: list[Node]) -> None:
     for model in models:
         from_sources = [node.startswith("source.") for node in model["depends_on"]["nodes"]]
-        if layer(model) == "staging":
+        if stage(model) == "staging":
             assert all(from_sources), model["name"]
         elif model["name"] not in READS_A_SOURCE:
             assert not any(from_sources), model["name"]
@@ -161,4 +180,4 @@ def test_every_reason_of_ingestion_is_an_accepted_one(manifest: Node) -> None:
 
 
 def test_sql_is_linted_without_java(tmp_path: Path) -> None:
-    run_without_java(["sqlfluff", "lint", "models/intermediate/int_datatakes.sql"], tmp_path)
+    run_without_java(["sqlfluff", "lint", "models/scenes/int_datatakes.sql"], tmp_path)
