@@ -5,14 +5,17 @@ BIN := .venv/bin
 READY := .venv/.ready
 SERVERS := .venv-stac-server
 AIRFLOW := .venv-airflow-3.0
+TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready
+# In the order of files: units, which are short, come last, so that no process waits for a long file of another.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test whole-tile bench lint format lock clean
+.PHONY: help setup demo airflow check test test-all test-long bench lint types format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
-setup: $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready ## Make the virtual environments and fetch the jars
+setup: $(TEST_READY) ## Make the virtual environments and fetch the jars
 
 $(READY): requirements.lock pyproject.toml
 	@sh scripts/check_tools.sh $(PYTHON)
@@ -47,21 +50,28 @@ airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home
 		AIRFLOW__COSMOS__DBT_DOCS_PROJECTS='{"chiplake": {"dir": "$(CURDIR)/target/docs", "name": "Chiplake"}}' \
 		$(BIN)/airflow standalone
 
-test: $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready lint ## Lint, then run all tests, TEST_PROCESSES=2 at a time
-	@# In the order of files: units, which are short, come last, so that no process waits for a long file of another.
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+check: $(READY) types ## Lint, types and the tests that need neither Java nor Airflow (under a minute)
+	$(PYTEST) -m "not (java or airflow or slow or long)" tests/unit
 
-whole-tile: $(READY) ## Check every cell of a whole real tile, three configurations (10 minutes, needs sample data)
-	$(BIN)/python -m pytest tests/whole_tile
+test: $(TEST_READY) lint types ## Lint, types and every test but the long ones (20 minutes)
+	$(PYTEST) -m "not (slow or long)"
+
+test-all: $(TEST_READY) ## The long tests that `make test` leaves out: kill loops, a whole tile, a cluster, a day on AWS
+	$(PYTEST) -m "slow and not long"
+
+test-long: $(TEST_READY) ## The longest counts, by hand (hours)
+	$(PYTEST) -m long
 
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
 
-lint: $(READY) ## Check style, types and SQL
+lint: $(READY) ## Check the style of Python and SQL
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
+
+types: $(READY) ## Check the types
+	$(BIN)/mypy
 
 format: $(READY) ## Rewrite Python in the house style
 	$(BIN)/ruff check --fix .

@@ -27,6 +27,8 @@ from embedding.runs import Run
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR, Settings
 
+pytestmark = [pytest.mark.java, pytest.mark.airflow, pytest.mark.aws]
+
 DAG = "sentinel_chip_processing"
 BUCKET = "lake-of-tests"
 BANDS = ("blue", "nir")
@@ -209,6 +211,7 @@ def of_container(aws: AwsServer, said: str) -> str:
     return "\n".join([said, *(f"{run.record.processing_job_name}:\n{run.log}" for run in failed)])
 
 
+@pytest.mark.slow
 def test_runs_of_two_airflows_embed_scenes_and_the_same_run_again_writes_nothing(
     aws: AwsServer, managed: Airflow, scenes: list[dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from support.airflow_home import BIN, OLDER_BIN, airflow_at
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
 
+pytestmark = [pytest.mark.java, pytest.mark.airflow]
+
 DAG = "sentinel_chip_processing"
 # Four cells of 2,560 m, EPSG:32633; nothing but clouds on 10 August, clear on 13 and 15 August.
 BOUNDS = WEST, SOUTH, EAST, NORTH = 524_800, 4_994_560, 529_920, 4_999_680
@@ -150,6 +152,7 @@ def test_a_scene_that_cannot_be_read_leaves_the_run_green_with_a_warning(lake: L
     assert errors == {10: False, 13: False, 15: True}
 
 
+@pytest.mark.slow
 def test_the_airflow_of_aws_runs_the_next_day_then_writes_nothing(lake_of_older: Lake) -> None:
     lake = lake_of_older
     earlier = lake.rows("fct_chip_embeddings")

@@ -10,6 +10,8 @@ from support.airflow_home import Airflow
 
 from lakehouse.settings import PROJECT_DIR
 
+pytestmark = pytest.mark.airflow
+
 DAG = "sentinel_chip_processing"
 STAGES = (
     "ingest", "chip_extraction", "temporal_merge", "export", "batch_transform", "load", "change_detection",

@@ -31,6 +31,8 @@ from support.scene_oracle import (
 from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
 
+pytestmark = [pytest.mark.java, pytest.mark.slow]
+
 TILE = 499_980, 4_990_200, 609_780, 5_100_000  # 33TWL: west, south, east, north in EPSG:32633
 FRAME = Frame.around(*TILE)
 OFFSET_LEFT = "S2B_33TWL_20230813_0_L2A"  # the scene of which the items say that its offset is still to be applied

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
+import pytest
 from support.embeddings import make_chip, make_request, write_export
 
 from chiplake.cli import main
@@ -195,6 +196,7 @@ def pause(process: BaseProcess, seconds: float) -> bool:
     return wait_until(process, lambda: time.monotonic() >= until)
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_and_run_again_it_ends_as_undisturbed(tmp_path: Path) -> None:
     chips = [make_chip(number, BANDS) for number in range(CHIPS)]
     undisturbed = make_lake(tmp_path / "undisturbed", chips)

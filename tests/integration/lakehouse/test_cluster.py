@@ -26,6 +26,8 @@ from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
 
+pytestmark = [pytest.mark.java, pytest.mark.slow]
+
 SPARK_HOME = Path(pyspark.__file__).parent
 TABLES = ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
 TIMES_OF_WRITING = {"embedded_at"}
