@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
-from python_udfs.codec import STILL_MISSING, decode_array
+from python_udfs.codec import decode_array
+from python_udfs.fill.source_index import STILL_MISSING
 
 PREPROCESS_VERSION: Final = 1
 TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip

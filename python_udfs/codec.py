@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from lakehouse.bands import BAND_BY_NAME
+
 # Spark runs one Python worker a core: threads inside a worker would only fight each other.
 blosc.use_threads = False
 
-STILL_MISSING = 255  # in source_index: no chip had a valid pixel here
 _COMPRESSOR = b"lz4"
 _LEVEL = 5
 _HEADER_BYTES = 16
@@ -52,3 +54,22 @@ def decode_array(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
     except RuntimeError as error:
         raise ValueError(f"not a Blosc frame: {error}") from error
     return np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).reshape(side, side)
+
+
+def decode_bands(frames: Mapping[str, bytes | None]) -> dict[str, NDArray[np.uint16]]:
+    """Decode the band columns of a chip; null ones are left out.
+
+    Args:
+        frames: band name to frame.
+
+    Returns:
+        Band name to read-only uint16 array, (256, 256) of a 10 m band, (128, 128) of a 20 m band.
+
+    Raises:
+        ValueError: a frame does not have the size of its band.
+    """
+    return {
+        name: decode_array(frame, "uint16", BAND_BY_NAME[name].pixels)
+        for name, frame in frames.items()
+        if frame is not None
+    }

@@ -12,20 +12,18 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf, udtf
 from pyspark.sql.udtf import UserDefinedTableFunction
 
-from python_udfs.extract_chips import EXTRACTED_CHIP, ExtractChips
-from python_udfs.fill_chips import FILLED_CHIP, FillChips
-from python_udfs.indices import chip_index
-from python_udfs.pixels import (
+from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
+from python_udfs.fill.table_function import FILLED_CHIP, FillChips
+from python_udfs.functions.indices import chip_index
+from python_udfs.functions.masks import chip_fraction, chip_mask, chip_valid
+from python_udfs.functions.rasters import chip_geotiff, chip_rgb_png
+from python_udfs.functions.statistics import (
     STATISTICS,
-    chip_fraction,
-    chip_mask,
     chip_mean,
     chip_normalized_difference,
     chip_pixel,
     chip_statistics,
-    chip_valid,
 )
-from python_udfs.rasters import chip_geotiff, chip_rgb_png
 
 
 @dataclass(frozen=True)

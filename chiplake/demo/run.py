@@ -17,12 +17,13 @@ from chiplake.demo.report import CellRow, CellScore, ChipPicture, DemoSummary, d
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from chiplake.jobs import Window, run_job
 from ingestion import IngestRequest, ingest
-from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
+from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
-from python_udfs.codec import STILL_MISSING, decode_array
-from python_udfs.masks import class_table, data_mask
+from python_udfs.codec import decode_array, decode_bands
+from python_udfs.fill.source_index import STILL_MISSING
 from python_udfs.session import get_spark
+from python_udfs.valid_pixels import class_table, data_mask
 
 _MARKER: Final = "chiplake-demo"  # a file that says a folder is the demo's, to be replaced
 
@@ -174,12 +175,7 @@ def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
 
 def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
     def bands(prefix: str) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]:
-        frames = {name: row[prefix + name] for name in settings.bands}
-        return {
-            name: decode_array(frame, "uint16", BAND_BY_NAME[name].pixels)
-            for name, frame in frames.items()
-            if frame is not None
-        }
+        return decode_bands({name: row[prefix + name] for name in settings.bands})
 
     before, after = bands(""), bands("filled_")
     scl = decode_array(row["scl"], "uint8", CHIP_PIXELS_20M)

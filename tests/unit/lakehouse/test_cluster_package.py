@@ -42,7 +42,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
     with zipfile.ZipFile(package) as members:
         assert all(name.endswith(".py") for name in members.namelist())
 
-    code = "import chiplake, embedding.export, embedding.load, python_udfs.extract_chips as used; print(used.__file__)"
+    code = "import chiplake, embedding.export, embedding.load, python_udfs.extract.chips as used; print(used.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,
@@ -50,7 +50,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == f"{package}/python_udfs/extract_chips.py", done.stderr
+    assert done.stdout.strip() == f"{package}/python_udfs/extract/chips.py", done.stderr
 
 
 def test_how_rasters_are_read_travels_and_credentials_do_not() -> None:

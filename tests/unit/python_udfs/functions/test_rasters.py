@@ -13,7 +13,7 @@ from pyproj import Transformer
 from rasterio.io import MemoryFile
 
 from python_udfs.codec import encode_array
-from python_udfs.rasters import chip_geotiff, chip_rgb_png, place_of_cell
+from python_udfs.functions.rasters import chip_geotiff, chip_rgb_png, place_of_cell
 
 CELL = "32633_233_1980"
 RED = np.arange(256 * 256, dtype=np.uint16).reshape(256, 256)  # the first pixel is nodata

@@ -21,7 +21,7 @@ from test_extract_chips import cut, one_chip, random_scene
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
 from lakehouse.signing import load_signer, without_signature
-from python_udfs.extract_chips import ExtractChips
+from python_udfs.extract.table_function import ExtractChips
 
 SECRET = "s3cr3t"
 

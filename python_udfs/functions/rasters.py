@@ -16,7 +16,7 @@ from rasterio import Affine
 from rasterio.io import MemoryFile
 
 from lakehouse.bands import CHIP_SIZE_M, SCL, VALUE_PER_REFLECTANCE
-from python_udfs.pixels import as_dict, decode_band, decode_layer, on_one_grid
+from python_udfs.functions.frames import decode_band, decode_layer, fields_of, on_one_grid
 
 _CELL_ID: Final = re.compile(r"(32[67](?:0[1-9]|[1-5]\d|60))_(-?\d{1,6})_(-?\d{1,6})")
 _NODATA: Final = 0
@@ -68,7 +68,7 @@ def chip_geotiff(cell_id: str | None, bands: Mapping[str, bytes | None] | None) 
     if cell_id is None or bands is None:
         return None
     place = place_of_cell(cell_id)
-    layers = {name: decode_layer(frame) for name, frame in as_dict(bands).items() if frame is not None}
+    layers = {name: decode_layer(frame) for name, frame in fields_of(bands).items() if frame is not None}
     if not layers:
         return None
     if odd := [name for name, layer in layers.items() if layer.dtype == np.uint8 and name != SCL]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from python_udfs.masks import any_of_four, class_table, data_mask, to_10m
+from python_udfs.valid_pixels import any_of_four, class_table, data_mask, to_10m
 
 
 def mask(*rows: str) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from python_udfs.codec import decode_array, encode_array
-from python_udfs.fill_chips import FILLED_CHIP, FILLED_LAYERS, FillChips
+from python_udfs.fill.table_function import FILLED_CHIP, FILLED_LAYERS, FillChips
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")

@@ -12,10 +12,12 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import BAND_BY_NAME, CLOUD_REACH_PIXELS
+from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CLOUD_REACH_PIXELS
+
+assert CHIP_PIXELS_10M == 2 * CHIP_PIXELS_20M  # to_10m and any_of_four rely on it
 
 Mask = NDArray[np.bool_]
-Pixels = NDArray[np.uint16]
+BandPixels = NDArray[np.uint16]
 CLOUD_CLASSES: Final = (8, 9, 10)  # SCL: medium and high probability, thin cirrus
 _CLOUD_SHADOW_CLASS: Final = 3
 Value = TypeVar("Value", bound=np.generic)
@@ -59,7 +61,7 @@ def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return distance
 
 
-def data_mask(bands: Mapping[str, Pixels], scl_holds: Mask) -> Mask:
+def data_mask(bands: Mapping[str, BandPixels], scl_holds: Mask) -> Mask:
     """True where no band is nodata and the SCL pixel is one of `scl_holds`.
 
     Args:

@@ -14,16 +14,10 @@ from hypothesis.extra.numpy import arrays
 from numcodecs import blosc
 
 from lakehouse.bands import BAND_BY_NAME
-from python_udfs.codec import STILL_MISSING, encode_array
-from python_udfs.pixels import (
-    chip_fraction,
-    chip_mask,
-    chip_mean,
-    chip_normalized_difference,
-    chip_pixel,
-    chip_statistics,
-    chip_valid,
-)
+from python_udfs.codec import encode_array
+from python_udfs.fill.source_index import STILL_MISSING
+from python_udfs.functions.masks import chip_fraction, chip_mask, chip_valid
+from python_udfs.functions.statistics import chip_mean, chip_normalized_difference, chip_pixel, chip_statistics
 
 # 10 m bands and masks of 8 x 8 pixels, and 20 m ones of 4 x 4.
 BANDS_10M = arrays(np.uint16, (8, 8), elements=st.sampled_from([0, 1, 2, 900, 65_535]))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakehouse.bands import VALUE_PER_REFLECTANCE
-from python_udfs.pixels import EVERYWHERE, MaskFrame, as_dict, counted, decode_band, on_one_grid
+from python_udfs.functions.frames import EVERYWHERE, MaskFrame, counted_pixels, decode_band, fields_of, on_one_grid
 
 Values = NDArray[np.float64]
 _ONE: Final = VALUE_PER_REFLECTANCE  # the bands' values stay as they are: whole numbers lose nothing
@@ -85,7 +85,7 @@ def chip_index(
     index = INDICES.get(name.lower())
     if index is None:
         raise ValueError(f"there is no index '{name}'; choose from {', '.join(INDICES)}")
-    given = as_dict(bands)
+    given = fields_of(bands)
     if missing := [band for band in index.bands if band not in given]:
         raise ValueError(
             f"index '{name}' needs {', '.join(index.bands)}; the struct has no {', '.join(missing)}: "
@@ -96,7 +96,7 @@ def chip_index(
     if len(wanted) < len(frames):
         return None
     pixels = on_one_grid([decode_band(frame) for frame in wanted])
-    holds = counted(pixels, valid)
+    holds = counted_pixels(pixels, valid)
     values = [band[holds].astype(np.float64) for band in pixels]
     numerator, denominator = index.ratio(**dict(zip(index.bands, values, strict=True)))
     is_defined = denominator != 0

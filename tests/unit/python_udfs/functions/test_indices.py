@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.bands import BAND_BY_NAME
 from python_udfs.codec import encode_array
-from python_udfs.indices import INDICES, chip_index
+from python_udfs.functions.indices import INDICES, chip_index
 
 # A pixel of vegetation; reflectance x 10,000.
 LEAF = {"blue": 200, "green": 600, "red": 400, "rededge1": 1000, "nir": 4000, "swir16": 2000, "swir22": 1000}

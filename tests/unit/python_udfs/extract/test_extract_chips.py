@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lakehouse.settings import PROJECT_DIR
 from python_udfs.codec import decode_array
-from python_udfs.extract_chips import EXTRACTED_CHIP, ExtractChips
+from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
 
 EPSG = 32633
 # The canvas on which scenes lie: three by three cells, its north-western one being this.

@@ -1,0 +1,143 @@
+"""Pixel arithmetic of cutting: digital numbers to reflectance, a row of cells to chips, several scenes to one chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL, VALUE_PER_REFLECTANCE
+from python_udfs.extract.strip import Scene
+from python_udfs.valid_pixels import Mask, any_of_four, cloud_distance, data_mask, to_10m
+
+_SCL_NODATA: Final = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Digital numbers of one layer of a scene: a row of cells, SCL with a halo of CLOUD_REACH_PIXELS."""
+
+    pixels: NDArray[Any]  # in the dtype of the file
+    nodata: float | None
+
+
+@dataclass(frozen=True)
+class ChipPixels:
+    """The pixels of a chip before they are encoded."""
+
+    bands: dict[str, NDArray[np.uint16]]  # (256, 256) or (128, 128), reflectance x 10,000, 0 = nodata
+    scl: NDArray[np.uint8]  # (128, 128)
+    cloud_distance: NDArray[np.uint8]  # (128, 128), 20 m pixels
+    has_data: Mask  # (256, 256)
+
+    def valid(self, is_valid_class: Mask) -> Mask:
+        """Mark the valid pixels: they have data, and a valid SCL class.
+
+        Args:
+            is_valid_class: (256,) table from `class_table`.
+
+        Returns:
+            (256, 256) mask on the 10 m grid.
+        """
+        mask: Mask = self.has_data & to_10m(is_valid_class[self.scl])
+        return mask
+
+
+def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | None) -> NDArray[np.uint16]:
+    """Turn digital numbers into reflectance x 10,000: (DN + offset) x scale x 10,000, at least 1 where valid.
+
+    Source: Sentinel-2 products since processing baseline 04.00 (BOA_ADD_OFFSET = -1000, quantification 10,000).
+
+    Args:
+        dn: digital numbers, any shape and numeric dtype.
+        scale: reflectance per DN.
+        boa_offset: DN to add before scaling.
+        nodata: a nodata value beside 0; None if there is none.
+
+    Returns:
+        uint16 of the same shape; 0 where the DN is not above 0 or is `nodata`, and nowhere else.
+    """
+    gain = scale * VALUE_PER_REFLECTANCE
+    is_unscaled = np.isclose(gain, 1.0, rtol=1e-9)
+    if is_unscaled and dn.dtype == np.uint16 and -65_535 < boa_offset <= 0 and not nodata:
+        # The common case stays in its own dtype, which is many times as fast.
+        return dn if boa_offset == 0 else (np.maximum(dn, 1 - boa_offset) - np.uint16(-boa_offset)) * (dn != 0)
+    missing = ~(dn > 0)  # true for NaN, which dn <= 0 is not
+    if nodata:
+        missing |= dn == nodata
+    if is_unscaled and dn.dtype.kind in "ui":
+        values = np.clip(dn.astype(np.int32) + boa_offset, 1, 65_535)
+    else:
+        values = np.clip(np.rint((dn.astype(np.float64) + boa_offset) * gain), 1, 65_535)
+    values[missing] = 0
+    return values.astype(np.uint16)
+
+
+def split_row(layers: Mapping[str, Layer], scene: Scene) -> list[ChipPixels]:
+    """Split the layers of a row of cells into the pixels of each cell, west to east.
+
+    Args:
+        layers: band name, and scl, to its digital numbers, as `OpenScenes.read` returns them.
+        scene: says how digital numbers become reflectance.
+    """
+    wide_scl = layers[SCL].pixels.astype(np.uint8)
+    scl, distance = _without_halo(wide_scl), _without_halo(cloud_distance(wide_scl))
+    bands = {
+        name: harmonise(layer.pixels, scene.scale, scene.boa_offset, layer.nodata)
+        for name, layer in layers.items()
+        if name != SCL
+    }
+    has_data = data_mask(bands, scl != _SCL_NODATA)
+    return [
+        ChipPixels(
+            {name: _cell_of(layer, index) for name, layer in bands.items()},
+            _cell_of(scl, index),
+            _cell_of(distance, index),
+            _cell_of(has_data, index),
+        )
+        for index in range(scl.shape[1] // scl.shape[0])
+    ]
+
+
+def merge_pixels(candidates: list[ChipPixels]) -> ChipPixels:
+    """Merge the pixels of several scenes into one chip: each pixel comes from the first candidate with data there.
+
+    Pixels without data in all candidates stay as in the first one. A 20 m pixel comes from the first candidate that
+    has data in any of its four 10 m pixels. The distance to clouds is the least of all candidates.
+    """
+    first = candidates[0]
+    if len(candidates) == 1:
+        return first
+    names = [name for name in BAND_NAMES if any(name in candidate.bands for candidate in candidates)]
+    bands = {name: first.bands[name].copy() if name in first.bands else _no_pixels(name) for name in names}
+    scl, has_data = first.scl.copy(), first.has_data.copy()
+    has_data_20m = any_of_four(has_data)
+    for candidate in candidates[1:]:
+        take = candidate.has_data & ~has_data
+        take_20m = any_of_four(candidate.has_data) & ~has_data_20m
+        for name in names:
+            if name in candidate.bands:
+                where = take if BAND_BY_NAME[name].gsd == 10 else take_20m
+                np.copyto(bands[name], candidate.bands[name], where=where)
+        np.copyto(scl, candidate.scl, where=take_20m)
+        has_data |= take
+        has_data_20m |= take_20m
+    distance = np.minimum.reduce([candidate.cloud_distance for candidate in candidates])
+    # Computed from the merged pixels: a candidate may lack a band, or give only the 20 m bands of a pixel.
+    return ChipPixels(bands, scl, distance, data_mask(bands, scl != _SCL_NODATA))
+
+
+def _no_pixels(band: str) -> NDArray[np.uint16]:
+    return np.zeros((BAND_BY_NAME[band].pixels,) * 2, np.uint16)
+
+
+def _cell_of(layer: NDArray[Any], index: int) -> NDArray[Any]:
+    side = layer.shape[0]
+    return layer[:, index * side : (index + 1) * side]
+
+
+def _without_halo(layer: NDArray[Any]) -> NDArray[Any]:
+    return layer[CLOUD_REACH_PIXELS:-CLOUD_REACH_PIXELS, CLOUD_REACH_PIXELS:-CLOUD_REACH_PIXELS]

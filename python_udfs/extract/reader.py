@@ -1,0 +1,67 @@
+"""The border between pixel arithmetic and files: what cutting needs of a raster, however it is read.
+
+A second reader (byte ranges, async-geotiff, arrays in a test) implements `RasterReader` and is given to `ExtractChips`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RasterError(Exception):
+    """A raster cannot be opened, read or used. The message holds no secret of its address."""
+
+
+class NoAnswerError(RasterError):
+    """A server sent no data. Further requests would wait in vain, so they are not made."""
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """Shape, type and place of a raster with one band."""
+
+    width: int  # pixels
+    height: int  # pixels
+    dtype: np.dtype[Any]
+    nodata: float | None
+    crs: str | None  # for messages
+    epsg: int | None
+    transform: tuple[float, float, float, float, float, float]  # a, b, c, d, e, f of the affine transform, metres
+
+
+class Raster(Protocol):
+    """An open raster."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """Shape, type and place."""
+
+    def read_into(self, out: NDArray[Any], row: int, col: int) -> None:
+        """Fill `out` with the window of its shape whose first pixel is (row, col); the window lies in the raster.
+
+        Raises:
+            RasterError: the pixels cannot be read.
+        """
+
+    def close(self) -> None:
+        """Release the file or the connection."""
+
+
+class RasterReader(Protocol):
+    """Opens rasters by their address in the tables."""
+
+    def open(self, href: str) -> Raster:
+        """Open the raster at a path or URL.
+
+        Raises:
+            RasterError: there is no such raster, or it may not be read.
+        """
+
+
+def is_remote(href: str) -> bool:
+    """Return whether an address is a URL, not a path."""
+    return "://" in href

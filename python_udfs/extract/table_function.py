@@ -1,0 +1,117 @@
+"""Table function `extract_chips`, as Spark calls it.
+
+Its unit of work is a strip: one row of grid cells, cut from a home scene and the scenes that overlap it. The strips of
+a task come from north to south, and a task ends at the edge of a row of blocks of the home scene. So a task opens each
+COG once and decodes each block once, in file order. Only a chip that lies across the end of a task needs a block row
+that the next task decodes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from lakehouse.bands import BAND_NAMES
+from python_udfs.codec import encode_array
+from python_udfs.extract.chips import ChipPixels, merge_pixels, split_row
+from python_udfs.extract.rasterio_reader import RasterioReader
+from python_udfs.extract.reader import RasterReader
+from python_udfs.extract.scenes import OpenScenes, UnreadableBlocksError, UnreadableSceneError
+from python_udfs.extract.strip import Cell, Scene, Strip
+from python_udfs.valid_pixels import CLOUD_CLASSES, Mask, class_table
+
+EXTRACTED_CHIP: Final = (
+    "chip string, "
+    + ", ".join(f"{name} binary" for name in BAND_NAMES)
+    + ", scl binary, cloud_distance binary, valid_fraction double, cloud_fraction double, nodata_fraction double, "
+    + "error string"
+)
+
+
+class ExtractChips:
+    """Cut the chips of one strip of grid cells out of the scenes of one datatake.
+
+    Takes rows with one column `strip`, the JSON of a `Strip`; partition by task, order from north to south.
+    Returns one row a chip. A chip one of whose rasters cannot be read has an `error` and no pixels.
+    """
+
+    def __init__(self, *, reader: RasterReader | None = None) -> None:
+        self._scenes = OpenScenes(reader or RasterioReader())
+
+    def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the chips of one strip."""
+        strip = Strip.model_validate_json(row["strip"])
+        is_valid_class = class_table(strip.valid_scl_classes)
+        problems: dict[str, list[str]] = {}
+        candidates: dict[str, list[tuple[tuple[Any, ...], ChipPixels]]] = {}
+        for scene in strip.scenes:
+            cells = [cell for cell in strip.cells if scene.scene_id in cell.scene_ids]
+            for cell, pixels in self._read_cells(scene, strip, cells):
+                if isinstance(pixels, UnreadableSceneError):
+                    problems.setdefault(cell.chip_id, []).append(str(pixels))
+                else:
+                    order = _merge_order(cell, scene, pixels, is_valid_class)
+                    candidates.setdefault(cell.chip_id, []).append((order, pixels))
+        for cell in strip.cells:
+            if cell.chip_id in problems:
+                yield _error_row(cell.chip, "; ".join(problems[cell.chip_id]))
+                continue
+            in_order = sorted(candidates[cell.chip_id], key=lambda candidate: candidate[0])
+            yield _chip_row(cell.chip, merge_pixels([pixels for _, pixels in in_order]), is_valid_class)
+
+    def terminate(self) -> Iterator[tuple[Any, ...]]:
+        """Close the rasters of the task."""
+        self._scenes.close()
+        return iter(())
+
+    def _read_cells(
+        self, scene: Scene, strip: Strip, cells: list[Cell]
+    ) -> Iterator[tuple[Cell, ChipPixels | UnreadableSceneError]]:
+        """Yield the pixels of each cell, or why they cannot be read."""
+        if not cells:
+            return
+        cols = range(min(cell.col for cell in cells), max(cell.col for cell in cells) + 1)
+        try:
+            layers = self._scenes.read(scene, strip.bands, strip.epsg, strip.row, cols)
+        except UnreadableSceneError as error:
+            if isinstance(error, UnreadableBlocksError) and not error.is_unanswered and len(cells) > 1:
+                # A damaged block concerns only the cells that lie in it.
+                for cell in cells:
+                    yield from self._read_cells(scene, strip, [cell])
+            else:
+                yield from ((cell, error) for cell in cells)
+            return
+        pixels = split_row(layers, scene)
+        yield from ((cell, pixels[cell.col - cols.start]) for cell in cells)
+
+
+def _merge_order(cell: Cell, scene: Scene, pixels: ChipPixels, is_valid_class: Mask) -> tuple[Any, ...]:
+    """Sort key of a scene among those of a cell: scenes that hold it whole, then valid share, then tile name."""
+    is_partial = scene.scene_id not in cell.whole_scene_ids
+    valid_share = _share(pixels.valid(is_valid_class)) if len(cell.scene_ids) > 1 else 0.0
+    return is_partial, -valid_share, scene.mgrs_tile, scene.scene_id
+
+
+def _chip_row(chip: str, pixels: ChipPixels, is_valid_class: Mask) -> tuple[Any, ...]:
+    is_cloud = class_table(CLOUD_CLASSES)[pixels.scl]
+    return (
+        chip,
+        *(encode_array(pixels.bands[name]) if name in pixels.bands else None for name in BAND_NAMES),
+        encode_array(pixels.scl),
+        encode_array(pixels.cloud_distance),
+        _share(pixels.valid(is_valid_class)),
+        _share(is_cloud),
+        1.0 - _share(pixels.has_data),
+        None,
+    )
+
+
+def _error_row(chip: str, error: str) -> tuple[Any, ...]:
+    return (chip, *([None] * (len(BAND_NAMES) + 2)), None, None, None, error)
+
+
+def _share(mask: Mask) -> float:
+    """Share of the pixels of a mask that are true; exact, as the pixel counts are powers of two."""
+    return int(np.count_nonzero(mask)) / mask.size

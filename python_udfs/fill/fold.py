@@ -1,0 +1,151 @@
+"""The fold over the chips of a cell, oldest first: the newest valid value of every pixel, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
+from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
+from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
+
+DAY_US: Final = 86_400_000_000
+_NEVER_SEEN: Final = -1  # in CellState.seen_10m and .seen_20m
+
+
+@dataclass(frozen=True)
+class Source:
+    """A chip that pixels were taken from."""
+
+    chip_id: str
+    acquired_us: int  # microseconds since 1970, UTC
+
+
+@dataclass(frozen=True)
+class FilledChip:
+    """A chip after filling. The arrays of `bands` and `scl` change when the fold goes on."""
+
+    bands: Mapping[str, BandPixels]  # (256, 256) or (128, 128), 0 = still missing
+    scl: NDArray[np.uint8]  # (128, 128), 0 = still missing
+    source_index: NDArray[np.uint8]  # (256, 256)
+    sources: list[Source]  # newest first
+    base_valid_fraction: float
+    complete_fraction: float
+    max_age_days: float | None  # None: no pixel was filled
+    mean_age_days: float | None
+
+
+class CellState:
+    """The newest valid value of every pixel of a cell, and the chip it came from."""
+
+    def __init__(self) -> None:
+        self._chips: list[Source] = []  # oldest first
+        self._bands: dict[str, BandPixels] = {}  # those that the newest chip or one of its sources has
+        self._scl = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
+        # Index into `_chips` of the chip that the value of a pixel came from.
+        self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
+        self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
+
+    @classmethod
+    def of_filled(
+        cls,
+        chip: Source,
+        sources: Sequence[Source],
+        bands: Mapping[str, BandPixels],
+        scl: NDArray[np.uint8],
+        source_index: NDArray[np.uint8],
+    ) -> CellState:
+        """Return the state after a chip that is filled already.
+
+        Args:
+            chip: the filled chip.
+            sources: its sources, newest first.
+            bands: its bands, as `FilledChip` has them.
+            scl: (128, 128).
+            source_index: (256, 256).
+        """
+        state = cls()
+        state._chips = [*reversed(sources), chip]
+        newest = len(sources)
+        # Source k is the k-th newest; 0 is the chip itself, the newest of all.
+        to_seen = np.full(256, _NEVER_SEEN, np.int32)
+        to_seen[: newest + 1] = newest - np.arange(newest + 1)
+        state._seen_10m = to_seen[source_index]
+        # A 20 m pixel has the newest source of its four 10 m pixels.
+        state._seen_20m = state._seen_10m.reshape(CHIP_PIXELS_20M, 2, CHIP_PIXELS_20M, 2).max(axis=(1, 3))
+        state._bands = {name: pixels.copy() for name, pixels in bands.items()}
+        state._scl = scl.copy()
+        return state
+
+    def add(self, chip: Source, bands: Mapping[str, BandPixels], scl: NDArray[np.uint8], valid: Mask) -> None:
+        """Take the valid pixels of the next chip, all bands together.
+
+        Args:
+            chip: not older than the chips before.
+            bands: its bands; pixels of other bands are missing where the chip is valid.
+            scl: (128, 128).
+            valid: (256, 256), its valid pixels.
+        """
+        valid_20m = any_of_four(valid)
+        newest = len(self._chips)
+        self._chips.append(chip)
+        self._take_bands(bands, valid, valid_20m)
+        np.copyto(self._scl, scl, where=valid_20m)
+        self._seen_10m[valid] = newest
+        self._seen_20m[valid_20m] = newest
+
+    def drop_older_than(self, oldest_us: int) -> None:
+        """Forget the pixels of chips that were acquired before `oldest_us`, microseconds."""
+        is_too_old = np.array([chip.acquired_us < oldest_us for chip in self._chips] + [True])  # last: never seen
+        if not is_too_old[:-1].any():
+            return
+        for seen, gsd in ((self._seen_10m, 10), (self._seen_20m, 20)):
+            gone = is_too_old[seen]
+            seen[gone] = _NEVER_SEEN
+            for name, layer in self._bands.items():
+                if BAND_BY_NAME[name].gsd == gsd:
+                    layer[gone] = 0
+            if gsd == 20:
+                self._scl[gone] = 0
+
+    def filled(self) -> FilledChip:
+        """Return the newest chip, with its missing pixels filled.
+
+        Raises:
+            ValueError: it has more sources than source_index can tell apart.
+        """
+        seen, newest = self._seen_10m, len(self._chips) - 1
+        counts = np.bincount(seen.ravel() + 1, minlength=newest + 2)[1:]  # pixels a chip, without those never seen
+        used = [int(index) for index in np.flatnonzero(counts)[::-1] if index != newest]  # newest first
+        if len(used) > MAX_SOURCES:
+            chip_id = self._chips[newest].chip_id
+            raise ValueError(f"{chip_id}: more than {MAX_SOURCES} sources; lower fill_max_age_days")
+        to_source = np.full(newest + 2, STILL_MISSING, np.uint8)  # the last element serves index -1, never seen
+        to_source[newest] = 0
+        to_source[used] = range(1, len(used) + 1)
+        ages = [(self._chips[newest].acquired_us - self._chips[index].acquired_us) / DAY_US for index in used]
+        pixels = [int(counts[index]) for index in used]
+        weighted = sum(age * count for age, count in zip(ages, pixels, strict=True))
+        return FilledChip(
+            bands=self._bands,
+            scl=self._scl,
+            source_index=to_source[seen],
+            sources=[self._chips[index] for index in used],
+            base_valid_fraction=int(counts[newest]) / seen.size,
+            complete_fraction=int(counts.sum()) / seen.size,
+            max_age_days=max(ages, default=None),
+            mean_age_days=weighted / sum(pixels) if pixels else None,
+        )
+
+    def _take_bands(self, bands: Mapping[str, BandPixels], valid: Mask, valid_20m: Mask) -> None:
+        for name in bands:
+            if name not in self._bands:
+                self._bands[name] = np.zeros((BAND_BY_NAME[name].pixels,) * 2, np.uint16)
+        for name, layer in self._bands.items():
+            np.copyto(layer, bands.get(name, 0), where=valid if BAND_BY_NAME[name].gsd == 10 else valid_20m)
+        # Which bands are null must not depend on chips that are too old to fill.
+        self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
