@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
@@ -25,7 +25,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE, open_catalog
-from lakehouse.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError, error_line
 from lakehouse.settings import CATALOG_NAME, Settings
 
 # Iceberg's own defaults.
@@ -211,7 +211,7 @@ class _Keeper:
                 orphans=self._orphans(table) if Step.ORPHANS in self.steps else (),
             )
         except _FAILURES as error:
-            return TableReport(name, Outcome.FAILED, detail=words_of(error))
+            return TableReport(name, Outcome.FAILED, detail=error_line(error))
 
     def maintain(self, name: str) -> TableReport:
         """Do the steps; what goes wrong is in the report."""
@@ -236,7 +236,7 @@ class _Keeper:
                 return replace(report, outcome=Outcome.LEFT, detail=f"another wrote to {unwritten} partitions")
         except _FAILURES as error:
             outcome = Outcome.LEFT if self._others_wrote(name, known) else Outcome.FAILED
-            return replace(report, outcome=outcome, detail=words_of(error))
+            return replace(report, outcome=outcome, detail=error_line(error))
         is_changed = report.before != report.after or report.expired or report.orphans
         return replace(report, outcome=Outcome.DONE if is_changed else Outcome.UNCHANGED)
 
@@ -403,16 +403,6 @@ def expirable(metadata: TableMetadata, retention: Retention) -> set[int]:
         for snapshot in metadata.snapshots
         if snapshot.snapshot_id not in kept and snapshot.timestamp_ms < cutoff_ms
     }
-
-
-def words_of(error: Exception) -> str:
-    """The first line of what is at the root of an error, without the trace of the JVM."""
-    cause = error.java_exception if isinstance(error, Py4JJavaError) else getattr(error, "_origin", None)
-    if cause is None:
-        return next(iter(str(error).splitlines()), type(error).__name__)
-    while cause.getCause() is not None:
-        cause = cause.getCause()
-    return str(cause.getMessage() or cause.getClass().getName()).splitlines()[0]
 
 
 def raise_if_referenced(spark: SparkSession, name: str, orphans: Sequence[str]) -> None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lakehouse.errors import ChiplakeError
-from lakehouse.redaction import without_secrets
+from lakehouse.errors import ChiplakeError, error_line, one_line
 
 PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
 _ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute
@@ -104,7 +103,7 @@ def plain_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        raise ChiplakeError(f"{doing}: {_words(error)}") from error
+        raise ChiplakeError(f"{doing}: {_client_error_line(error)}") from error
     except (
         exceptions.NoCredentialsError,
         exceptions.PartialCredentialsError,
@@ -119,7 +118,7 @@ def plain_errors(doing: str) -> Iterator[None]:
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # no answer in time and TLS, too
         raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
     except exceptions.BotoCoreError as error:
-        raise ChiplakeError(f"{doing}: {one_line(str(error))}") from error
+        raise ChiplakeError(f"{doing}: {error_line(error)}") from error
 
 
 def error_code(error: Any) -> str:
@@ -169,12 +168,6 @@ def download(s3: Any, place: S3Place) -> bytes:
     return sink.getvalue()
 
 
-def one_line(text: str) -> str:
-    """What a service says, fit for a message: one line of printable characters, no secrets, not long."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return without_secrets(" ".join(printable.split()))[:400].rstrip(".")
-
-
 def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
     from boto3.s3.transfer import TransferConfig
 
@@ -196,7 +189,7 @@ def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
     return True
 
 
-def _words(error: Any) -> str:
+def _client_error_line(error: Any) -> str:
     code = error_code(error)
     message = one_line(str(error.response.get("Error", {}).get("Message", "")))
     said = f"{code}, {message}" if message and message != code else code

@@ -27,7 +27,6 @@ from embedding.aws import (
     download,
     error_code,
     list_objects,
-    one_line,
     plain_errors,
     put_bytes,
     session,
@@ -45,7 +44,7 @@ from embedding.transform import (
     preprocessing_environment,
 )
 from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
-from lakehouse.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
 from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
-from lakehouse.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError, error_line
 from lakehouse.settings import Settings
 
 # Size and seed were chosen among 14 because the demo's planted change stands out under them; no other merit.
@@ -187,11 +187,11 @@ def _read_tensors(path: Path) -> dict[str, Any]:
         try:
             return dict(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
-            raise ChiplakeError(f"{path}: truncated, or no safetensors file ({_first_line(error)})") from error
+            raise ChiplakeError(f"{path}: truncated, or no safetensors file ({error_line(error, 200)})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch names no errors: broken bytes end in any of a dozen
-        reason = _first_line(error)
+        reason = error_line(error, 200)
         if "weights_only" in str(error).lower() and "nsupported" in str(error):
             raise ChiplakeError(
                 f"{path}: refused, it holds Python objects beside tensors, which could run code; "
@@ -225,7 +225,7 @@ def _sidecar_heads(path: Path, state: Mapping[str, Tensor]) -> int | None:
     try:
         sidecar = _Sidecar.model_validate(json.loads(sidecar_path.read_text()))
     except (ValueError, ValidationError) as error:
-        raise ChiplakeError(f"{sidecar_path}: no configuration of an encoder ({_first_line(error)})") from error
+        raise ChiplakeError(f"{sidecar_path}: no configuration of an encoder ({error_line(error, 200)})") from error
     actual = size_of_state(dict(state), sidecar.heads)
     said = {"dim": sidecar.dim, "depth": sidecar.depth, "dim_head": sidecar.dim_head, "patch_size": sidecar.patch_size}
     found = {"dim": actual.dim, "depth": actual.depth, "dim_head": actual.dim_head, "patch_size": PATCH_SIZE}
@@ -261,11 +261,6 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ChiplakeError("there is no CUDA device here; use --device cpu")
     return torch.device(name)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return _shorten(lines[0]) if lines else type(error).__name__
 
 
 def _shorten(text: str) -> str:

@@ -30,7 +30,7 @@ from tenacity import (
 from embedding.preprocess import Preprocessing
 from embedding.runs import OUT_SUFFIX
 from embedding.wire import ARROW_STREAM, PARQUET
-from lakehouse.errors import ChiplakeError
+from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.files import write_atomically
 from lakehouse.settings import PROJECT_DIR
 
@@ -234,7 +234,7 @@ def _post(client: httpx.Client, server: InferenceServer, path: Path) -> bytes:
             if response.status_code == 503:
                 raise _BusyError("the inference server is busy (503)")
             if response.status_code != 200:
-                raise ChiplakeError(f"the inference server answered {response.status_code}: {_words(response)}")
+                raise ChiplakeError(f"the inference server answered {response.status_code}: {_error_of(response)}")
             return response.content
     raise AssertionError("tenacity ends by a return or a raise")
 
@@ -280,16 +280,16 @@ def stop_process(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _words(response: httpx.Response) -> str:
+def _error_of(response: httpx.Response) -> str:
     try:
         return str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
-        return response.text[:200]
+        return one_line(response.text, 200)
 
 
 def _last_line(log: Path) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "it logged nothing"
+    return one_line(lines[-1], 500) if lines else "it logged nothing"
 
 
 def no_progress(_stage: str, _done: int, _total: int) -> None:
