@@ -39,7 +39,7 @@ run() {
 }
 
 # Runs a module of the infrastructure by the project's interpreter.
-lakehouse() { PYTHONPATH="infrastructure/cdk:.:dags" "$PYTHON" -m "lakehouse.$1" "${@:2}"; }
+stack_module() { PYTHONPATH="infrastructure/cdk:.:dags" "$PYTHON" -m "stack.$1" "${@:2}"; }
 
 dry_run='' account='' region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} checkpoint=''
 context=()
@@ -89,7 +89,7 @@ else
     [[ ${cdk[0]} == cdk ]] || command -v npx >/dev/null || fail "the cdk command is needed; run: npm install --global aws-cdk"
     command -v docker >/dev/null || fail "Docker is needed to build the images; install it"
     docker info >/dev/null 2>&1 || fail "Docker does not answer; start it, and see that you may use it (docker info)"
-    caller=$(AWS_REGION=$region lakehouse caller) || exit 1
+    caller=$(AWS_REGION=$region stack_module caller) || exit 1
     read -r found_account region bootstrapped <<<"$caller"
     if [[ -n $account && $account != "$found_account" ]]; then
         fail "the credentials are of account $found_account, not $account; use others (AWS_PROFILE), or leave --account out"
@@ -103,9 +103,9 @@ step "Work out what there is to be (cdk-nag and the list of Airflow Variables ar
 if [[ -n $account ]]; then context+=("account=$account"); fi
 if [[ -n $region ]]; then context+=("region=$region"); fi
 mkdir -p .chiplake
-lakehouse synth "$ASSEMBLY" ${context[@]+"${context[@]}"}
-stack=$(lakehouse plan "$ASSEMBLY" --stack-name)
-[[ -z $dry_run ]] || lakehouse plan "$ASSEMBLY"
+stack_module synth "$ASSEMBLY" ${context[@]+"${context[@]}"}
+stack=$(stack_module plan "$ASSEMBLY" --stack-name)
+[[ -z $dry_run ]] || stack_module plan "$ASSEMBLY"
 
 if [[ $bootstrapped != yes ]]; then
     step "Prepare the account for CDK (once for an account and region)"
@@ -118,7 +118,7 @@ run "${deploy[@]}"
 
 if [[ -n $checkpoint ]]; then
     step "Pack the checkpoint, upload it, have the model use it"
-    upload=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m lakehouse.checkpoint "$checkpoint" "$OUTPUTS")
+    upload=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m stack.checkpoint "$checkpoint" "$OUTPUTS")
     if [[ -n $dry_run ]]; then
         run "${upload[@]}"
         keys=("ModelDataKey=models/DIGEST/model.tar.gz" "CheckpointKey=checkpoints/DIGEST/$(basename "$checkpoint")")
@@ -131,9 +131,9 @@ fi
 
 step "Next"
 if [[ -n $dry_run ]]; then
-    lakehouse plan "$ASSEMBLY" --next
+    stack_module plan "$ASSEMBLY" --next
 else
-    lakehouse plan "$ASSEMBLY" --next "$OUTPUTS"
+    stack_module plan "$ASSEMBLY" --next "$OUTPUTS"
 fi
 if [[ -z $checkpoint ]]; then
     cat <<'END'

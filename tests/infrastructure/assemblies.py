@@ -46,5 +46,5 @@ class Synthesised:
 
 
 def synthesise(folder: Path, *context: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lakehouse.synth", str(folder), *context]
+    command = [sys.executable, "-m", "stack.synth", str(folder), *context]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)

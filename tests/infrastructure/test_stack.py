@@ -297,7 +297,7 @@ def test_variables_that_are_not_those_of_the_dag_are_refused(known: set[str], gi
 
 
 def test_a_finding_without_a_reason_ends_the_synth(tmp_path: Path) -> None:
-    script = "import lakehouse.nag; lakehouse.nag._exceptions = lambda *_: []; from lakehouse.synth import main; main()"
+    script = "import stack.nag; stack.nag._exceptions = lambda *_: []; from stack.synth import main; main()"
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1

@@ -17,7 +17,9 @@ STAGES = (
     "ingest", "chip_extraction", "temporal_merge", "export", "batch_transform", "load", "change_detection",
     "tests_and_docs", "maintenance",
 )  # fmt: skip
-MARTS = {f"chiplake.{model.stem}" for model in (PROJECT_DIR / "models" / "marts").glob("*.sql")}
+MARTS = {
+    f"chiplake.{model.stem}" for kind in ("dim", "fct") for model in (PROJECT_DIR / "models").rglob(f"{kind}_*.sql")
+}
 
 Graph = dict[str, Any]
 

@@ -30,7 +30,7 @@ class Airflow:
     def graph(self, **environment: str) -> dict[str, Any]:
         """What a scheduler finds in dags/."""
         done = subprocess.run(
-            [self.bin / "python", Path(__file__).parent / "orchestration" / "print_graph.py", DAGS],
+            [self.bin / "python", PROJECT_DIR / "tests" / "orchestration" / "print_graph.py", DAGS],
             env={**self.environment, **environment},
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Where the credentials lead: `python -m lakehouse.caller` says ACCOUNT REGION, and yes or no for CDK being set up."""
+"""Where the credentials lead: `python -m stack.caller` says ACCOUNT REGION, and yes or no for CDK being set up."""
 
 from __future__ import annotations
 

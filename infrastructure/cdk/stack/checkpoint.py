@@ -1,4 +1,4 @@
-"""`python -m lakehouse.checkpoint FILE OUTPUTS`: packs a Clay checkpoint, uploads it, prints the stack's parameters.
+"""`python -m stack.checkpoint FILE OUTPUTS`: packs a Clay checkpoint, uploads it, prints the stack's parameters.
 
 Keys hold the SHA-256 sum of what they name: what is there already is not sent again, and a rollback finds the old one.
 """

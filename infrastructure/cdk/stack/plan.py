@@ -1,4 +1,4 @@
-"""What an assembly would make, in words: `python -m lakehouse.plan ASSEMBLY [--stack-name | --next [OUTPUTS]]`."""
+"""What an assembly would make, in words: `python -m stack.plan ASSEMBLY [--stack-name | --next [OUTPUTS]]`."""
 
 from __future__ import annotations
 

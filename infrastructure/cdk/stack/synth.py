@@ -1,4 +1,4 @@
-"""`python -m lakehouse.synth FOLDER [NAME=VALUE ...]`: the assembly, without the cdk command and without a network."""
+"""`python -m stack.synth FOLDER [NAME=VALUE ...]`: the assembly, without the cdk command and without a network."""
 
 from __future__ import annotations
 
