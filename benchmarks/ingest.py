@@ -107,9 +107,9 @@ def orjson_loads(items: Path, folder: Path, clock: Clock) -> None:
 
 def from_parsed(items: Path, folder: Path, clock: Clock) -> None:
     """Ours: from parsed JSON to committed rows in a new lake."""
-    from ingestion.load import Loader
+    from ingestion.item.normalise import normalise
     from ingestion.model import Origin, Received, StacItemRow
-    from ingestion.normalise import normalise
+    from ingestion.store.items import Loader
     from lakehouse.catalog import ensure_sources
     from lakehouse.settings import Settings
 

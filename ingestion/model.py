@@ -11,10 +11,9 @@ from typing import Any, Final
 
 from shapely.geometry.base import BaseGeometry
 
-from ingestion.http import CONCURRENCY
-
 JsonObject = dict[str, Any]
 
+CONCURRENCY: Final = 4  # most requests to servers at the same time, unless told otherwise
 PAGE_SIZE: Final = 100  # items asked of a server at once, unless told otherwise
 OVERLAP: Final = timedelta(days=10)  # unless told otherwise
 NO_COLLECTION: Final = "unknown"  # collection of an item that names none: a key column is never null

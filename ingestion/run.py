@@ -11,14 +11,16 @@ from typing import Any, Final
 
 import shapely
 
-from ingestion.checkpoints import Checkpoints, SearchName, WindowCounts
-from ingestion.files import read_catalog, read_items
-from ingestion.http import check_root_url
-from ingestion.load import Loader
+from ingestion.item.normalise import normalise
+from ingestion.item.values import parse_time
 from ingestion.model import Filters, IngestRequest, IngestSummary, JsonObject, Received, Reject, StacItemRow
-from ingestion.normalise import normalise, parse_time
-from ingestion.search import MIN_CAP, SEARCH_POLICY, SearchStep, search_windows
-from ingestion.windows import Window
+from ingestion.sources.addresses import check_root_url
+from ingestion.sources.local_files import read_catalog, read_items
+from ingestion.sources.search import SEARCH_POLICY, SearchStep, search_windows
+from ingestion.sources.window_search import MIN_CAP
+from ingestion.sources.windows import Window
+from ingestion.store.items import Loader
+from ingestion.store.progress import Checkpoints, SearchName, WindowCounts
 from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings

@@ -85,7 +85,7 @@ def boa_offsets(
     A line is for an item, a collection, days of acquisition, or several of these. The most specific counts. A file
     with nothing but its header ends all.
     """
-    from ingestion.boa_offsets import COLUMNS, put_in_force, read_boa_offsets, stored_boa_offsets
+    from ingestion.store.overrides import COLUMNS, put_in_force, read_boa_offsets, stored_boa_offsets
 
     console = Console()
     settings = get_settings()

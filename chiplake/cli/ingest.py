@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
-from ingestion.geometry import area_of_bbox, area_of_geojson
-from ingestion.http import CONCURRENCY, check_root_url
-from ingestion.model import OVERLAP, Filters, IngestRequest, IngestSummary
+from ingestion.item.footprints import area_of_bbox, area_of_geojson
+from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
-from ingestion.windows import midnight
+from ingestion.sources.addresses import check_root_url
+from ingestion.sources.windows import midnight
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 

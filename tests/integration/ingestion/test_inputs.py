@@ -30,11 +30,13 @@ import stac_geoparquet.arrow
 from support.ingests import stored
 from support.stac_items import make_item
 
-from ingestion import Filters, IngestRequest, IngestSummary, Reason, ingest, stac_api, static_catalog
-from ingestion.files import read_catalog, read_items
-from ingestion.http import HttpPolicy
+from ingestion import Filters, IngestRequest, IngestSummary, Reason, ingest
+from ingestion.item.normalise import normalise
+from ingestion.item.values import parse_time
 from ingestion.model import Received, Reject, StacItemRow
-from ingestion.normalise import normalise, parse_time
+from ingestion.sources import catalogue, http_session
+from ingestion.sources.addresses import HttpPolicy
+from ingestion.sources.local_files import read_catalog, read_items
 from lakehouse.catalog import STAC_REJECTS
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -286,7 +288,7 @@ def test_a_file_larger_than_what_is_read_at_once_is_read_whole(tmp_path: Path, m
     items = [make_item(number) for number in range(20)]
     path = write_collection(tmp_path, items)
     for size in (1, 7, 1000):
-        monkeypatch.setattr("ingestion.documents.CHUNK_CHARACTERS", size)
+        monkeypatch.setattr("ingestion.sources.file_formats.CHUNK_CHARACTERS", size)
         assert [received.content for received in read_items(path)] == items
 
 
@@ -370,7 +372,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 GROWTH_OF_READING = """
 import json, pathlib, sys
 import psutil
-from ingestion.files import read_items
+from ingestion.sources.local_files import read_items
 
 folder, process, found = pathlib.Path(sys.argv[1]), psutil.Process(), {}
 for kind in ("ndjson", "json", "parquet"):
@@ -647,7 +649,7 @@ def test_a_catalogue_can_be_left_while_a_server_makes_it_wait(
 def test_an_answer_byte_by_byte_is_given_up(
     tmp_path: Path, serve: Callable[[Path], FileServer], monkeypatch: pytest.MonkeyPatch, is_chunked: bool
 ) -> None:
-    monkeypatch.setattr(stac_api, "MAX_ANSWER_S", 0.5)
+    monkeypatch.setattr(http_session, "MAX_ANSWER_S", 0.5)
     server = serve(tmp_path)
     headers = {"Transfer-Encoding": "chunked"} if is_chunked else {}
     dripping = Answer(200, b"10000\r\n" if is_chunked else b"", headers, 1 << 20, drip_s=0.05)
@@ -871,7 +873,7 @@ def test_the_pages_of_an_item_collection_are_followed(tmp_path: Path, serve: Cal
 def test_pages_without_end_end(
     tmp_path: Path, serve: Callable[[Path], FileServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(static_catalog, "MAX_PAGES", 5)
+    monkeypatch.setattr(catalogue, "MAX_PAGES", 5)
     server = serve(tmp_path)
     for number in range(20):
         page = {"type": "FeatureCollection", "features": [make_item(number)], "links": [link("next", f"?{number + 1}")]}

@@ -22,13 +22,13 @@ from support.stac_items import make_item
 
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion import run as ingestion_run
-from ingestion import search as search_module
-from ingestion.geometry import area_of_bbox
-from ingestion.http import CONCURRENCY, HttpPolicy
-from ingestion.model import PAGE_SIZE, Received
-from ingestion.search import SEARCH_POLICY, search_windows
-from ingestion.stac_api import ApiRequest, ApiSession, retry_after_s
-from ingestion.windows import Window, calendar_windows, reached, split_at_items
+from ingestion.item.footprints import area_of_bbox
+from ingestion.model import CONCURRENCY, PAGE_SIZE, Received
+from ingestion.sources import window_search
+from ingestion.sources.addresses import HttpPolicy
+from ingestion.sources.http_session import ApiRequest, ApiSession, retry_after_s
+from ingestion.sources.search import SEARCH_POLICY, search_windows
+from ingestion.sources.windows import Window, calendar_windows, reached, split_at_items
 from lakehouse.catalog import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
@@ -140,7 +140,7 @@ def test_other_collections_and_places_do_not_come(even_year: list[Item]) -> None
 
 
 def test_many_items_are_read_in_parts(year: list[Item], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "MAX_ANSWER_ITEMS", 200)
+    monkeypatch.setattr(window_search, "MAX_ANSWER_ITEMS", 200)
     for matched in ("none", "right"):
         with serving(year, Faults(matched=matched)) as server:  # type: ignore[arg-type]
             assert Counter(found(server)) == Counter(ids(year))

@@ -20,9 +20,9 @@ from support.lakes import empty_lake
 from support.stac_items import make_item
 
 from ingestion import IngestRequest, ingest
-from ingestion.load import Loader
+from ingestion.item.normalise import normalise
 from ingestion.model import Origin, Received, StacItemRow
-from ingestion.normalise import normalise
+from ingestion.store.items import Loader
 from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings

@@ -25,7 +25,7 @@ from pyproj import Transformer
 from pyspark.sql import SparkSession
 from support.lakes import dbt, empty_lake
 
-from ingestion.geometry import footprint_of_grid
+from ingestion.item.footprints import footprint_of_grid
 from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import PROJECT_DIR, Settings
 

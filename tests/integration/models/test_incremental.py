@@ -19,7 +19,7 @@ from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
-from ingestion.boa_offsets import BoaOffsetOverride, put_in_force, stored_boa_offsets
+from ingestion.store.overrides import BoaOffsetOverride, put_in_force, stored_boa_offsets
 from lakehouse.catalog import STAC_ITEMS, open_catalog
 from lakehouse.settings import Settings
 

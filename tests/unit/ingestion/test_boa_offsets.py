@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.boa_offsets import BoaOffsetOverride, put_in_force, read_boa_offsets, stored_boa_offsets
+from ingestion.store.overrides import BoaOffsetOverride, put_in_force, read_boa_offsets, stored_boa_offsets
 from lakehouse.catalog import BOA_OFFSET_OVERRIDES, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings

@@ -13,7 +13,7 @@ from pyproj import Transformer
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
-from ingestion.geometry import (
+from ingestion.item.footprints import (
     Footprint,
     area_of_bbox,
     footprint_of_bbox,

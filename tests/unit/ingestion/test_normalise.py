@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.stac_items import NORTH, WEST, make_asset, make_item
 
-from ingestion.files import read_items
+from ingestion.item.canonical_json import canonical_json
+from ingestion.item.hrefs import resolve_href
+from ingestion.item.normalise import normalise
+from ingestion.item.providers import band_of_asset
 from ingestion.model import GeometrySource, Origin, Reason, Received, Reject, StacItemRow
-from ingestion.normalise import canonical_json, normalise, resolve_href
-from ingestion.providers import band_of_asset
+from ingestion.sources.local_files import read_items
 from lakehouse.bands import BAND_NAMES, BANDS
 from lakehouse.redaction import without_secrets
 from lakehouse.settings import PROJECT_DIR
@@ -1043,7 +1045,7 @@ def test_an_archive_that_was_moved_is_a_new_version_if_its_hrefs_are_relative() 
 
 def test_new_rules_make_a_new_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = row_of(make_item()).content_hash
-    monkeypatch.setattr("ingestion.normalise.RULES_VERSION", 99)
+    monkeypatch.setattr("ingestion.item.normalise.RULES_VERSION", 99)
     assert row_of(make_item()).content_hash != before
 
 

@@ -16,9 +16,9 @@ from pyiceberg.expressions import And, EqualTo
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from ingestion.commits import commit, without_blind_retry
 from ingestion.model import Filters
-from ingestion.windows import Window, midnight, reached
+from ingestion.sources.windows import Window, midnight, reached
+from ingestion.store.commits import commit, without_blind_retry
 from lakehouse.catalog import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 from lakehouse.errors import ChiplakeError
 

@@ -28,8 +28,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
-from ingestion.commits import commit, without_blind_retry
 from ingestion.model import Asset, Reject, StacItemRow
+from ingestion.store.commits import commit, without_blind_retry
 from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS
 
 # Known versions are looked up only this far from the dates of a batch, so that the time does not grow with history:

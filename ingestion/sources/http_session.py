@@ -31,8 +31,8 @@ from requests.models import REDIRECT_STATI
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from urllib3.exceptions import HTTPError
 
-from ingestion.http import FetchError, HttpPolicy, shown, split_http
 from ingestion.model import JsonObject
+from ingestion.sources.addresses import FetchError, HttpPolicy, shown, split_http
 from lakehouse.errors import ChiplakeError
 
 MAX_WAIT_S: Final = 60.0  # the longest interval between two tries, where the server names none

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from lakehouse.errors import ChiplakeError
-
-CONCURRENCY: Final = 4  # most requests to servers at the same time, unless told otherwise
 
 
 class FetchError(ChiplakeError):

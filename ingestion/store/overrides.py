@@ -18,7 +18,7 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from ingestion.commits import commit, without_blind_retry
+from ingestion.store.commits import commit, without_blind_retry
 from lakehouse.catalog import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings

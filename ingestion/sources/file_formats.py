@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from ingestion.geoparquet import read_stac_geoparquet
+from ingestion.sources.geoparquet import read_stac_geoparquet
 from lakehouse.errors import ChiplakeError
 
 CHUNK_CHARACTERS: Final = 1 << 20

@@ -22,10 +22,10 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from pystac_client.exceptions import APIError
 
-from ingestion.documents import is_catalog, read_file
-from ingestion.http import CONCURRENCY, FetchError, HttpPolicy, check_root_url, shown, split_http
-from ingestion.model import JsonObject, Origin, Received
-from ingestion.stac_api import ApiRequest, ApiSession
+from ingestion.model import CONCURRENCY, JsonObject, Origin, Received
+from ingestion.sources.addresses import FetchError, HttpPolicy, check_root_url, shown, split_http
+from ingestion.sources.file_formats import is_catalog, read_file
+from ingestion.sources.http_session import ApiRequest, ApiSession
 from lakehouse.errors import ChiplakeError
 
 MAX_DEPTH: Final = 64  # a server can go on inventing children for ever

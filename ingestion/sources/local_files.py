@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingestion.documents import SUFFIXES, BrokenFileError, is_catalog, read_file
-from ingestion.http import CONCURRENCY
-from ingestion.model import Origin, Received
-from ingestion.static_catalog import read_catalog, read_local_catalog
+from ingestion.model import CONCURRENCY, Origin, Received
+from ingestion.sources.catalogue import read_catalog, read_local_catalog
+from ingestion.sources.file_formats import SUFFIXES, BrokenFileError, is_catalog, read_file
 from lakehouse.errors import ChiplakeError
 
 __all__ = ["read_catalog", "read_items"]

@@ -1,0 +1,14 @@
+"""How the normalisation of an item ends early."""
+
+from __future__ import annotations
+
+from ingestion.model import Reason
+
+
+class RejectedError(Exception):
+    """Ends the normalisation of one item; never leaves `ingestion.item`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""Where items come from: STAC APIs, static catalogues, and local files."""
