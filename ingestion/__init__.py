@@ -1,4 +1,15 @@
-"""STAC items into the lake: from a STAC API or local files to `raw.stac_items`."""
+"""STAC items into the lake: from a STAC API, a static catalogue or local files to `raw.stac_items`.
+
+The public API is `ingest`, with what it takes and returns. An example:
+
+    from ingestion import Filters, IngestRequest, ingest
+    from lakehouse.settings import get_settings
+
+    summary = ingest(IngestRequest(items=Path("items.json"), filters=Filters(max_cloud=50)), get_settings())
+
+`model` defines the terms and `run` the order of one ingest. `sources` reads items, `item` turns each into a row or a
+reject, and `store` writes rows, rejects and the progress of searches.
+"""
 
 from ingestion.model import Filters, IngestRequest, IngestSummary, Reason
 from ingestion.run import ingest

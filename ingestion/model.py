@@ -1,4 +1,4 @@
-"""The vocabulary of ingestion: what is asked for, what is read, and what becomes of it."""
+"""The terms of ingestion: the request, what a source gives, and what an item becomes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from shapely.geometry.base import BaseGeometry
 
 JsonObject = dict[str, Any]
 
-CONCURRENCY: Final = 4  # most requests to servers at the same time, unless told otherwise
-PAGE_SIZE: Final = 100  # items asked of a server at once, unless told otherwise
-OVERLAP: Final = timedelta(days=10)  # unless told otherwise
-NO_COLLECTION: Final = "unknown"  # collection of an item that names none: a key column is never null
+# Defaults of a request.
+CONCURRENCY: Final = 4  # most requests to servers at the same time
+PAGE_SIZE: Final = 100  # items of one page of a search
+OVERLAP: Final = timedelta(days=10)
+
+NO_COLLECTION: Final = "unknown"  # collection of an item that names none, since a key column is never null
 
 
 class Reason(StrEnum):
-    """Why an item cannot be used. The words are part of the key of `raw.stac_rejects`: do not change them."""
+    """Why an item cannot be used. The values are part of the key of `raw.stac_rejects`: do not change them."""
 
     NOT_AN_ITEM = "not an item"
     INVALID_JSON = "invalid JSON"
@@ -40,7 +42,7 @@ class Reason(StrEnum):
 
 
 class GeometrySource(StrEnum):
-    """What a footprint was taken from: the first of these that gives one which agrees with the raster grid."""
+    """The source of a footprint: the first of these that gives one which agrees with the raster grid."""
 
     GEOMETRY = "geometry"  # the item's own
     PROJ_GEOMETRY = "proj:geometry"
@@ -51,61 +53,61 @@ class GeometrySource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which of the items that arrive are wanted. Applied here whatever a server did before."""
+    """Which items to ingest. Applied to every item received, whatever filters a server applied before."""
 
-    area: BaseGeometry | None = None  # EPSG:4326, degrees; items whose footprint touches it
+    area: BaseGeometry | None = None  # EPSG:4326, degrees; footprints that touch it pass
     start: datetime | None = None  # UTC, inclusive
     end: datetime | None = None  # UTC, exclusive
-    max_cloud: float | None = None  # percent, inclusive; items of unknown cloud cover are not wanted
-    collection: str | None = None  # items of other collections are not wanted; one that names none gets this
+    max_cloud: float | None = None  # percent, inclusive; items of unknown cloud cover do not pass
+    collection: str | None = None  # only items of this collection, or of none, which get this one
 
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """One run's input: exactly one of `items`, `catalog` and `api`."""
+    """What one call of `ingest` does. Exactly one of `items`, `catalog` and `api` is given."""
 
     items: Path | None = None  # file of items, static catalogue or stac-geoparquet, or a folder of such files
-    catalog: str | None = None  # http or https address of a static catalogue's root
-    api: str | None = None  # root address of a STAC API, http or https
+    catalog: str | None = None  # http or https URL of the root of a static catalogue
+    api: str | None = None  # http or https URL of the landing page of a STAC API
     filters: Filters = Filters()
-    limit: int | None = None  # most items taken, rejected ones included, items that were not wanted left out
-    page_size: int = PAGE_SIZE  # items asked of a server at once
+    limit: int | None = None  # most items taken: rejected ones count, items outside the filters do not
+    page_size: int = PAGE_SIZE  # items of one page of a search
     concurrency: int = CONCURRENCY  # most requests to a server at the same time
-    since_last: bool = False  # go on where the last search of this API ended; `filters.start` is then not given
-    overlap: timedelta = OVERLAP  # how far `since_last` goes back, for scenes that were published late
-    allow_file_hrefs: bool = False  # local items may name local files outside the folder they were read from
+    since_last: bool = False  # start where the last search of this API ended, in place of `filters.start`
+    overlap: timedelta = OVERLAP  # how far `since_last` goes back, for scenes published late
+    allow_file_hrefs: bool = False  # local items may lead to local files outside the folder that was read
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an item came from, which decides how its relative hrefs resolve."""
+    """Where an item was read, which decides how its relative hrefs resolve."""
 
-    source: str  # STAC API or file, as recorded in the tables
-    folder: str | None = None  # absolute folder of the local file it was read from; None: from a server
-    root: str | None = None  # absolute folder that local hrefs may not leave; None: that of the file
-    is_own_file: bool = False  # the file is the item itself, so its folder outranks the item's self link
-    url: str | None = None  # address of the document of a static catalogue it was, to which hrefs are relative
-    allow_file_hrefs: bool = False  # local hrefs may lead anywhere on this machine
+    source: str  # URL of the STAC API or path of the file, as in the tables
+    folder: str | None = None  # absolute path of the folder of its local file; None if it is from a server
+    root: str | None = None  # absolute path of the folder that local hrefs may not leave; None: `folder`
+    is_own_file: bool = False  # the file holds this item alone, so hrefs are relative to it, not to the self link
+    url: str | None = None  # URL of its document in a static catalogue, to which hrefs are relative
+    allow_file_hrefs: bool = False  # local hrefs may leave `root`
 
     @property
     def is_local(self) -> bool:
-        """Whether the item was read from a local file, so that it may name other local files."""
+        """Whether the item was read from a local file. Only such items may lead to local files."""
         return self.folder is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One thing that arrived, not yet looked at."""
+    """One entry of a source in the place of an item, not yet checked."""
 
     content: Any  # parsed JSON, or the text that could not be parsed
-    place: str | None  # where it stood in its file, to name it where it has no id: "items.json#12"
+    place: str | None  # its position in its file, "items.json#12": the name of an item without id
     origin: Origin
     parse_error: str | None = None  # why the text could not be parsed
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """The raster of one band, fields as in `raw.stac_items.assets`."""
+    """The raster of one band. Its fields are those of `raw.stac_items.assets`."""
 
     href: str  # absolute URL, or absolute path of a local file
     media_type: str | None
@@ -114,18 +116,18 @@ class Asset:
     scale: float | None  # DN to reflectance
     offset: float | None  # reflectance
     nodata: float | None  # DN
-    transform: tuple[float, ...] | None  # pixel width, 0, west edge, 0, minus pixel height, north edge: metres
+    transform: tuple[float, ...] | None  # affine: pixel width, 0, west edge, 0, minus pixel height, north edge; metres
     shape: tuple[int, int] | None  # rows, columns
-    passed_over: tuple[str, ...]  # keys of the other assets of the band at native resolution
+    passed_over: tuple[str, ...]  # keys of the band's other assets of native resolution
 
 
 @dataclass(frozen=True, slots=True)
 class StacItemRow:
-    """One version of a usable item, fields as the columns of `raw.stac_items` but for `ingested_at`."""
+    """One version of a usable item. Its fields are the columns of `raw.stac_items` except `ingested_at`."""
 
     collection: str
     item_id: str
-    content_hash: str  # SHA-256, hex, of all that decides about the row
+    content_hash: str  # SHA-256, hex, of all that determines the row
     source: str
     acquired_at: datetime  # UTC
     updated_at: datetime | None  # UTC
@@ -143,53 +145,53 @@ class StacItemRow:
     is_boa_offset_applied: bool | None
     geometry: bytes  # WKB, EPSG:4326
     geometry_source: str  # one of GeometrySource
-    xmin: float  # degrees; the west edge, so more than xmax where the footprint crosses the antimeridian
+    xmin: float  # degrees; the west edge, more than xmax if the footprint crosses the antimeridian
     ymin: float  # degrees
     xmax: float  # degrees; the east edge
     ymax: float  # degrees
     assets: Mapping[str, Asset]  # by band name
     item: str  # canonical JSON without signatures and passwords
-    drawn: Mapping[str, object] = field(default_factory=dict)  # further properties by column, as the settings ask
+    extra: Mapping[str, object] = field(default_factory=dict)  # further columns of the setting `stac_properties`
 
     @property
     def key(self) -> tuple[str, str]:
-        """What names the item, whatever its version."""
+        """The key of the item, the same for all its versions."""
         return self.collection, self.item_id
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An item that cannot be used, fields as the columns of `raw.stac_rejects` but for `rejected_at`."""
+    """An item that cannot be used. Its fields are the columns of `raw.stac_rejects` except `rejected_at`."""
 
     collection: str
     item_id: str
     reason: Reason
     detail: str
     source: str
-    content_hash: str  # SHA-256 of what was received, hex
-    item: str  # what was received
+    content_hash: str  # SHA-256, hex, of `item`
+    item: str  # the text received, without signatures and passwords
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """A reject is recorded once under this key."""
+        """The key under which a reject is recorded once."""
         return self.collection, self.item_id, self.reason.value
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """What became of all that arrived: each item received is written, unchanged, superseded, skipped or rejected."""
+    """The outcome of an ingest. Each item received is written, unchanged, superseded, skipped or rejected."""
 
-    received: int = 0  # from a STAC API each item once, however often the server gives it
-    repeated: int = 0  # times that a server gave an item again; in no other count
-    written: int = 0  # new items, and new versions of known ones
-    unchanged: int = 0  # the version is there already
-    superseded: int = 0  # an older version than the one that is there, or that came in the same batch
-    skipped: int = 0  # not wanted: outside area, dates, cloud limit or collection
-    rejected: Mapping[str, int] = field(default_factory=dict)  # by reason, also those recorded by an earlier run
-    # Up to when this search of an API is complete, UTC: where `since_last` goes on, but for the overlap.
+    received: int = 0  # items; one that a STAC API gives several times counts once
+    repeated: int = 0  # times that a STAC API gave an item again; in no other count
+    written: int = 0  # new items, and new versions of stored items
+    unchanged: int = 0  # versions that are stored already
+    superseded: int = 0  # versions older than the one that is stored, or that came in the same batch
+    skipped: int = 0  # items outside the filters
+    rejected: Mapping[str, int] = field(default_factory=dict)  # by reason; those that an earlier run recorded count too
+    # The time up to which this search of an API is complete, UTC. `since_last` starts there, less the overlap.
     searched_until: datetime | None = field(default=None, compare=False)
 
     @property
     def rejected_total(self) -> int:
-        """Rejected items, whatever the reason."""
+        """Rejected items of all reasons."""
         return sum(self.rejected.values())

@@ -118,7 +118,7 @@ class _Run:
     loader: Loader
     checkpoints: Checkpoints | None
     request: IngestRequest
-    drawn: Mapping[str, str]  # further properties that are columns: name to type
+    extra_types: Mapping[str, str]  # type of each further property that is a column
     on_progress: Progress
     taken: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
@@ -158,7 +158,7 @@ class _Run:
         outcome = (
             None
             if is_surely_unwanted(received.content, filters)
-            else normalise(received, filters.collection, self.drawn)
+            else normalise(received, filters.collection, self.extra_types)
         )
         if outcome is None or (isinstance(outcome, StacItemRow) and not is_wanted(outcome, filters)):
             self._counts["skipped"] += 1

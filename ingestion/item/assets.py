@@ -1,8 +1,9 @@
-"""The raster of each band: which of an item's assets is taken, and what it says of its values."""
+"""The choice of one asset for each band, and the values that it states."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ingestion.item.hrefs import is_refused_file, resolve_href
@@ -17,104 +18,137 @@ from lakehouse.redaction import without_secrets
 _UNKNOWN_FORMAT: Final = 2
 _JPEG_2000: Final = 3
 
-# Whether only its description says what it is, rank of its format, key, asset: the least is the best.
-_Candidate = tuple[bool, int, str, JsonObject]
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An asset that holds a band."""
+
+    band: str
+    key: str
+    asset: JsonObject
+    is_named: bool  # the key names the band; otherwise only the asset's description does
+    key_gsd: int | None  # metres, if the key states it
+    gsd: float | None  # metres, of the key or the asset
+    format_rank: int
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The lowest rank is the best."""
+        return not self.is_named, self.format_rank
 
 
 def best_assets(item: JsonObject, origin: Origin) -> dict[str, Asset]:
-    """The best raster of each band: native resolution only, COG before JPEG 2000."""
-    candidates: dict[str, list[_Candidate]] = {}
+    """Return the best asset of each band, by band name: native resolution only, COG before JPEG 2000.
+
+    Raises:
+        RejectedError: the item has no SCL or no band, no href of a band is supported, or a grid is off the lattice.
+    """
+    native: dict[str, list[_Candidate]] = {}
     off_grid: dict[str, list[_Candidate]] = {}
-    coarser: list[str] = []
+    other_gsd: list[str] = []
+    for candidate in _candidates(item):
+        if candidate.gsd in (None, BAND_GSD_M[candidate.band]):
+            native.setdefault(candidate.band, []).append(candidate)
+            continue
+        other_gsd.append(candidate.key)
+        if candidate.is_named and candidate.key_gsd is None:
+            off_grid.setdefault(candidate.band, []).append(candidate)
+    # A key that names a band without a resolution means that band: an item without another asset for it is rejected
+    # for the grid that this one states, instead of losing the band without notice.
+    by_band = off_grid | native
+    if SCL not in by_band or len(by_band) == 1:
+        note = f"; not at native resolution: {', '.join(other_gsd)}" if other_gsd else ""
+        reason = Reason.NO_BAND if SCL in by_band else Reason.NO_SCL
+        raise RejectedError(reason, f"assets are {', '.join(item['assets'])}{note}")
+    return {band: _best_asset(by_band[band], item, origin) for band in BAND_GSD_M if band in by_band}
+
+
+def _candidates(item: JsonObject) -> Iterator[_Candidate]:
     properties = item["properties"]
-    for key, value in item["assets"].items():
-        if not isinstance(value, dict):
+    for key, asset in item["assets"].items():
+        if not isinstance(asset, dict):
             continue
         named = band_of_asset(key)
         if named is not None:
-            (band, gsd), is_named = named, True
-        elif is_other_asset(key):
-            continue
-        else:
-            described = band_of_description(value, properties)
-            if described is None or _format_rank(value) == _UNKNOWN_FORMAT:
-                continue
-            band, gsd, is_named = described, None, False
-        resolution = gsd or _resolution(value, is_named)
-        candidate = (not is_named, _format_rank(value), key, value)
-        if resolution in (None, BAND_GSD_M[band]):
-            candidates.setdefault(band, []).append(candidate)
-            continue
-        coarser.append(key)
-        if is_named and gsd is None:
-            off_grid.setdefault(band, []).append(candidate)
-    # The name alone says that it is the band: not to be left out in silence for the grid it states.
-    candidates = off_grid | candidates
-    if SCL not in candidates or len(candidates) == 1:
-        note = f"; not at native resolution: {', '.join(coarser)}" if coarser else ""
-        reason = Reason.NO_BAND if SCL in candidates else Reason.NO_SCL
-        raise RejectedError(reason, f"assets are {', '.join(item['assets'])}{note}")
-    order = [band for band in BAND_GSD_M if band in candidates]
-    return {band: _best_asset(band, candidates[band], item, origin) for band in order}
+            band, key_gsd = named
+            gsd = key_gsd or _pixel_size(asset)
+            yield _Candidate(band, key, asset, True, key_gsd, gsd, _format_rank(asset))
+        elif not is_other_asset(key):
+            described = band_of_description(asset, properties)
+            format_rank = _format_rank(asset)
+            if described is not None and format_rank != _UNKNOWN_FORMAT:
+                gsd = _pixel_size(asset) if _has_affine(asset) else _stated_gsd(asset)
+                yield _Candidate(described, key, asset, False, None, gsd, format_rank)
 
 
-def _resolution(asset: JsonObject, is_named: bool) -> float | None:
-    """Pixel size that an asset states, metres. Of one that its key names only the grid counts."""
-    transform = parse_affine(asset.get("proj:transform"))
-    if transform is not None:
-        return transform[0] if transform[0] == -transform[4] and transform[1] == transform[3] == 0 else None
-    if is_named:
+def _has_affine(asset: JsonObject) -> bool:
+    return parse_affine(asset.get("proj:transform")) is not None
+
+
+def _pixel_size(asset: JsonObject) -> float | None:
+    """Return the pixel size of the asset's grid, metres, or None if it has no north-up grid of square pixels."""
+    affine = parse_affine(asset.get("proj:transform"))
+    if affine is None or affine[0] != -affine[4] or affine[1] != 0 or affine[3] != 0:
         return None
-    stated = first_object(asset.get("raster:bands")).get("spatial_resolution"), asset.get("raster:spatial_resolution")
-    return next((size for value in (*stated, asset.get("gsd")) if (size := as_number(value)) is not None), None)
+    return affine[0]
 
 
-def _best_asset(band: str, candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> Asset:
-    ranked = sorted(candidates, key=lambda candidate: candidate[:2]) if len(candidates) > 1 else candidates
-    resolved = ((key, value, resolve_href(value.get("href"), item, origin)) for _, _, key, value in ranked)
-    usable = next(((key, value, href) for key, value, href in resolved if href is not None), None)
-    if usable is None:
-        raise RejectedError(Reason.UNSUPPORTED_HREF, _unsupported(ranked, item, origin))
-    key, value, href = usable
-    bands = first_object(value.get("raster:bands")), first_object(value.get("bands")), value
-    properties = item["properties"]
-    transform, rows_columns = asset_grid(key, band, value, properties)
-    scale, offset = (
-        first_number_of(bands, ("raster:scale", "scale")),
-        first_number_of(bands, ("raster:offset", "offset")),
-    )
+def _stated_gsd(asset: JsonObject) -> float | None:
+    """Return the resolution that an asset without a grid states, metres."""
+    raster_band = first_object(asset.get("raster:bands"))
+    values = (raster_band.get("spatial_resolution"), asset.get("raster:spatial_resolution"), asset.get("gsd"))
+    return next((size for value in values if (size := as_number(value)) is not None), None)
+
+
+def _best_asset(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> Asset:
+    ranked = sorted(candidates, key=lambda candidate: candidate.rank) if len(candidates) > 1 else candidates
+    for candidate in ranked:
+        href = resolve_href(candidate.asset.get("href"), item, origin)
+        if href is not None:
+            skipped = tuple(other.key for other in candidates if other.key != candidate.key)
+            return _asset(candidate, href, item["properties"], skipped)
+    raise RejectedError(Reason.UNSUPPORTED_HREF, _unsupported(ranked, item, origin))
+
+
+def _asset(candidate: _Candidate, href: str, properties: JsonObject, passed_over: tuple[str, ...]) -> Asset:
+    band, asset = candidate.band, candidate.asset
+    descriptions = first_object(asset.get("raster:bands")), first_object(asset.get("bands")), asset
+    affine, shape = asset_grid(candidate.key, band, asset, properties)
+    scale = first_number_of(descriptions, ("raster:scale", "scale"))
+    offset = first_number_of(descriptions, ("raster:offset", "offset"))
     if band != SCL:
         scale = as_lenient_number(properties.get("raster:scale")) if scale is None else scale
         offset = as_lenient_number(properties.get("raster:offset")) if offset is None else offset
     if scale == 1 and offset in (None, 0):
-        scale = offset = None  # what GDAL answers where a file states nothing, and some catalogues pass on
+        scale = offset = None  # GDAL's defaults for a file that states none, which some catalogues copy
     return Asset(
         href=without_secrets(href),
-        media_type=as_text(value.get("type")),
-        asset_key=key,
+        media_type=as_text(asset.get("type")),
+        asset_key=candidate.key,
         gsd=float(BAND_GSD_M[band]),
         scale=scale,
         offset=offset,
-        nodata=first_number_of((*bands, properties), ("nodata", "raster:nodata")),
-        transform=transform,
-        shape=rows_columns,
-        passed_over=tuple(other[2] for other in candidates if other[2] != key),
+        nodata=first_number_of((*descriptions, properties), ("nodata", "raster:nodata")),
+        transform=affine,
+        shape=shape,
+        passed_over=passed_over,
     )
 
 
 def _unsupported(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> str:
-    for _, _, key, value in candidates:
-        if is_refused_file(value.get("href"), item, origin):
+    for candidate in candidates:
+        href = candidate.asset.get("href")
+        if is_refused_file(href, item, origin):
             return (
-                f"asset {key}: {str(value.get('href'))[:200]!r} is a local file outside the folder that was read; "
+                f"asset {candidate.key}: {str(href)[:200]!r} is a local file outside the folder that was read; "
                 "--allow-file-hrefs allows it"
             )
-    _, _, key, value = candidates[0]
-    return f"asset {key}: {str(value.get('href'))[:200]!r}"
+    first = candidates[0]
+    return f"asset {first.key}: {str(first.asset.get('href'))[:200]!r}"
 
 
 def _format_rank(asset: JsonObject) -> int:
-    """0 for a COG, 1 for any GeoTIFF, then what is not stated; JPEG 2000 last, for it decodes twenty times slower."""
+    """Rank 0 is a COG, 1 another GeoTIFF, 2 an unknown format, 3 JPEG 2000, which decodes twenty times slower."""
     stated = asset.get("type")
     media_type = stated.lower() if isinstance(stated, str) else ""
     if "tiff" in media_type:

@@ -1,4 +1,4 @@
-"""One text for one JSON value, which content hashes are taken of."""
+"""Canonical JSON, the text from which content hashes are computed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import orjson
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces, the same text for the same content.
+    """Write JSON with sorted keys and no spaces, the same text for the same content.
 
     Raises:
-        ValueError: it holds NaN or an infinity, which JSON has no words for, it is nested too deep, or it is no JSON.
+        ValueError: the value holds NaN or an infinity, which JSON cannot express, is nested too deep, or is not JSON.
     """
     try:
-        # Its answer to NaN is null, and to what JSON cannot say an error; neither is in most items.
+        # orjson writes null for NaN, and raises on what JSON cannot express; few items hold either.
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
         if b"null" not in text or orjson.loads(text) == value:
             return text.decode()
     except (TypeError, ValueError):
-        pass  # a number of more than 64 bits, half of a surrogate pair, deep nesting: json knows them
+        pass  # integers of more than 64 bits, half of a surrogate pair or deep nesting, which `json` can write
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (RecursionError, TypeError) as error:
@@ -28,7 +28,7 @@ def canonical_json(value: Any) -> str:
 
 
 def lenient_json(value: Any) -> str:
-    """Return JSON with sorted keys of any value, for a record of what was received."""
+    """Write JSON with sorted keys, NaN included; a fixed text if even that fails. For records of rejected items."""
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
     except (RecursionError, TypeError, ValueError):

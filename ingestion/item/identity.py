@@ -1,4 +1,4 @@
-"""What an item is: product, datatake, datastrip, tile, orbit, baseline, mission and level."""
+"""The identity of a scene: product, datatake, datastrip, tile, orbit, processing baseline, mission and level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ingestion.item.providers import (
     BASELINE,
     DATASTRIP,
     DATATAKE,
-    NODATA_PERCENT,
     PLATFORM,
     PRODUCT_NAME,
     PRODUCT_TYPE,
@@ -20,14 +19,14 @@ from ingestion.item.providers import (
     TILE_PARTS,
 )
 from ingestion.item.rejection import RejectedError
-from ingestion.item.values import as_number, as_text, first_integer, first_number, first_text, parse_compact_time
+from ingestion.item.values import as_text, first_integer, first_text, parse_compact_time
 from ingestion.model import Reason
 
 _PRODUCT: Final = re.compile(r"(S2[A-Z])_MSI(L\w\w)_(\d{8}T\d{6})_")
 _PRODUCT_BASELINE: Final = re.compile(r"_N(\d\d)\.?(\d\d)(?:_|\.|$)")
 _DATATAKE: Final = re.compile(r"G?(S2[A-Z])_(\d{8}T\d{6})")
 _DATASTRIP: Final = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
-# Earth Search's collection 1 puts the start of the datastrip into the item's id.
+# Collection 1 of Earth Search writes the start of the datastrip into the id of an item.
 _C1_ID: Final = re.compile(r"S2[A-Z]_T\d\d[A-Z]{3}_(\d{8}T\d{6})_L2A")
 _SATELLITE: Final = re.compile(r"(?:sentinel[- _]?|s)2[- _]?([a-z])(?![a-z0-9])", re.IGNORECASE)
 _SENTINEL_2: Final = re.compile(r"(?:sentinel[- _]?|s)2(?:[- _]?[a-z])?(?![a-z0-9])", re.IGNORECASE)
@@ -38,7 +37,7 @@ _TILE: Final = re.compile(r"(?:MGRS-|.*_)?T?(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z][A-H
 
 
 def product_name(properties: Mapping[str, Any], item_id: str) -> str | None:
-    """Name of the ESA product without `.SAFE`, if the item states it or is named after it."""
+    """Return the name of the ESA product without `.SAFE`, from a property or from the id."""
     for candidate in (*(as_text(properties.get(name)) for name in PRODUCT_NAME), item_id):
         if candidate is not None and _PRODUCT.match(candidate):
             return candidate.removesuffix(".SAFE")
@@ -46,7 +45,7 @@ def product_name(properties: Mapping[str, Any], item_id: str) -> str | None:
 
 
 def mgrs_tile(properties: Mapping[str, Any], product: str | None, item_id: str) -> str | None:
-    """MGRS tile as `33TWL`: two digits, no `T` or `MGRS-` in front."""
+    """Return the MGRS tile as `33TWL`: two digits, without the prefixes `T` and `MGRS-`."""
     parts = ("".join(str(properties.get(name, "")) for name in names) for names in TILE_PARTS)
     for candidate in (*(as_text(properties.get(name)) for name in TILE), *parts, product, item_id):
         match = _TILE.fullmatch(candidate) if candidate else None
@@ -58,7 +57,10 @@ def mgrs_tile(properties: Mapping[str, Any], product: str | None, item_id: str) 
 def datatake_id(
     properties: Mapping[str, Any], product: str | None, platform: str | None, acquired_at: datetime
 ) -> str | None:
-    """Satellite and start of the datatake, `S2A_20230815T095031`, the same for all of its tiles and baselines."""
+    """Return satellite and start of the datatake, `S2A_20230815T095031`, equal for all its tiles and baselines.
+
+    An item that states neither datatake nor product gets its satellite and its own acquisition time.
+    """
     for candidate in (first_text(properties, DATATAKE), product and product.replace("_MSIL2A_", "_")):
         match = _DATATAKE.match(candidate) if candidate else None
         if match is not None:
@@ -68,13 +70,13 @@ def datatake_id(
 
 
 def datastrip_start(datastrip: str | None, item_id: str) -> datetime | None:
-    """Sensing start of the datastrip, which tells the two parts of a split pass apart."""
+    """Return the sensing start of the datastrip, UTC, which distinguishes the two parts of a split pass."""
     match = (_DATASTRIP.search(datastrip) if datastrip else None) or _C1_ID.fullmatch(item_id)
     return parse_compact_time(match[1]) if match else None
 
 
 def processing_baseline(properties: Mapping[str, Any], product: str | None) -> str | None:
-    """Processing baseline as `05.09`."""
+    """Return the processing baseline as `05.09`."""
     for name in BASELINE:
         value = properties.get(name)
         match = _BASELINE.fullmatch(str(value)) if isinstance(value, str | float) else None
@@ -88,49 +90,49 @@ def processing_baseline(properties: Mapping[str, Any], product: str | None) -> s
 
 
 def relative_orbit(properties: Mapping[str, Any], product: str | None) -> int | None:
-    """Relative orbit number, 1 to 143, as stated or as the product is named."""
-    stated = first_integer(properties, RELATIVE_ORBIT)
+    """Return the relative orbit number, 1 to 143, from a property or from the product name."""
+    orbit = first_integer(properties, RELATIVE_ORBIT)
     match = _RELATIVE_ORBIT.search(product) if product else None
-    return stated if stated is not None or match is None else int(match[1])
+    return orbit if orbit is not None or match is None else int(match[1])
 
 
 def satellite_platform(properties: Mapping[str, Any], product: str | None, item_id: str) -> str | None:
-    """Return the satellite as `sentinel-2a`, or the platform that the item states if it is another one."""
-    stated = first_text(properties, PLATFORM)
-    if stated and _SENTINEL_2.match(stated) is None:
-        return stated.lower()  # another mission, whatever the id looks like
-    for candidate in (stated, product, item_id):
+    """Return the satellite as `sentinel-2a`, or the item's platform in lower case if it is of another mission."""
+    platform = first_text(properties, PLATFORM)
+    if platform and _SENTINEL_2.match(platform) is None:
+        return platform.lower()  # another mission, even if the id looks like Sentinel-2
+    for candidate in (platform, product, item_id):
         match = _SATELLITE.match(candidate) if candidate else None
         if match is not None:
             return f"sentinel-2{match[1].lower()}"
-    return stated.lower() if stated else None
+    return platform.lower() if platform else None
 
 
 def check_mission(properties: Mapping[str, Any], platform: str | None, item_id: str) -> None:
     """Check that the item is of Sentinel-2.
 
     Raises:
-        RejectedError: it is of another mission.
+        RejectedError: platform, constellation or id names another mission.
     """
-    stated = platform or as_text(properties.get("constellation")) or item_id
-    if _SENTINEL_2.match(stated) is None:
-        raise RejectedError(Reason.NOT_SENTINEL_2, f"platform or id is {stated!r}")
+    mission = platform or as_text(properties.get("constellation")) or item_id
+    if _SENTINEL_2.match(mission) is None:
+        raise RejectedError(Reason.NOT_SENTINEL_2, f"platform or id is {mission!r}")
 
 
 def check_level(properties: Mapping[str, Any], product: str | None, item_id: str, collection: str | None) -> None:
     """Check that the item is of processing level 2A.
 
     Raises:
-        RejectedError: it is of another level, or states none.
+        RejectedError: the item states another level, or no level.
     """
     named = _PRODUCT.match(product) if product else None
-    stated = [
+    candidates = [
         *(as_text(properties.get(name)) for name in PRODUCT_TYPE),
         named and named[2],
         item_id,
         collection,
     ]
-    for candidate in stated:
+    for candidate in candidates:
         level = _LEVEL.search(candidate) if candidate else None
         if level is None:
             continue
@@ -138,10 +140,3 @@ def check_level(properties: Mapping[str, Any], product: str | None, item_id: str
             return
         raise RejectedError(Reason.NOT_LEVEL_2A, f"level {level[1].upper()} according to {candidate!r}")
     raise RejectedError(Reason.NOT_LEVEL_2A, "no product type, product name or id states the level")
-
-
-def nodata_percent(properties: Mapping[str, Any]) -> float | None:
-    """Return the share of pixels without data, percent."""
-    statistics = properties.get("statistics")  # Copernicus Data Space
-    stated = first_number(properties, NODATA_PERCENT)
-    return stated if stated is not None or not isinstance(statistics, dict) else as_number(statistics.get("nodata"))

@@ -1,13 +1,14 @@
-"""From the JSON of one STAC item to one row of `raw.stac_items`, or to a reject that says why not.
+"""From the JSON of one STAC item to one row of `raw.stac_items`, or to a reject with its reason.
 
-Nothing here does I/O and nothing raises on any JSON: what cannot be used becomes a `Reject`. No pystac objects:
-they are slower than all the rest of ingestion together.
+Nothing here does I/O, and no JSON makes it raise: an item that cannot be used becomes a `Reject`. It uses no pystac
+objects, which take longer than the rest of ingestion together.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import shapely
@@ -21,7 +22,6 @@ from ingestion.item.identity import (
     datastrip_start,
     datatake_id,
     mgrs_tile,
-    nodata_percent,
     processing_baseline,
     product_name,
     relative_orbit,
@@ -29,26 +29,26 @@ from ingestion.item.identity import (
 )
 from ingestion.item.plausibility import check_rasters
 from ingestion.item.projection import item_footprint, utm_epsg
-from ingestion.item.providers import BOA_OFFSET_APPLIED, CLOUD_COVER, DATASTRIP
+from ingestion.item.providers import BOA_OFFSET_APPLIED, CLOUD_COVER, DATASTRIP, NODATA_PERCENT
 from ingestion.item.rejection import RejectedError
-from ingestion.item.values import as_text, first_number, first_text, parse_time
+from ingestion.item.values import as_number, as_object, as_text, first_number, first_text, parse_time
 from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
 from lakehouse.redaction import without_secrets
 
-# Part of every content hash: raise it when the rules change, so that stored items get them when they come again.
+# Part of every content hash. Raise it when the rules change: stored items get the new rules when they come again.
 RULES_VERSION: Final = 3
 MAX_DETAIL: Final = 500  # characters
 
 
 def normalise(
-    received: Received, default_collection: str | None = None, drawn: Mapping[str, str] | None = None
+    received: Received, default_collection: str | None = None, extra_types: Mapping[str, str] | None = None
 ) -> StacItemRow | Reject:
-    """Turn one thing that arrived into a row or a reject. Raises nothing.
+    """Turn one entry of a source into a row or a reject. Raise nothing.
 
     Args:
-        received: what arrived.
+        received: the entry.
         default_collection: collection of an item that names none.
-        drawn: further properties to draw out, as in the setting `stac_properties`: name of the property to its type.
+        extra_types: type of each further property that becomes a column, as in the setting `stac_properties`.
     """
     content, origin = received.content, received.origin
     try:
@@ -58,7 +58,7 @@ def normalise(
             text = canonical_json(content)
         except ValueError as error:
             raise RejectedError(Reason.INVALID_JSON, str(error)) from error
-        return _row(_checked_item(content), without_secrets(text), origin, default_collection, drawn or {})
+        return _row(_checked_item(content), without_secrets(text), origin, default_collection, extra_types or {})
     except RejectedError as rejected:
         return _reject(received, rejected.reason, rejected.detail, default_collection)
     except shapely.errors.ShapelyError as error:
@@ -70,7 +70,7 @@ def normalise(
 def _reject(received: Received, reason: Reason, detail: str, default_collection: str | None) -> Reject:
     content = received.content
     text = without_secrets(content if isinstance(content, str) else lenient_json(content))
-    item = content if isinstance(content, dict) else {}
+    item = as_object(content)
     content_hash = hashlib.sha256(text.encode(errors="replace")).hexdigest()
     return Reject(
         collection=as_text(item.get("collection")) or default_collection or NO_COLLECTION,
@@ -97,8 +97,9 @@ def _checked_item(content: Any) -> JsonObject:
 
 
 def _row(
-    item: JsonObject, text: str, origin: Origin, default_collection: str | None, drawn: Mapping[str, str]
+    item: JsonObject, text: str, origin: Origin, default_collection: str | None, extra_types: Mapping[str, str]
 ) -> StacItemRow:
+    # The order of the checks determines which reason an item with several faults gets.
     properties: JsonObject = item["properties"]
     item_id = str(item["id"])
     collection = as_text(item.get("collection"))
@@ -106,24 +107,22 @@ def _row(
     platform = satellite_platform(properties, product, item_id)
     check_mission(properties, platform, item_id)
     check_level(properties, product, item_id, collection)
-    acquired_at = parse_time(properties.get("datetime")) or parse_time(properties.get("start_datetime"))
-    if acquired_at is None:
-        raise RejectedError(Reason.NO_DATETIME, f"datetime is {properties.get('datetime')!r}")
+    acquired_at = _acquisition_time(properties)
     epsg = utm_epsg(item)
     assets = best_assets(item, origin)
     footprint, geometry_source = item_footprint(item, epsg, assets)
     datastrip = first_text(properties, DATASTRIP)
     tile = mgrs_tile(properties, product, item_id)
     if tile is None:
-        raise RejectedError(Reason.NO_TILE, f"neither properties nor product nor id name the tile of {item_id}")
+        raise RejectedError(Reason.NO_TILE, f"no property, product name or id names the tile of {item_id}")
     datatake = datatake_id(properties, product, platform, acquired_at)
     if datatake is None:
-        raise RejectedError(Reason.NO_DATATAKE, f"neither datatake nor product nor satellite of {item_id} are stated")
+        raise RejectedError(Reason.NO_DATATAKE, f"{item_id} states no datatake, product name or satellite")
     check_rasters(assets, footprint)
     return StacItemRow(
         collection=collection or default_collection or NO_COLLECTION,
         item_id=item_id,
-        content_hash=_content_hash(text, assets, drawn),
+        content_hash=_content_hash(text, assets, extra_types),
         source=without_secrets(origin.source),
         acquired_at=acquired_at,
         updated_at=parse_time(properties.get("updated")) or parse_time(properties.get("created")),
@@ -137,8 +136,8 @@ def _row(
         relative_orbit=relative_orbit(properties, product),
         epsg=epsg,
         cloud_cover=first_number(properties, CLOUD_COVER),
-        nodata_percent=nodata_percent(properties),
-        is_boa_offset_applied=next((v for n in BOA_OFFSET_APPLIED if isinstance(v := properties.get(n), bool)), None),
+        nodata_percent=_nodata_percent(properties),
+        is_boa_offset_applied=_is_boa_offset_applied(properties),
         geometry=shapely.to_wkb(footprint.outline),
         geometry_source=geometry_source.value,
         xmin=footprint.xmin,
@@ -147,16 +146,35 @@ def _row(
         ymax=footprint.ymax,
         assets=assets,
         item=text,
-        drawn=extra_columns(properties, drawn),
+        extra=extra_columns(properties, extra_types),
     )
 
 
-def _content_hash(text: str, assets: Mapping[str, Asset], drawn: Mapping[str, str]) -> str:
-    """Of the item, of the rules that were applied to it, and of the rasters that they chose, wherever these are."""
+def _content_hash(text: str, assets: Mapping[str, Asset], extra_types: Mapping[str, str]) -> str:
+    """Hash the item, the version of the rules, and the asset and href that the rules chose for each band."""
     digest = hashlib.sha256(text.encode())
     digest.update(b"\0rules %d" % RULES_VERSION)
     for asset in assets.values():
         digest.update(f"\0{asset.asset_key} {asset.href}".encode())
-    if drawn:
-        digest.update(b"\0" + canonical_json(dict(drawn)).encode())
+    if extra_types:
+        digest.update(b"\0" + canonical_json(dict(extra_types)).encode())
     return digest.hexdigest()
+
+
+def _acquisition_time(properties: Mapping[str, Any]) -> datetime:
+    acquired_at = parse_time(properties.get("datetime")) or parse_time(properties.get("start_datetime"))
+    if acquired_at is None:
+        raise RejectedError(Reason.NO_DATETIME, f"datetime is {properties.get('datetime')!r}")
+    return acquired_at
+
+
+def _nodata_percent(properties: Mapping[str, Any]) -> float | None:
+    percent = first_number(properties, NODATA_PERCENT)
+    if percent is not None:
+        return percent
+    return as_number(as_object(properties.get("statistics")).get("nodata"))  # Copernicus Data Space
+
+
+def _is_boa_offset_applied(properties: Mapping[str, Any]) -> bool | None:
+    flags = (properties.get(name) for name in BOA_OFFSET_APPLIED)
+    return next((flag for flag in flags if isinstance(flag, bool)), None)

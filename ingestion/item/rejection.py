@@ -1,4 +1,4 @@
-"""How the normalisation of an item ends early."""
+"""The exception that rejects an item."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ingestion.model import Reason
 
 
 class RejectedError(Exception):
-    """Ends the normalisation of one item; never leaves `ingestion.item`."""
+    """Ends the normalisation of one item. `normalise` turns it into a `Reject`."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

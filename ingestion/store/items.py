@@ -39,7 +39,7 @@ from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS
 TIME_SLACK: Final = timedelta(days=1)
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-_ROW_FIELDS: Final = tuple(field.name for field in fields(StacItemRow) if field.name not in ("assets", "drawn"))
+_ROW_FIELDS: Final = tuple(field.name for field in fields(StacItemRow) if field.name not in ("assets", "extra"))
 _ASSET_FIELDS: Final = frozenset(field.name for field in fields(Asset))
 _REJECT_FIELDS: Final = tuple(field.name for field in fields(Reject) if field.name != "reason")
 
@@ -158,7 +158,7 @@ def _is_older(updated_at: datetime | None, other: datetime | None) -> bool:
 def rows_to_arrow(rows: Sequence[StacItemRow], ingested_at: datetime, schema: Schema) -> pa.Table:
     """Rows as an Arrow table in the schema of `raw.stac_items` as it is; columns unknown here are null."""
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _ROW_FIELDS}
-    columns |= {name: [row.drawn.get(name) for row in rows] for name in {name for row in rows for name in row.drawn}}
+    columns |= {name: [row.extra.get(name) for row in rows] for name in {name for row in rows for name in row.extra}}
     columns["ingested_at"] = [ingested_at] * len(rows)
     arrow_schema = schema_to_pyarrow(schema, include_field_ids=False)
     assets = _assets_array(rows, arrow_schema.field("assets").type)

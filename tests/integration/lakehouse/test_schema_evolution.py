@@ -66,7 +66,7 @@ def make_table(catalog: Catalog, name: str, schema: Schema) -> Table:
 
 def row_of(item: dict[str, Any], settings: Settings | None = None) -> StacItemRow:
     received = Received(item, None, Origin("https://example.com/stac"))
-    row = normalise(received, drawn=settings.stac_properties if settings else None)
+    row = normalise(received, extra_types=settings.stac_properties if settings else None)
     assert isinstance(row, StacItemRow), row
     return row
 

@@ -188,7 +188,7 @@ def test_a_usable_item_becomes_a_row_with_every_column() -> None:
     assert row.assets["scl"].transform == (20, 0, WEST, 0, -20, NORTH)
     assert row.assets["nir"].shape == (10980, 10980)
     assert json.loads(row.item) == make_item(14)
-    assert row.drawn == {}
+    assert row.extra == {}
 
 
 def test_the_hash_is_that_of_the_content_and_not_of_its_order() -> None:
@@ -1063,11 +1063,11 @@ def test_further_properties_are_drawn_out_and_are_null_where_their_type_is_anoth
     ):
         row = normalise(Received(make_item(**properties), None, API), None, kinds)
         assert isinstance(row, StacItemRow)
-        assert row.drawn == dict(zip(("a_text", "a_number", "a_whole", "a_flag", "a_time"), expected, strict=True))
+        assert row.extra == dict(zip(("a_text", "a_number", "a_whole", "a_flag", "a_time"), expected, strict=True))
         assert row.content_hash != row_of(make_item(**properties)).content_hash
         huge = normalise(Received(make_item(**{"a:whole": 2**63, "a:flag": True}), None, API), None, kinds)
         assert isinstance(huge, StacItemRow)
-        assert (huge.drawn["a_whole"], huge.drawn["a_flag"]) == (None, True)
+        assert (huge.extra["a_whole"], huge.extra["a_flag"]) == (None, True)
 
 
 # --- anything -------------------------------------------------------------------------------------------------
