@@ -10,6 +10,12 @@ import pytest
 
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
+# Tests run for seconds: a JVM that compiles with its fast compiler alone needs half of the processor's time. Commands
+# that tests start inherit it.
+os.environ.setdefault(
+    "PYSPARK_SUBMIT_ARGS", "--conf spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 pyspark-shell"
+)
+
 
 @pytest.fixture(scope="session")
 def sample_data() -> Path:

@@ -126,10 +126,13 @@ def serve(
 
 @app.command()
 def setup() -> None:
-    """Check Java and fetch the jars that are not here yet."""
+    """Check Java, fetch the missing jars, and archive the JVM's classes so that sessions start faster."""
+    from lakehouse.spark.class_archive import ensure_class_archive
     from lakehouse.spark.jars import check_java, ensure_jars
 
-    Console().print(f"Java {check_java()}, {len(ensure_jars(get_settings()))} jars in {get_settings().jars_dir}")
+    java, jars = check_java(), ensure_jars(get_settings())
+    ensure_class_archive(jars)
+    Console().print(f"Java {java}, {len(jars)} jars in {get_settings().jars_dir}")
 
 
 @app.command()

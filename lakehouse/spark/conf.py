@@ -8,8 +8,9 @@ from typing import Final
 
 from lakehouse.catalog import spark_catalog_conf
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR, Settings
+from lakehouse.spark.class_archive import archive_options
 from lakehouse.spark.cluster import cluster_conf, is_cluster
-from lakehouse.spark.jars import class_path
+from lakehouse.spark.jars import ensure_jars
 
 # GDAL reads these once, when a process first uses it: so they are in the environment of the Python workers.
 # The cache must hold a row of blocks of every band of a scene (175 MB), or each block is decoded again and again.
@@ -36,14 +37,15 @@ TIME_ZONE: Final = "UTC"
 
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Every Spark property that Chiplake sets."""
-    jars = class_path(settings)
+    paths = ensure_jars(settings)
+    jars = os.pathsep.join(map(str, paths))
     log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
     conf = {
         "spark.app.name": "chiplake",
         "spark.master": settings.spark_master,
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
-        "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS}",
+        "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS} {archive_options(paths)}".rstrip(),
         "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",

@@ -106,11 +106,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def class_path(settings: Settings) -> str:
-    """Class path of the jars, fetching those that are not here yet."""
-    return os.pathsep.join(str(path) for path in ensure_jars(settings))
-
-
 def ensure_jars(settings: Settings) -> list[Path]:
     """Paths of the jars, fetched if they are not here yet.
 
