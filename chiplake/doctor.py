@@ -12,11 +12,11 @@ from lakehouse.spark.jars import JARS, check_java, sha256_of
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    what: str
+    subject: str
     is_good: bool
-    words: str
+    detail: str
 
 
 def examine(settings: Settings) -> list[Finding]:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from dbt.cli.main import dbtRunner
-from dbt_common.events.base_types import EventMsg
-
-from chiplake.failures import unreadable_chips
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import PROJECT_DIR, get_settings
 
+if TYPE_CHECKING:
+    from dbt_common.events.base_types import EventMsg
+
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
-OnLine = Callable[[str], None]
+OnLine = Callable[[str], None]  # takes one line about a finished step
 
 
 @dataclass(frozen=True)
 class Window:
-    """Days of acquisition a job keeps to, both included; None: no bound.
+    """The days of acquisition that a job is limited to, both included; None means no bound.
 
-    With `recompute`, chips of these days that were made by older settings are made anew by those of now.
+    With `recompute`, chips of these days that were made by older settings are made again.
     """
 
     start: date | None = None
@@ -36,30 +35,29 @@ class Window:
         if self.start and self.end and self.start > self.end:
             raise ChiplakeError(f"the start date {self.start} is after the end date {self.end}")
 
-    def days(self) -> dict[str, str]:
-        """The dbt variables that say which days."""
-        days = {"start_date": self.start, "end_date": self.end}
-        return {name: day.isoformat() for name, day in days.items() if day}
-
     def dbt_vars(self) -> dict[str, str | bool]:
-        """The dbt variables that say the same."""
-        return self.days() | ({"recompute": True} if self.recompute else {})
+        """Return the dbt variables of the window."""
+        days = {"start_date": self.start, "end_date": self.end}
+        variables: dict[str, str | bool] = {name: day.isoformat() for name, day in days.items() if day}
+        return variables | ({"recompute": True} if self.recompute else {})
 
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
+    from chiplake.failures import unreadable_chips
+
     dbt_build("chip_extraction", window, on_line)
     unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
-    """fct_chips to fct_filled_chips and fct_chip_statistics, which takes all that is filled, whatever the window."""
+    """fct_chips to fct_filled_chips and fct_chip_statistics. The statistics are of all days, whatever the window."""
     dbt_build("temporal_merge", window, on_line)
 
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:
     """fct_filled_chips to raw.clay_embeddings."""
-    from embedding.pipeline import run_embedding  # torch: only where it is wanted
+    from embedding.pipeline import run_embedding  # imports torch
 
     summary = run_embedding(get_settings(), window.start, window.end)
     on_line(f"{summary.embedded} embeddings by {summary.model_id} ({summary.weights})")
@@ -67,14 +65,18 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 
 def change_detection(window: Window, on_line: OnLine) -> None:
-    """raw.clay_embeddings to fct_chip_changes. Takes all that is loaded, whatever the window."""
+    """raw.clay_embeddings to fct_chip_changes, for all days, whatever the window."""
     dbt_build("change_detection", window, on_line)
 
 
+# In the order in which one job reads the tables of another.
+_NIGHTLY_JOBS: Final = (chip_extraction, temporal_merge, embedding_generation, change_detection)
+
+
 def nightly(window: Window, on_line: OnLine) -> None:
-    """All jobs in order. What failed for some chips alone is said at the end, after what could be done."""
+    """All jobs in order. Failures of single chips do not stop the later jobs; they are reported at the end."""
     incomplete: list[IncompleteError] = []
-    for job in (chip_extraction, temporal_merge, embedding_generation, change_detection):
+    for job in _NIGHTLY_JOBS:
         try:
             job(window, on_line)
         except IncompleteError as error:
@@ -83,13 +85,22 @@ def nightly(window: Window, on_line: OnLine) -> None:
         raise IncompleteError("; ".join(map(str, incomplete)))
 
 
-JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {
-    job.__name__: job for job in (chip_extraction, temporal_merge, embedding_generation, change_detection, nightly)
-}
+JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, nightly)}
 
-
-# Embeddings and changes follow the chips.
+# Only these jobs make chips; embeddings and changes follow the chips without being asked to.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
+
+
+def check_job(name: str, recompute: bool) -> None:
+    """Check the name of a job, and that the job can recompute if it shall.
+
+    Raises:
+        ChiplakeError: the name is unknown, or `recompute` is set for a job that makes no chips.
+    """
+    if name not in JOBS:
+        raise ChiplakeError(f"there is no job '{name}'; choose from {', '.join(JOBS)}")
+    if recompute and name not in RECOMPUTING_JOBS:
+        raise ChiplakeError(f"the job '{name}' makes no chips; recompute with {', '.join(RECOMPUTING_JOBS)}")
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:
@@ -97,25 +108,29 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
 
     Args:
         name: one of JOBS.
-        window: the days of acquisition to keep to, and whether to recompute them.
-        on_line: called with a line of words for each step done.
+        window: the days of acquisition, and whether to recompute their chips.
+        on_line: called with one line for each finished step.
 
     Raises:
-        ChiplakeError: there is no such job, or it failed.
+        IncompleteError: the job ended, but some chips failed.
+        ChiplakeError: the name is unknown, or the job failed.
     """
-    if name not in JOBS:
-        raise ChiplakeError(f"there is no job '{name}'; choose from {', '.join(JOBS)}")
-    if window.recompute and name not in RECOMPUTING_JOBS:
-        raise ChiplakeError(f"the job '{name}' makes no chips; recompute with {', '.join(RECOMPUTING_JOBS)}")
+    check_job(name, window.recompute)
     JOBS[name](window, on_line)
 
 
 def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
-    """Run `dbt build` for one of selectors.yml in this process, on its Spark session.
+    """Run `dbt build` for a selector of selectors.yml in this process, on its Spark session.
+
+    Args:
+        selector: the name of the selector.
+        window: the days of acquisition, and whether to recompute their chips; passed on as dbt variables.
+        on_line: called with one line for each model, and for each test with a warning.
 
     Raises:
-        ChiplakeError: a model or a test failed; the words name the first.
+        ChiplakeError: a model or a test failed; the message names the first.
     """
+    from dbt.cli.main import dbtRunner
 
     def on_event(event: EventMsg) -> None:
         if event.info.name == "LogModelResult":
@@ -125,17 +140,21 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
             on_line(f"warning of {event.data.name}: {event.data.num_failures} rows")
 
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    # Tests that also read models of a later job wait for that job; unit tests are not for the night.
+    # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.
     arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
     arguments += ["--vars", json.dumps(window.dbt_vars()), "--selector", selector]
     done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
         raise ChiplakeError(f"dbt build --selector {selector} cannot run: {done.exception}")
-    results: list[Any] = getattr(done.result, "results", [])
-    failed = [] if done.success else [result for result in results if result.status in ("error", "fail")]
-    if failed:
-        lines = [line.strip() for line in (failed[0].message or "no message").splitlines()]
-        words = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])
-        raise ChiplakeError(f"{len(failed)} of dbt's nodes failed, first {failed[0].node.name}: {words}")
     if not done.success:
-        raise ChiplakeError(f"dbt build --selector {selector} failed; see logs/dbt.log")
+        raise ChiplakeError(_failure(selector, getattr(done.result, "results", [])))
+
+
+def _failure(selector: str, results: Sequence[Any]) -> str:
+    """The number of nodes that failed, and the first line of the first one's message that says why."""
+    failed = [result for result in results if result.status in ("error", "fail")]
+    if not failed:
+        return f"dbt build --selector {selector} failed; see logs/dbt.log"
+    lines = [line.strip() for line in (failed[0].message or "no message").splitlines()]
+    reason = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])
+    return f"{len(failed)} of dbt's nodes failed, first {failed[0].node.name}: {reason}"

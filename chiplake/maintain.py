@@ -159,7 +159,7 @@ def maintain(
     steps: Iterable[Step],
     retention: Retention,
     dry_run: bool = False,
-    on_table: Callable[[TableReport], None] = lambda report: None,
+    on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[TableReport]:
     """Compact tables, expire their snapshots and remove files that nothing refers to.
 
@@ -172,7 +172,7 @@ def maintain(
         steps: what to do; the order is always that of `Step`.
         retention: what is kept.
         dry_run: only say what would be done, and write nothing.
-        on_table: called after each table.
+        on_progress: called after each table with the number of tables done.
 
     Returns:
         A report a table.
@@ -185,8 +185,8 @@ def maintain(
     reports = []
     for table in tables:
         report = keeper.plan(table) if dry_run else keeper.maintain(table)
-        on_table(report)
         reports.append(report)
+        on_progress(len(reports))
     return reports
 
 

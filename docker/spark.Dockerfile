@@ -44,7 +44,7 @@ COPY profiles /opt/chiplake/profiles
 COPY macros /opt/chiplake/macros
 COPY models /opt/chiplake/models
 COPY tests/dbt /opt/chiplake/tests/dbt
-COPY dbt_project.yml selectors.yml dbt_chiplake.py /opt/chiplake/
+COPY pyproject.toml dbt_project.yml selectors.yml dbt_chiplake.py /opt/chiplake/
 COPY lakehouse /opt/chiplake/lakehouse
 COPY python_udfs /opt/chiplake/python_udfs
 COPY ingestion /opt/chiplake/ingestion

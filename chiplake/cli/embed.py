@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from chiplake.cli.options import Day, as_date
+from chiplake.cli.progress import progress_bar
 from embedding.serve_command import serve_command
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
@@ -64,14 +64,8 @@ def transform(
     console = Console()
     if settings.clay_checkpoint is None:
         console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("transform", total=None)
-        reports = run_transform(
-            settings,
-            run,
-            lambda stage, done, total: progress.update(task, description=stage, completed=done, total=total),
-        )
+    with progress_bar(console, "transform") as show_progress:
+        reports = run_transform(settings, run, show_progress)
     failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
     for run_id, report in reports.items():
         console.print(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")

@@ -10,16 +10,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
+from chiplake.cli.options import usage_errors
+from chiplake.cli.progress import progress_bar
 from ingestion.item.footprints import area_of_bbox, area_of_geojson
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
 from ingestion.sources.addresses import check_root_url
 from ingestion.sources.windows import midnight
-from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 
 
@@ -79,10 +79,9 @@ def ingest_command(
         allow_file_hrefs=allow_file_hrefs,
     )
     console = Console()
-    with _progress(console) as progress:
-        task = progress.add_task("Ingesting", total=limit)
-        summary = ingest(request, settings, lambda so_far: progress.update(task, completed=_done(so_far)))
-        progress.update(task, total=_done(summary), completed=_done(summary))
+    with progress_bar(console, "Ingesting", limit) as show_progress:
+        summary = ingest(request, settings, lambda so_far: show_progress("Ingesting", _done(so_far), limit))
+        show_progress("Ingesting", _done(summary), _done(summary))
     console.print(summary_table(summary))
     if summary.searched_until is not None:
         console.print(
@@ -131,10 +130,8 @@ def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | N
 
 
 def _address(url: str | None, option: str) -> str | None:
-    try:
+    with usage_errors(option):
         return None if url is None else check_root_url(url)
-    except ChiplakeError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _since_last(since_last: bool, api: str | None, start_date: str | None) -> bool:
@@ -203,8 +200,3 @@ def _shown(time: datetime) -> str:
 
 def _done(summary: IngestSummary) -> int:
     return summary.received - summary.skipped
-
-
-def _progress(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=console)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from chiplake.cli.options import usage_errors
+from chiplake.cli.progress import progress_bar
 from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
@@ -41,21 +42,19 @@ def maintain_command(
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
 
     settings = get_settings()
-    try:
+    with usage_errors():
         tables = chosen_tables(ensure_sources(settings), table or [])
-    except ChiplakeError as error:
-        raise typer.BadParameter(str(error)) from error
     retention = Retention.of_days(
         older_than_days or settings.maintain_older_than_days,
         retain_last or settings.maintain_retain_last,
         settings.maintain_orphan_days,
     )
     console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("tables", total=len(tables))
-        steps = [Step(only)] if only else list(Step)
-        reports = maintain(settings, tables, steps, retention, dry_run, lambda _: progress.advance(task))
+    steps = [Step(only)] if only else list(Step)
+    with progress_bar(console, "tables", len(tables), transient=True) as show_progress:
+        reports = maintain(
+            settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))
+        )
     console.print(_planned(reports) if dry_run else _done(reports))
     for report in reports:
         if report.detail:

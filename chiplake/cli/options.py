@@ -1,15 +1,35 @@
-"""Options that several commands have."""
+"""Options that several commands share, and how a wrong value of an option is reported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
+from lakehouse.errors import ChiplakeError
+
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
 
 
 def as_date(day: Day) -> date | None:
-    """The day without its midnight, which is all that typer reads."""
+    """Return the date of a day option, which typer reads as its midnight."""
     return day.date() if day else None
+
+
+@contextmanager
+def usage_errors(option: str | None = None) -> Iterator[None]:
+    """Report an error of the block as wrong usage of an option, with exit code 2.
+
+    Args:
+        option: the option's name, such as `--api`; None where the message names what is wrong.
+
+    Raises:
+        typer.BadParameter: the block raised a ChiplakeError or a ValueError.
+    """
+    try:
+        yield
+    except (ChiplakeError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

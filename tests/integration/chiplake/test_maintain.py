@@ -19,7 +19,7 @@ from pyspark.sql import Row, SparkSession
 from support.lakes import empty_lake
 from typer.testing import CliRunner
 
-from chiplake.cli import app
+from chiplake.cli.main import app
 from chiplake.maintain import (
     Outcome,
     Retention,

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pytest
 from support.embeddings import make_chip, make_request, write_export
 
-from chiplake.cli import main
+from chiplake.cli.main import main
 from embedding.runs import OUT_SUFFIX, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
@@ -71,7 +71,7 @@ class Lake:
         }
         # Forked from a process that has imported what takes seconds: 20 times that would be most of the test.
         processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload(["chiplake.cli", "embedding.pipeline"])
+        processes.set_forkserver_preload(["chiplake.cli.main", "embedding.pipeline"])
         process = processes.Process(target=work, args=(command, environment, self.log, largest_file))
         process.start()
         return process

@@ -1,0 +1,38 @@
+"""`chiplake boa-offsets`: the user's own BOA offsets, which come before those of the providers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lakehouse.settings import get_settings
+
+
+def boa_offsets_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="CSV file with the columns collection,item_id,start_date,end_date,boa_offset,note."),
+    ] = None,
+) -> None:
+    """Replace your own BOA offsets by those of a file; without a file, print the current ones.
+
+    A line is for an item, a collection, days of acquisition, or several of these. The most specific line counts. A
+    file with only the header removes all offsets.
+    """
+    from ingestion.store.overrides import COLUMNS, put_in_force, read_boa_offsets, stored_boa_offsets
+
+    console = Console()
+    settings = get_settings()
+    if file is not None:
+        overrides = read_boa_offsets(file)
+        state = "are now in force" if put_in_force(overrides, settings) else "were in force already"
+        console.print(f"{len(overrides)} offsets {state}; the next chip_extraction cuts the chips that they change")
+        return
+    table = Table(*COLUMNS, title="BOA offsets in force")
+    for override in stored_boa_offsets(settings):
+        table.add_row(*("" if value is None else str(value) for value in override.model_dump().values()))
+    console.print(table)

@@ -1,0 +1,31 @@
+"""`chiplake doctor`: what is missing on this machine, the settings, and the functions of SQL."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from lakehouse.errors import ChiplakeError
+from lakehouse.settings import get_settings
+
+
+def doctor_command() -> None:
+    """Check that everything the pipeline needs is present, and list the settings and the functions of SQL."""
+    from chiplake.doctor import examine
+    from python_udfs.registry import FUNCTIONS
+
+    console = Console()
+    settings = get_settings()
+    findings = examine(settings)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.is_good else "[red]bad[/]"
+        console.print(mark, finding.subject, finding.detail, highlight=False)
+    values = Table("setting", "value", "meaning", title="Settings in force")
+    for name, field in type(settings).model_fields.items():
+        values.add_row(f"CHIPLAKE_{name.upper()}", str(getattr(settings, name)), field.description)
+    functions = Table("function", "arguments", "meaning", title="Python functions of SQL")
+    for function in FUNCTIONS:
+        functions.add_row(function.name, function.arguments, function.doc)
+    console.print(values, functions)
+    if not all(finding.is_good for finding in findings):
+        raise ChiplakeError("some checks failed, see above")

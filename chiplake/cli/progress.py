@@ -1,0 +1,36 @@
+"""The progress bar of the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+ShowProgress = Callable[[str, int, int | None], None]  # (description, done, total); None: the total is not known
+
+
+@contextmanager
+def progress_bar(
+    console: Console, description: str, total: int | None = None, transient: bool = False
+) -> Iterator[ShowProgress]:
+    """Show a progress bar while the block runs.
+
+    Args:
+        console: where to show it.
+        description: the text in front of the bar, until the first update.
+        total: the number of steps; None if it is not known.
+        transient: whether the bar disappears at the end.
+
+    Yields:
+        A function that updates the description, the number of steps done and the total.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=transient) as progress:
+        task = progress.add_task(description, total=total)
+
+        def show(description: str, done: int, total: int | None) -> None:
+            progress.update(task, description=description, completed=done, total=total)
+
+        yield show

@@ -1,0 +1,31 @@
+"""`chiplake run`: one of the jobs that a schedule runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from chiplake.cli.options import Day, as_date, usage_errors
+from chiplake.jobs import JOBS, Window, check_job, run_job
+
+
+def run_command(
+    job: Annotated[str, typer.Argument(help=f"{', '.join(JOBS)}; nightly runs the others in order.")],
+    start_date: Day = None,
+    end_date: Day = None,
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="Make chips of the given days again where they were made by older settings."),
+    ] = False,
+) -> None:
+    """Run a job. A second run does nothing unless there is new input.
+
+    Existing chips keep the settings they were made by (bands, valid SCL classes, filling) until --recompute.
+    """
+    with usage_errors():
+        check_job(job, recompute)
+    console = Console()
+    window = Window(as_date(start_date), as_date(end_date), recompute)
+    run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))

@@ -1,0 +1,18 @@
+"""`chiplake setup`: the jars of Spark, and the archive of the JVM's classes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from lakehouse.settings import get_settings
+
+
+def setup_command() -> None:
+    """Check Java, fetch the missing jars, and archive the JVM's classes so that sessions start faster."""
+    from lakehouse.spark.class_archive import ensure_class_archive
+    from lakehouse.spark.jars import check_java, ensure_jars
+
+    settings = get_settings()
+    java, jars = check_java(), ensure_jars(settings)
+    ensure_class_archive(jars)
+    Console().print(f"Java {java}, {len(jars)} jars in {settings.jars_dir}")

@@ -1,0 +1,116 @@
+"""Jobs have one list, and what failed for some chips does not stop the night."""
+
+from __future__ import annotations
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from dbt.cli import main as dbt
+
+from chiplake import jobs
+from chiplake.jobs import JOBS, RECOMPUTING_JOBS, Window, check_job, dbt_build, nightly
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import PROJECT_DIR
+
+ALL_DAYS = Window()
+
+
+def forget(_line: str) -> None:
+    """Take a line and do nothing."""
+
+
+def test_each_job_that_dbt_does_has_a_selector_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(jobs, "dbt_build", lambda selector, _window, _on_line: built.append(selector))
+    monkeypatch.setattr("chiplake.failures.unreadable_chips", lambda *_: SimpleNamespace(raise_if_any=lambda: None))
+    dbt_jobs = [name for name in JOBS if name not in ("embedding_generation", "nightly")]
+    for name in dbt_jobs:
+        JOBS[name](ALL_DAYS, forget)
+    assert built == dbt_jobs
+    selectors = yaml.safe_load((PROJECT_DIR / "selectors.yml").read_text())["selectors"]
+    assert set(built) <= {selector["name"] for selector in selectors}
+
+
+def test_the_night_goes_on_after_failed_chips_and_reports_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def job(name: str, error: str = "") -> object:
+        def run(_window: Window, _on_line: jobs.OnLine) -> None:
+            done.append(name)
+            if error:
+                raise IncompleteError(error)
+
+        return run
+
+    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (job("cut", "4 chips"), job("fill"), job("embed", "2 objects")))
+    with pytest.raises(IncompleteError, match=r"^4 chips; 2 objects$"):
+        nightly(ALL_DAYS, forget)
+    assert done == ["cut", "fill", "embed"]
+
+
+def test_the_night_ends_with_the_first_job_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_window: Window, _on_line: jobs.OnLine) -> None:
+        raise ChiplakeError("no Java")
+
+    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (fail, lambda *_: pytest.fail("it went on")))
+    with pytest.raises(ChiplakeError, match="no Java"):
+        nightly(ALL_DAYS, forget)
+
+
+def test_an_unknown_job_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(ChiplakeError, match=r"no job 'night'; choose from chip_extraction, .*, nightly"):
+        check_job("night", recompute=False)
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_only_jobs_that_make_chips_recompute(name: str) -> None:
+    if name in RECOMPUTING_JOBS:
+        check_job(name, recompute=True)
+    else:
+        with pytest.raises(ChiplakeError, match=f"'{name}' makes no chips; recompute with chip_extraction"):
+            check_job(name, recompute=True)
+
+
+def test_a_window_becomes_dbt_variables() -> None:
+    assert ALL_DAYS.dbt_vars() == {}
+    window = Window(date(2023, 8, 1), date(2023, 8, 31), recompute=True)
+    assert window.dbt_vars() == {"start_date": "2023-08-01", "end_date": "2023-08-31", "recompute": True}
+
+
+def test_a_window_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(ChiplakeError, match="the start date 2023-08-02 is after the end date 2023-08-01"):
+        Window(date(2023, 8, 2), date(2023, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("done", "message"),
+    [
+        (
+            SimpleNamespace(
+                exception=None,
+                success=False,
+                result=SimpleNamespace(
+                    results=[
+                        SimpleNamespace(status="success", message="ok", node=SimpleNamespace(name="int_scenes")),
+                        SimpleNamespace(
+                            status="error",
+                            message="Runtime Error in model fct_chips\n\n  Python worker exited\n  at org",
+                            node=SimpleNamespace(name="fct_chips"),
+                        ),
+                    ]
+                ),
+            ),
+            "1 of dbt's nodes failed, first fct_chips: Python worker exited",
+        ),
+        (SimpleNamespace(exception=None, success=False, result=None), "--selector temporal_merge failed; see logs/dbt"),
+        (SimpleNamespace(exception=ValueError("no profile"), success=False, result=None), "cannot run: no profile"),
+    ],
+)
+def test_a_failed_build_names_the_first_node_and_its_reason(
+    monkeypatch: pytest.MonkeyPatch, done: SimpleNamespace, message: str
+) -> None:
+    monkeypatch.setattr(dbt, "dbtRunner", lambda callbacks: SimpleNamespace(invoke=lambda _arguments: done))
+    with pytest.raises(ChiplakeError, match=message):
+        dbt_build("temporal_merge", ALL_DAYS, forget)
