@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from chiplake.cli.options import usage_errors
 from chiplake.cli.progress import progress_bar
-from ingestion.item.footprints import area_of_bbox, area_of_geojson
+from ingestion.area import area_of_bbox, area_of_geojson
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
 from ingestion.sources.addresses import check_root_url

@@ -1,7 +1,7 @@
-"""Hrefs: where an asset is.
+"""Hrefs: the location of an asset.
 
-An item is untrusted: an href may lead to http, https and s3, and to a local file only where the item itself is one,
-in or below the folder that was read.
+Items are untrusted. An href may lead to http, https and s3. It may lead to a local file only if the item itself was
+read from a local file, and only in or below the folder that was read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os.path
 import posixpath
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -22,11 +23,13 @@ _PLAIN_URL: Final = re.compile(r"(?:https?|s3)://[a-z0-9][a-z0-9._-]*(?::\d{1,5}
 
 
 def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
-    """An href that a reader may open: an http, https or s3 URL, or a local path if the item was a local file.
+    """Return the location that a reader may open: an http, https or s3 URL, or a path if the item is a local file.
 
-    A relative one is taken from the item's own file, else from the address that the document was read from, else
-    from its self link, else from the file it came in. None for anything else: GDAL's virtual file systems (`/vsi…`),
-    control characters, and local files outside the folder that was read, unless the origin allows them.
+    A relative href resolves against the file that holds the item alone, else against the URL of its document, else
+    against its self link, else against the file that holds it among others.
+
+    Return None for anything else: GDAL's virtual file systems (`/vsi…`), control characters, and local files outside
+    the folder that was read, unless the origin allows them.
     """
     if not isinstance(href, str) or not href or not href.isprintable():
         return None
@@ -35,7 +38,7 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
     scheme = _scheme(href)
     if scheme in REMOTE_SCHEMES:
         return href if _has_host(href) else None
-    path = _stated_path(href, scheme)
+    path = _path_of_file_url(href, scheme)
     if path is not None:
         return None if _is_outside(path, origin) else path
     if scheme:
@@ -50,15 +53,15 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
 
 
 def is_refused_file(href: object, item: JsonObject, origin: Origin) -> bool:
-    """Whether an href leads to a local file that is refused only for where it lies."""
+    """Whether an href leads to a local file that is refused only because it is outside the folder that was read."""
     if not origin.is_local or origin.allow_file_hrefs or resolve_href(href, item, origin) is not None:
         return False
     allowing = Origin(origin.source, origin.folder, origin.root, origin.is_own_file, origin.url, allow_file_hrefs=True)
     return resolve_href(href, item, allowing) is not None
 
 
-def _stated_path(href: str, scheme: str) -> str | None:
-    """The local path that an absolute href states."""
+def _path_of_file_url(href: str, scheme: str) -> str | None:
+    """Return the local path of a `file:` URL."""
     if scheme == "file":
         for start in ("file:///", "file://localhost/"):
             if href.lower().startswith(start):
@@ -68,19 +71,19 @@ def _stated_path(href: str, scheme: str) -> str | None:
 
 def _normal_path(path: str) -> str | None:
     normal = posixpath.normpath(path)
-    # GDAL would read /vsicurl/… and its like as something other than the file the name suggests.
+    # GDAL takes paths such as /vsicurl/… for virtual file systems, not for files.
     return None if not normal.isprintable() or re.match(r"/+vsi", normal, re.IGNORECASE) else normal
 
 
 def _is_outside(path: str, origin: Origin) -> bool:
-    """Whether a local file may not be named by this item. Links are followed: what counts is where the file is."""
+    """Whether an item may not lead to a local file because of its folder. Symbolic links are followed."""
     if not origin.is_local:
         return True
     if origin.allow_file_hrefs:
         return False
     root = _real_folder(origin.root or origin.folder or "/")
     folder, name = posixpath.split(path)
-    real = os.path.realpath(path) if os.path.islink(path) else posixpath.join(_real_folder(folder), name)
+    real = os.path.realpath(path) if Path(path).is_symlink() else posixpath.join(_real_folder(folder), name)
     return not (real + "/").startswith(root.rstrip("/") + "/")
 
 
@@ -98,7 +101,7 @@ def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # also where the port is none
+    except ValueError:  # also raised for an invalid port
         return False
 
 
@@ -113,7 +116,7 @@ def _self_link(item: JsonObject) -> str | None:
 
 
 def _join(base: str, href: str) -> str | None:
-    # urljoin knows the hierarchy of http only: lend its name to s3 for the join.
+    # urljoin does not join s3 URLs, so the scheme is http for the join.
     scheme, _, rest = base.partition(":")
     try:
         joined = urljoin(f"http:{rest}", href)

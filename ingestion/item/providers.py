@@ -1,6 +1,6 @@
-"""The one table of how providers name things: asset keys, and the properties that hold the same fact.
+"""The names that providers give to assets and properties, in one place.
 
-A new provider is a new name in these tables, not a new branch in the code.
+A new provider needs new names in these tables, no new branch in the code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lakehouse.bands import BANDS, SCL
 
 SCL_GSD_M: Final = 20
 
-# Other names that providers give to a band, beside its common name and its Sentinel-2 code.
+# Names of a band in addition to its common name and its Sentinel-2 code.
 _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "blue": ("B2",),
     "green": ("B3",),
@@ -34,7 +34,7 @@ BAND_OF_NAME: Final[dict[str, str]] = {
     name.lower(): band.name for band in BANDS for name in (band.name, band.code, *_ALIASES.get(band.name, ()))
 } | {SCL: SCL}
 
-# What else providers serve beside the bands of chips: an asset or band of such a name is known, and not taken.
+# Names of assets and bands that providers serve but chips do not use.
 OTHER_NAMES: Final = frozenset(
     {"b01", "b1", "coastal", "b09", "b9", "nir09", "b10", "cirrus", "rededge"}
     | {"aot", "wvp", "cld", "cloud", "snw", "snow", "dataquality"}
@@ -43,16 +43,17 @@ OTHER_NAMES: Final = frozenset(
 )
 OTHER_ROLES: Final = frozenset({"thumbnail", "overview", "visual", "metadata"})
 
-# Earth Search marks JPEG 2000 by `-jp2`, Copernicus Data Space and stactools the resolution by `_20m`. Files of the
-# product, named after tile and time, serve as keys in catalogues made from them.
+# Earth Search marks JPEG 2000 by `-jp2`; Copernicus Data Space and stactools write the resolution as `_20m`. In
+# catalogues made from a product's files, keys are file names with tile and time.
 _ASSET_KEY: Final = re.compile(
     r"(?:T\d\d[A-Z]{3}_\d{8}T\d{6}_)?(?P<name>.+?)(?:_(?P<gsd>\d{1,4})m)?(?P<jp2>-jp2)?", re.IGNORECASE
 )
 
-# Names of two scene classes that no other classification has under these numbers.
+# Two classes of the SCL that no other classification has under these numbers.
 SCL_CLASSES: Final = {4: "veg", 6: "water"}
 
-# The same fact under the names of the STAC extensions of 1.1, 1.0, stactools' first release and Earth Search 0.8.
+# Each property under its names in the extensions of STAC 1.1 and 1.0, the first release of stactools and Earth
+# Search 0.8. The first name that an item has is taken.
 PRODUCT_NAME: Final = ("s2:product_uri", "sentinel2:product_title", "sentinel:product_id", "eopf:product_id")
 PRODUCT_TYPE: Final = ("s2:product_type", "product:type", "sentinel2:product_type", "processing:level")
 DATATAKE: Final = ("s2:datatake_id", "eopf:datatake_id", "sentinel2:datatake_id")
@@ -78,10 +79,10 @@ EPSG: Final = ("proj:epsg", "proj:code", "eo:epsg")
 
 @lru_cache(maxsize=4096)
 def band_of_asset(key: str) -> tuple[str, int | None] | None:
-    """Band that an asset's key names, and the resolution in metres that the key states, if any.
+    """Return the band that an asset's key names, and the resolution in metres if the key states it.
 
-    None for an asset that is no band that chips use (`visual`, `aot`, `thumbnail`, `B01` …), and for a key that says
-    nothing, which `is_other_asset` tells apart.
+    Return None for assets that chips do not use (`visual`, `aot`, `thumbnail`, `B01` …) and for keys without a known
+    name. `is_other_asset` distinguishes the two.
     """
     match = _ASSET_KEY.fullmatch(key)
     if match is None:
@@ -92,15 +93,15 @@ def band_of_asset(key: str) -> tuple[str, int | None] | None:
 
 @lru_cache(maxsize=4096)
 def is_other_asset(key: str) -> bool:
-    """Whether an asset's key names something that is known to be no band of chips."""
+    """Whether an asset's key has a known name that is not a band of chips."""
     match = _ASSET_KEY.fullmatch(key)
     return match is not None and match["name"].lower() in OTHER_NAMES
 
 
 def band_of_description(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
-    """Band that an asset with a free key describes: in `eo:bands` or STAC 1.1's `bands`, SCL also by its classes.
+    """Return the band that an asset describes in `eo:bands` or in STAC 1.1's `bands`; for SCL also in its classes.
 
-    Only an asset of one band counts, and none that is for looking at.
+    Return None for assets of several bands, and for pictures such as overviews.
     """
     roles = asset.get("roles")
     if isinstance(roles, list) and any(isinstance(role, str) and role in OTHER_ROLES for role in roles):
@@ -108,8 +109,8 @@ def band_of_description(asset: Mapping[str, Any], properties: Mapping[str, Any])
     described = _only_band(asset, properties)
     if _is_scl(asset) or (described is not None and _is_scl(described)):
         return SCL
-    if described is None or any(place.get("data_type") == "uint8" for place in (asset, described, _raster_band(asset))):
-        return None  # eight bits hold a picture, not reflectances
+    if described is None or any(part.get("data_type") == "uint8" for part in (asset, described, _raster_band(asset))):
+        return None  # a picture: reflectances need more than eight bits
     for name in ("name", "common_name", "eo:common_name"):
         value = described.get(name)
         known = value.lower() if isinstance(value, str) else ""
@@ -126,7 +127,7 @@ def _only_band(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> Mappi
         if not isinstance(bands, list) or not bands:
             continue
         band = bands[0] if len(bands) == 1 else None
-        if isinstance(band, int) and not isinstance(band, bool):  # STAC 0.8: a place in the item's own list
+        if isinstance(band, int) and not isinstance(band, bool):  # STAC 0.8: an index into the item's list
             listed = properties.get(name)
             band = listed[band] if isinstance(listed, list) and 0 <= band < len(listed) else None
         return band if isinstance(band, dict) else None
@@ -138,8 +139,8 @@ def _raster_band(asset: Mapping[str, Any]) -> Mapping[str, Any]:
     return bands[0] if isinstance(bands, list) and len(bands) == 1 and isinstance(bands[0], dict) else {}
 
 
-def _is_scl(place: Mapping[str, Any]) -> bool:
-    classes = place.get("classification:classes") or _raster_band(place).get("classification:classes")
+def _is_scl(description: Mapping[str, Any]) -> bool:
+    classes = description.get("classification:classes") or _raster_band(description).get("classification:classes")
     if not isinstance(classes, list):
         return False
     names = {

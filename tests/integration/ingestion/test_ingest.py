@@ -18,7 +18,7 @@ from support.stac_servers import rustac_server
 
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion import run as ingestion_run
-from ingestion.item.footprints import area_of_bbox
+from ingestion.area import area_of_bbox
 from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.settings import Settings
 

@@ -22,7 +22,7 @@ from support.stac_items import make_item
 
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion import run as ingestion_run
-from ingestion.item.footprints import area_of_bbox
+from ingestion.area import area_of_bbox
 from ingestion.model import CONCURRENCY, PAGE_SIZE, Received
 from ingestion.sources import window_search
 from ingestion.sources.addresses import HttpPolicy

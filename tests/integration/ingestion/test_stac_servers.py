@@ -19,7 +19,7 @@ from support.stac_items import make_asset, make_item
 from support.stac_servers import geoparquet_server, rustac_server, write_collections
 
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
-from ingestion.item.footprints import area_of_bbox
+from ingestion.area import area_of_bbox
 from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.settings import Settings
 
