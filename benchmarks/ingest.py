@@ -109,17 +109,17 @@ def from_parsed(items: Path, folder: Path, clock: Clock) -> None:
     """Ours: from parsed JSON to committed rows in a new lake."""
     from ingestion.item.normalise import normalise
     from ingestion.model import Origin, Received, StacItemRow
-    from ingestion.store.items import Loader
+    from ingestion.store.items import ItemWriter
     from lakehouse.catalog import ensure_sources
     from lakehouse.settings import Settings
 
     origin = Origin("https://earth-search.aws.element84.com/v1")
     with clock:
-        loader = Loader(ensure_sources(Settings(home=folder / "lake")), datetime.now(UTC))
+        writer = ItemWriter(ensure_sources(Settings(home=folder / "lake")), datetime.now(UTC))
     for batch in parsed_batches(items):
         with clock:
             rows = [row for item in batch if isinstance(row := normalise(Received(item, None, origin)), StacItemRow)]
-            written = len(loader.load_rows(rows).write)
+            written = len(writer.write_rows(rows).write)
         if written != len(batch):
             raise SystemExit(f"{written} of {len(batch)} items were written")
 

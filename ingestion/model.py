@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from shapely.geometry.base import BaseGeometry
 
+from ingestion.windows import Window
+
 JsonObject = dict[str, Any]
 
 # Defaults of a request.
@@ -103,6 +105,15 @@ class Received:
     place: str | None  # its position in its file, "items.json#12": the name of an item without id
     origin: Origin
     parse_error: str | None = None  # why the text could not be parsed
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStep:
+    """What a source has given since the step before."""
+
+    received: tuple[Received, ...] = ()
+    repeated: int = 0  # items that a STAC API gave again, left out of `received`
+    completed: Window | None = None  # a window of a search of which all items have been received
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ def boa_offsets_command(
     A line is for an item, a collection, days of acquisition, or several of these. The most specific line counts. A
     file with only the header removes all offsets.
     """
-    from ingestion.store.overrides import COLUMNS, put_in_force, read_boa_offsets, stored_boa_offsets
+    from ingestion.store.overrides import COLUMNS, read_boa_offsets, store_boa_offsets, stored_boa_offsets
 
     console = Console()
     settings = get_settings()
     if file is not None:
         overrides = read_boa_offsets(file)
-        state = "are now in force" if put_in_force(overrides, settings) else "were in force already"
+        state = "are now in force" if store_boa_offsets(overrides, settings) else "were in force already"
         console.print(f"{len(overrides)} offsets {state}; the next chip_extraction cuts the chips that they change")
         return
     table = Table(*COLUMNS, title="BOA offsets in force")

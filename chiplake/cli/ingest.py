@@ -18,8 +18,8 @@ from chiplake.cli.progress import progress_bar
 from ingestion.area import area_of_bbox, area_of_geojson
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
-from ingestion.sources.addresses import check_root_url
-from ingestion.sources.windows import midnight
+from ingestion.sources.urls import check_root_url
+from ingestion.windows import midnight
 from lakehouse.settings import get_settings
 
 

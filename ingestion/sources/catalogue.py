@@ -1,8 +1,8 @@
-"""Items of a static STAC catalogue: a tree of JSON documents at http or https addresses or in local files.
+"""Items of a static STAC catalogue: a tree of JSON documents at http or https URLs or in local files.
 
-Links are resolved against the place where a document was found, not against its self link, which is stale once a
-catalogue was copied. A document is read once, however many links lead to it. One that cannot be had is one thing
-received that cannot be parsed, so that it is recorded by name and the others go on.
+Links resolve against the URL or path at which a document was read. The self link of a document does not count, since it
+is wrong in a copied catalogue. Each document is read once, even if several links lead to it. A document that cannot be
+read becomes an entry that cannot be parsed: it is recorded by name, and the others are read.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from pystac_client.exceptions import APIError
 
 from ingestion.model import CONCURRENCY, JsonObject, Origin, Received
-from ingestion.sources.addresses import FetchError, HttpPolicy, check_root_url, shown, split_http
-from ingestion.sources.file_formats import is_catalog, read_file
-from ingestion.sources.http_session import ApiRequest, ApiSession
+from ingestion.sources.http_session import ApiSession, HttpPolicy, error_status
+from ingestion.sources.item_file import is_catalog, read_file
+from ingestion.sources.page_links import ApiRequest
+from ingestion.sources.urls import FetchError, check_root_url, printable_url, split_http
 from lakehouse.errors import ChiplakeError
 
-MAX_DEPTH: Final = 64  # a server can go on inventing children for ever
-MAX_PAGES: Final = 10_000  # and pages of one ItemCollection
+MAX_DEPTH: Final = 64  # a server might generate children without end
+MAX_PAGES: Final = 10_000  # of one ItemCollection, for the same reason
 DEFAULT_POLICY: Final = HttpPolicy()
 
 _RELATIONS: Final = frozenset({"child", "item", "items"})
 
-Target = Path | str  # a local file, or an http or https address
+Target = Path | str  # a local file, or an http or https URL
 
 
 def read_catalog(url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = DEFAULT_POLICY) -> Iterator[Received]:
-    """All items of a static catalogue at an http or https address, in the order of its links.
+    """Yield all items of a static catalogue at an http or https URL, in the order of its links.
 
     Args:
-        url: address of its root: a Catalog or Collection, or an ItemCollection or item.
+        url: URL of the root: a Catalog or Collection, or an ItemCollection or item.
         concurrency: most requests at the same time.
-        policy: how patient to be with the server.
+        policy: timeouts and retries.
 
     Raises:
-        ChiplakeError: the root cannot be fetched, or is no STAC.
+        ChiplakeError: the root cannot be fetched, or is not STAC.
     """
     check_root_url(url)
     with _fetching(policy, concurrency) as fetcher:
@@ -60,11 +61,11 @@ def read_catalog(url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = 
 def read_local_catalog(
     path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY
 ) -> Iterator[Received]:
-    """All items of a static catalogue in local files, in the order of its links; those to servers are followed too.
+    """Yield all items of a static catalogue in local files, in the order of its links. Follow links to servers too.
 
     Args:
-        path: the root document, absolute.
-        content: what it holds, a Catalog or Collection.
+        path: absolute path of the root document.
+        content: the root document, a Catalog or Collection.
         allow_file_hrefs: links may lead to local files outside the root's folder.
         concurrency: most requests at the same time.
     """
@@ -76,14 +77,14 @@ def read_local_catalog(
 
 @dataclass(frozen=True, slots=True)
 class _Fetcher:
-    """Fetches ahead, no more documents than there may be requests at once."""
+    """Fetches documents ahead, as many as there may be requests at the same time."""
 
     session: ApiSession
     pool: ThreadPoolExecutor
     concurrency: int
 
     def ahead(self, targets: Iterable[Target | Received]) -> Iterator[tuple[Target | Received, Future[Any] | None]]:
-        """Each target in order; those at an address with what comes from there."""
+        """Yield each target in order, with the future document of a URL."""
         waiting: deque[tuple[Target | Received, Future[Any] | None]] = deque()
         for target in targets:
             waiting.append((target, self.submit(target) if isinstance(target, str) else None))
@@ -98,7 +99,7 @@ class _Fetcher:
 
 @contextlib.contextmanager
 def _fetching(policy: HttpPolicy, concurrency: int) -> Generator[_Fetcher, None, None]:
-    """A fetcher that starts nothing more, and waits for no server's pause, once its user leaves."""
+    """Provide a fetcher. Leaving the context ends its requests and waits."""
     session = ApiSession(policy, concurrency)
     pool = ThreadPoolExecutor(concurrency)
     try:
@@ -110,37 +111,37 @@ def _fetching(policy: HttpPolicy, concurrency: int) -> Generator[_Fetcher, None,
 
 
 def _fetch(session: ApiSession, url: str) -> tuple[Any, str]:
-    """The JSON document at an address, and the address at which it was found in the end.
+    """Return the JSON document at a URL, and its URL after redirects.
 
     Raises:
-        FetchError: the address is no http or https URL, or the document cannot be had, or is no JSON.
-        SearchStoppedError: nobody wants it any more.
+        FetchError: the URL is not http or https, or the document cannot be fetched, or is not JSON.
+        SearchStoppedError: the reader of the catalogue has left.
     """
     try:
-        return session.fetch_document(ApiRequest("GET", url), lambda document: True)
+        return session.fetch_document(ApiRequest("GET", url), lambda _: True)
     except APIError as error:
         raise FetchError(_failure(error, url)) from error
 
 
 def _failure(error: APIError, url: str) -> str:
-    status = getattr(error, "status_code", None)  # pystac-client does not always set it
+    status = error_status(error)
     if status is None:
         return str(error)
-    return f"{shown(url)} answers HTTP {status} {responses.get(status, '')}".rstrip()
+    return f"{printable_url(url)} answers HTTP {status} {responses.get(status, '')}".rstrip()
 
 
 @dataclass(slots=True)
 class _Crawl:
-    """One walk through a catalogue, depth first; what it keeps are the addresses that it has seen."""
+    """One walk through a catalogue, depth first. It keeps only the URLs and paths of the documents it has seen."""
 
     source: str
-    root: Path | None  # folder that local links may not leave; None: there are no local files
+    root: Path | None  # folder that local links may not leave; None for a catalogue on a server
     allow_file_hrefs: bool
     fetcher: _Fetcher
     seen: set[str] = field(default_factory=set)
 
     def document(self, content: Any, found_at: Target, depth: int) -> Iterator[Received]:
-        """Everything that a document holds or leads to, in place of items."""
+        """Yield the items that a document holds or leads to."""
         features = content if isinstance(content, list) else None
         if isinstance(content, dict) and isinstance(content.get("features"), list):
             features = content["features"]
@@ -151,7 +152,7 @@ class _Crawl:
         elif not is_catalog(content):
             yield Received(content, self._place(found_at), self._origin(found_at, is_own_file=True))
         elif depth > MAX_DEPTH:
-            yield self._broken(self._place(found_at), f"it is more than {MAX_DEPTH} catalogues deep")
+            yield self._broken(self._place(found_at), f"it is below more than {MAX_DEPTH} catalogues")
         else:
             for target, future in self.fetcher.ahead(self._links(content, found_at, _RELATIONS)):
                 yield from self._target(target, future, depth + 1)
@@ -170,11 +171,11 @@ class _Crawl:
         except FetchError as error:
             yield self._broken(self._place(url), str(error))
             return
-        if found_at == url or self._is_new(found_at):  # else redirected to a document that was read already
+        if found_at == url or self._is_new(found_at):  # else it redirects to a document that was read before
             yield from self.pages(content, found_at, depth)
 
     def pages(self, content: Any, found_at: Target, depth: int) -> Iterator[Received]:
-        """A document and, if it is one page of an ItemCollection on a server, the pages after it."""
+        """Yield the items of a document. If it is a page of an ItemCollection on a server, follow its next links."""
         first = found_at
         for number in range(1, MAX_PAGES + 1):
             following: tuple[str, Future[Any]] | None = None
@@ -184,7 +185,7 @@ class _Crawl:
                 elif number == MAX_PAGES:
                     yield self._broken(self._place(first), f"it has more than {MAX_PAGES} pages")
                 elif following is not None:
-                    yield self._broken(self._place(target), "it is the second next page of one page")
+                    yield self._broken(self._place(target), "its page has more than one next link")
                 elif isinstance(target, str):
                     following = target, self.fetcher.submit(target)
             yield from self.document(content, found_at, depth)
@@ -218,7 +219,7 @@ class _Crawl:
             yield self._broken(place, str(error))
 
     def _links(self, content: JsonObject, found_at: Target, relations: frozenset[str]) -> list[Target | Received]:
-        """Where a document's links lead, each place once in the whole walk."""
+        """Return the targets of a document's links, each once in the whole walk. A broken link is a received entry."""
         links = content.get("links")
         targets: list[Target | Received] = []
         for number, link in enumerate(links if isinstance(links, list) else []):
@@ -228,7 +229,7 @@ class _Crawl:
                 target = self._resolved(link, found_at)
                 if self._is_new(target):
                     targets.append(target)
-            except (ChiplakeError, OSError, ValueError) as error:  # of names and addresses that cannot be
+            except (ChiplakeError, OSError, ValueError) as error:  # of invalid paths and URLs
                 targets.append(self._broken(f"{self._place(found_at)}#/links/{number}", str(error)))
         return targets
 
@@ -237,7 +238,7 @@ class _Crawl:
         if not isinstance(href, str) or not href or not href.isprintable():
             raise ChiplakeError(f"its {link['rel']} link has no usable href")
         if str(link.get("method", "GET")).upper() != "GET":
-            raise ChiplakeError("a link that is not fetched by GET belongs to a STAC API: give its root as --api")
+            raise ChiplakeError("a link with another method than GET belongs to a STAC API: give its root as --api")
         if isinstance(found_at, Path) and not re.match(r"https?:", href, re.IGNORECASE):
             return self._local_target(href, found_at)
         url = urldefrag(urljoin(found_at, href) if isinstance(found_at, str) else href).url
@@ -248,14 +249,14 @@ class _Crawl:
         if re.match(r"file:///", href, re.IGNORECASE):
             href = unquote(urlsplit(href).path)
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", href):
-            raise ChiplakeError(f"{shown(href)!r} is neither a local file nor an http or https address")
+            raise ChiplakeError(f"{printable_url(href)!r} is neither a local file nor an http or https address")
         if not (found_at.parent / href).exists():
             href = unquote(href)
         if not href.isprintable():
             raise ChiplakeError("its href holds control characters")
         target = Path(posixpath.normpath(posixpath.join(found_at.parent.as_posix(), href)))
         if not self.allow_file_hrefs and self.root is not None:
-            # As it is written, and as symbolic links have it.
+            # Checks the path as written, and after symbolic links.
             inside = target.is_relative_to(self.root) and _real(target).is_relative_to(_real(self.root))
             if not inside:
                 remedy = "allow local files anywhere if you trust the catalogue"
@@ -270,7 +271,7 @@ class _Crawl:
 
     def _origin(self, found_at: Target, is_own_file: bool, has_self_link: bool = False) -> Origin:
         if isinstance(found_at, str):
-            # One of many in a document has its own place elsewhere, if it says so.
+            # An item among others resolves against its self link, if it has one.
             return Origin(self.source, url=None if has_self_link and not is_own_file else found_at)
         return Origin(
             source=self.source,
@@ -282,8 +283,8 @@ class _Crawl:
 
     def _place(self, found_at: Target) -> str:
         if isinstance(found_at, str):
-            query = urlsplit(found_at).query  # may be a secret, but tells documents apart
-            return shown(found_at) + (f"?({hashlib.sha256(query.encode()).hexdigest()[:8]})" if query else "")
+            query = urlsplit(found_at).query  # may be a secret, so its hash distinguishes documents
+            return printable_url(found_at) + (f"?({hashlib.sha256(query.encode()).hexdigest()[:8]})" if query else "")
         is_inside = self.root is not None and found_at.is_relative_to(self.root)
         return (found_at.relative_to(self.root) if self.root is not None and is_inside else found_at).as_posix()
 
@@ -292,25 +293,25 @@ class _Crawl:
 
 
 def _check_root(content: Any, url: str) -> None:
-    """Refuse what holds no items by links.
+    """Check that the root document leads to items.
 
     Raises:
-        ChiplakeError: it is no STAC, or is the root of an API, of which every item would be fetched.
+        ChiplakeError: it is not STAC, or it is the root of a STAC API, whose items would be fetched one by one.
     """
     conforms = content.get("conformsTo") if isinstance(content, dict) else None
     if isinstance(conforms, list) and any("item-search" in str(entry) for entry in conforms):
-        raise ChiplakeError(f"{shown(url)} is the root of a STAC API: give it as --api")
+        raise ChiplakeError(f"{printable_url(url)} is the root of a STAC API: give it as --api")
     is_items = isinstance(content, list) or (
         isinstance(content, dict) and content.get("type") in ("Feature", "FeatureCollection")
     )
     if not is_items and not is_catalog(content):
-        raise ChiplakeError(f"{shown(url)} is no STAC catalogue: its type is neither Catalog nor Collection")
+        raise ChiplakeError(f"{printable_url(url)} is not a STAC catalogue: its type is neither Catalog nor Collection")
 
 
 def _has_self_link(item: Any) -> bool:
     links = item.get("links") if isinstance(item, dict) else None
-    stated = (link for link in links if isinstance(link, dict)) if isinstance(links, list) else ()
-    return any(link.get("rel") == "self" and str(link.get("href")).startswith("http") for link in stated)
+    objects = (link for link in links if isinstance(link, dict)) if isinstance(links, list) else ()
+    return any(link.get("rel") == "self" and str(link.get("href")).startswith("http") for link in objects)
 
 
 def _key(target: Target) -> str:
@@ -318,7 +319,7 @@ def _key(target: Target) -> str:
 
 
 def _real(path: Path) -> Path:
-    """The path without symbolic links.
+    """Return the path without symbolic links.
 
     Raises:
         ChiplakeError: they go in a circle.

@@ -1,9 +1,8 @@
-"""Items from stac-geoparquet, a batch of rows at a time, as the JSON objects that they were.
+"""Reads stac-geoparquet in batches of rows, as the JSON objects of the items.
 
-The layout is that of https://github.com/radiantearth/stac-geoparquet-spec: an item's own members and each of its
-properties are columns, geometry is WKB, and what an item does not have is null. rustac reads it
-too, and faster; but it panics over a geometry column of large binaries, and loses a whole batch over one broken
-geometry.
+The layout is that of https://github.com/radiantearth/stac-geoparquet-spec: the members of an item and each of its
+properties are columns, the geometry is WKB, and absent values are null. rustac reads it faster, but it panics over a
+geometry column of large binaries, and loses a whole batch over one broken geometry.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ import shapely
 from ingestion.model import JsonObject
 
 BATCH_ROWS: Final = 256
-BUFFER_BYTES: Final = 1 << 16  # of each column, read ahead
+BUFFER_BYTES: Final = 1 << 16  # read ahead, of each column
 
 _REQUIRED: Final = frozenset({"id", "assets"})
-# The other columns are the item's properties.
+# Members of an item. All other columns are its properties.
 _MEMBERS: Final = frozenset(
     {"type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection"}
 )
@@ -34,11 +33,11 @@ _BOX_SIDES: Final = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
 
 
 def read_stac_geoparquet(path: Path) -> Iterator[JsonObject]:
-    """Each row as a STAC item. Nulls are left out, and so is NaN, which pandas writes for them.
+    """Yield each row as a STAC item, without nulls and without NaN, which pandas writes for nulls.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is no stac-geoparquet, or is broken.
+        ValueError: the file is not stac-geoparquet, or is broken.
     """
     with path.open("rb") as stream:
         try:
@@ -46,13 +45,13 @@ def read_stac_geoparquet(path: Path) -> Iterator[JsonObject]:
                 _check_columns(file.schema_arrow)
                 for batch in file.iter_batches(BATCH_ROWS):
                     yield from (item_of_row(row) for row in _microseconds(batch).to_pylist())
-        # pyarrow says OSError where a page is damaged, OverflowError of times and KeyError of zones unknown to Python.
+        # pyarrow raises OSError for damaged pages, and the next two for times and time zones unknown to Python.
         except (OSError, OverflowError, KeyError, pa.ArrowException) as error:
             raise ValueError(str(error)) from error
 
 
 def item_of_row(row: JsonObject) -> JsonObject:
-    """The STAC item that a row stands for."""
+    """Return the STAC item of a row."""
     values = {name: kept for name, value in row.items() if (kept := _json_value(value)) is not None}
     members = {name: value for name, value in values.items() if name in _MEMBERS}
     properties = {name: value for name, value in values.items() if name not in _MEMBERS}
@@ -61,7 +60,7 @@ def item_of_row(row: JsonObject) -> JsonObject:
         members["bbox"] = [box[side] for side in _BOX_SIDES if box.get(side) is not None]
     assets = members.get("assets")
     if isinstance(assets, dict):
-        # Writers that know no null struct write one full of nulls for an asset that the item does not have.
+        # For an absent asset, writers without null structs write a struct of nulls.
         members["assets"] = {key: asset for key, asset in assets.items() if asset}
     return {"type": "Feature", "geometry": None, **members, "properties": properties}
 
@@ -73,11 +72,11 @@ def _check_columns(schema: pa.Schema) -> None:
     if "geometry" in schema.names:
         kind = schema.field("geometry").type
         if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
-            raise ValueError(f"its geometry is no WKB, but {str(kind)[:60]}")
+            raise ValueError(f"its geometry is not WKB but {str(kind)[:60]}")
 
 
 def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Timestamps of nanoseconds, which Python does not know, cut to microseconds."""
+    """Truncate timestamps to microseconds, since Python has no nanoseconds."""
     for index, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
             column = batch.column(index).cast(pa.timestamp("us", field.type.tz), safe=False)
@@ -86,16 +85,16 @@ def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _json_value(value: Any) -> Any:
-    """A value as JSON has it; None for one that is absent."""
+    """Return a value as JSON represents it, or None if it is absent."""
     kind = type(value)
-    if value is None or kind is str or kind is int or kind is bool:  # most of them, so they come first
+    if value is None or kind is str or kind is int or kind is bool:  # the most frequent types first
         return value
     if kind is float:
         return value if math.isfinite(value) else None
     if kind is dict:
         return {name: kept for name, member in value.items() if (kept := _json_value(member)) is not None}
     if kind is list:
-        return [_json_value(entry) for entry in value]  # a null in a list has its place there
+        return [_json_value(entry) for entry in value]  # nulls in a list keep their position
     if isinstance(value, datetime):
         time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return time.isoformat().replace("+00:00", "Z")
@@ -105,7 +104,7 @@ def _json_value(value: Any) -> Any:
 
 
 def _geojson(wkb: bytes) -> JsonObject | None:
-    """A geometry as GeoJSON; None if the bytes are none, so that one bad row does not stop the others."""
+    """Return a geometry as GeoJSON, or None if it is not WKB, so that one broken row does not end the batch."""
     try:
         geojson: JsonObject = json.loads(shapely.to_geojson(shapely.from_wkb(wkb)))
     except shapely.errors.GEOSException:

@@ -1,15 +1,15 @@
-"""Items from a STAC API: a search cut into windows of time, so that no limit of a server loses items.
+"""Items from a STAC API: a search in windows of time, so that no limit of a server loses items.
 
-A window's answer is read page by page as plain dictionaries. What servers say of it (`numberMatched`, a missing next
-link) is not taken for granted: where an answer may have been cut short, its window is split and the parts are read
-too, until they show that nothing is missing, or bring it. `WindowSearch` says when and how.
+Answers are read page by page as plain dictionaries. What a server says about completeness (`numberMatched`, a missing
+next link) may be wrong. If an answer may have been cut short, parts of its window are read too, until they show that
+nothing is missing, or bring it. `WindowSearch` explains when and how.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,25 +22,18 @@ from pystac_client.exceptions import APIError
 from pystac_client.warnings import PystacClientWarning
 from shapely.geometry.base import BaseGeometry
 
-from ingestion.model import CONCURRENCY, PAGE_SIZE, Filters, Origin, Received
-from ingestion.sources.addresses import HttpPolicy, check_root_url
-from ingestion.sources.http_session import ApiRequest, ApiSession
-from ingestion.sources.search_server import SearchServer, error_status
-from ingestion.sources.window_search import DatetimeIgnoredError, FoundItem, ItemKey
+from ingestion.model import CONCURRENCY, PAGE_SIZE, Filters, Origin, Received, SourceStep
+from ingestion.sources.http_session import ApiSession, HttpPolicy, error_status
+from ingestion.sources.item_keys import ItemKey
+from ingestion.sources.page_links import ApiRequest
+from ingestion.sources.search_server import SearchServer
+from ingestion.sources.urls import check_root_url
+from ingestion.sources.window_search import DatetimeIgnoredError, NewItems
 from ingestion.sources.window_threads import WindowThreads
-from ingestion.sources.windows import Window, calendar_windows
+from ingestion.windows import Window, calendar_windows
 from lakehouse.errors import ChiplakeError
 
-SEARCH_POLICY: Final = HttpPolicy(retries=8)  # two minutes of trouble are got over
-
-
-@dataclass(frozen=True, slots=True)
-class SearchStep:
-    """What a search has brought since the step before."""
-
-    received: tuple[Received, ...] = ()
-    repeated: int = 0  # items that the server gave again, left out of `received`
-    completed: Window | None = None  # all that the server has of this window has been received
+SEARCH_POLICY: Final = HttpPolicy(retries=8)  # survives two minutes of trouble
 
 
 def search_windows(
@@ -50,23 +43,23 @@ def search_windows(
     policy: HttpPolicy = SEARCH_POLICY,
     concurrency: int = CONCURRENCY,
     now: datetime | None = None,
-) -> Generator[SearchStep, None, None]:
-    """What a STAC API has for a search, each item once, window after window in order of time.
+) -> Generator[SourceStep, None, None]:
+    """Search a STAC API. Yield each item once, window after window in order of time.
 
-    The server is asked for the area, the dates and the cloud limit as far as it says that it knows them; whoever
-    calls filters again, since servers differ. Without dates it is everything from the launch of Sentinel-2 to now.
-    Memory is bounded by the pages in flight, and some hundred bytes for each item of the windows in flight.
+    The request has the area, the dates and, if the server declares support, the cloud limit. Servers differ, so the
+    caller filters again. Without dates the search is from the launch of Sentinel-2 to now. Memory holds the pages in
+    flight, and some hundred bytes for each item of the windows in flight.
 
     Args:
-        api: root address.
-        filters: what is wanted.
-        page_size: items asked for at once.
-        policy: how patient to be with the server.
+        api: URL of the landing page.
+        filters: which items to search.
+        page_size: items of one page.
+        policy: timeouts and retries.
         concurrency: most requests at the same time.
-        now: when the search begins, UTC; later scenes are left for the next one.
+        now: start of the search, UTC; later scenes are left for the next search.
 
     Raises:
-        ChiplakeError: the address is no STAC API, it goes on failing, or it keeps items back that no search brings.
+        ChiplakeError: the URL is not that of a STAC API, the server goes on failing, or it withholds items.
     """
     origin = Origin(check_root_url(api))
     windows = calendar_windows(filters.start, filters.end, now or datetime.now(UTC))
@@ -82,20 +75,21 @@ def search_windows(
 
 @contextlib.contextmanager
 def _named_errors(api: str) -> Iterator[None]:
+    """Turn errors of pystac-client into a ChiplakeError that names the server."""
     try:
         yield
     except APIError as error:
-        answer = f"HTTP {error_status(error)} " if error_status(error) else ""
-        raise ChiplakeError(f"STAC API {api} failed: {answer}{str(error)[:300]}".rstrip()) from error
+        status = f"HTTP {error_status(error)} " if error_status(error) else ""
+        raise ChiplakeError(f"STAC API {api} failed: {status}{str(error)[:300]}".rstrip()) from error
     except (STACError, ClientTypeError, AttributeError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        # All of these are what pystac raises where the answer is no STAC.
+        # pystac raises all of these if the answer is not STAC.
         raise ChiplakeError(f"{api} does not answer as a STAC API: {str(error)[:300]}") from error
 
 
 def _open(api: str, session: ApiSession, filters: Filters, page_size: int) -> SearchServer:
-    """The search as pystac-client puts it, from what the landing page says; without dates, which come later."""
+    """Read the landing page, and let pystac-client make the search requests, without dates, for POST and GET."""
     with warnings.catch_warnings():
-        # Servers that take POST often forget to say so; the answer tells, not the landing page.
+        # Many servers accept POST without declaring it. Their answer shows it.
         warnings.simplefilter("ignore", PystacClientWarning)
         client = Client.open(api, stac_io=session)
         method = _method(client)
@@ -113,7 +107,14 @@ def _open(api: str, session: ApiSession, filters: Filters, page_size: int) -> Se
 def search_parameters(
     filters: Filters, page_size: int, cloud_language: str | None, method: str = "POST"
 ) -> dict[str, Any]:
-    """Arguments of `Client.search` for what is wanted but the dates; `cloud_language`: "filter", "query" or None."""
+    """Return the arguments of `Client.search`, without dates.
+
+    Args:
+        filters: which items to search.
+        page_size: items of one page.
+        cloud_language: "filter" for CQL2, "query" for the query extension, None for no cloud limit.
+        method: GET or POST.
+    """
     parameters: dict[str, Any] = {"limit": page_size}
     if filters.collection:
         parameters["collections"] = [filters.collection]
@@ -128,8 +129,9 @@ def search_parameters(
 
 
 def _area_parameter(area: BaseGeometry, method: str) -> dict[str, Any]:
-    """A bbox where the area is one, since more servers know it, or where it must fit into an address, where servers
-    also lose geometries from one page to the next; else the geometry.
+    """Return a bbox for a rectangle, since more servers support it, and for every GET; else the geometry.
+
+    The URL of a GET has a limit of length, and servers lose a geometry in it from one page to the next.
     """
     if method == "GET" or (area.geom_type == "Polygon" and area.equals(shapely.box(*area.bounds))):
         return {"bbox": list(area.bounds)}
@@ -137,9 +139,9 @@ def _area_parameter(area: BaseGeometry, method: str) -> dict[str, Any]:
 
 
 def _method(client: Client) -> str:
-    """POST, which has no limit of length, unless the server says in so many words that it takes GET only."""
-    stated = {link.extra_fields.get("method") for link in client.get_links("search")}
-    return "GET" if stated == {"GET"} else "POST"
+    """Return POST, which has no limit of length, unless the server declares that it accepts GET only."""
+    declared = {link.extra_fields.get("method") for link in client.get_links("search")}
+    return "GET" if declared == {"GET"} else "POST"
 
 
 def _cloud_language(client: Client) -> str | None:
@@ -147,11 +149,11 @@ def _cloud_language(client: Client) -> str | None:
 
 
 @dataclass(slots=True)
-class YieldedItems:
-    """Which items were handed on, as far as they may come again in a later window.
+class _SearchedItems:
+    """The items that the search has yielded, as far as a later window may bring them again.
 
-    That is those of the window at hand and the one before, since servers take the border for a part of both, and
-    those whose datetime is in another window than the one in which the server gave them.
+    These are the items of the current window and of the one before, since servers count the border to both, and strays:
+    items whose datetime is outside the window for which the server gave them.
     """
 
     origin: Origin
@@ -159,46 +161,47 @@ class YieldedItems:
     window_before: set[ItemKey] = field(default_factory=set)
     strays: set[ItemKey] = field(default_factory=set)
 
-    def step(self, found: Iterable[FoundItem], repeated: int) -> SearchStep:
-        """What of a page has not been handed on."""
+    def step(self, page: NewItems) -> SourceStep:
+        """Return the items of a page that the search has not yielded."""
         received = []
-        for one in found:
-            if one.key in self.strays or (one.is_stray and one.key in self.window_before):
+        repeated = page.repeated
+        for item in page.items:
+            if item.key in self.strays or (item.is_stray and item.key in self.window_before):
                 repeated += 1
                 continue
-            self.window.add(one.key)
-            if one.is_stray:
-                self.strays.add(one.key)
-            received.append(Received(one.content, None, self.origin))
-        return SearchStep(tuple(received), repeated)
+            self.window.add(item.key)
+            if item.is_stray:
+                self.strays.add(item.key)
+            received.append(Received(item.content, None, self.origin))
+        return SourceStep(tuple(received), repeated)
 
     def end_window(self) -> None:
         """Go on to the next window."""
         self.window, self.window_before = set(), self.window
 
     @property
-    def known(self) -> set[ItemKey]:
-        """All of these."""
+    def keys(self) -> set[ItemKey]:
+        """The keys of all these items."""
         return self.window | self.window_before | self.strays
 
 
 def _windows_in_order(
     server: SearchServer, origin: Origin, windows: Sequence[Window], concurrency: int
-) -> Iterator[SearchStep]:
-    """The windows side by side, but their items in order; all at once if the server does not heed dates."""
-    handed_on = YieldedItems(origin)
+) -> Iterator[SourceStep]:
+    """Read windows in parallel and yield their items in order. Read a server that ignores dates without windows."""
+    searched = _SearchedItems(origin)
     done = 0
     try:
-        with WindowThreads(server, windows, set(), concurrency) as emits:
-            for window, emit in zip(windows, emits, strict=True):
-                for found, repeated in emit.pages():
-                    yield handed_on.step(found, repeated)
-                yield SearchStep(completed=window)
-                handed_on.end_window()
+        with WindowThreads(server, windows, set(), concurrency) as queues:
+            for window, pages in zip(windows, queues, strict=True):
+                for page in pages.pages():
+                    yield searched.step(page)
+                yield SourceStep(completed=window)
+                searched.end_window()
                 done += 1
     except DatetimeIgnoredError:
-        with WindowThreads(server, [None], handed_on.known, 1) as (emit,):
-            for found, repeated in emit.pages():
-                yield handed_on.step(found, repeated)
+        with WindowThreads(server, [None], searched.keys, 1) as (pages,):
+            for page in pages.pages():
+                yield searched.step(page)
         for window in windows[done:]:
-            yield SearchStep(completed=window)
+            yield SourceStep(completed=window)

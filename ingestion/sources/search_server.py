@@ -1,4 +1,4 @@
-"""The search of one STAC API: its requests, and what its answers have shown of the server."""
+"""One STAC API during a search: its requests, and what its answers have shown of it."""
 
 from __future__ import annotations
 
@@ -11,78 +11,73 @@ from pystac_client.exceptions import APIError
 
 from ingestion.item.values import parse_time
 from ingestion.model import JsonObject
-from ingestion.sources.http_session import ApiRequest, ApiSession
-from ingestion.sources.windows import Window
+from ingestion.sources.http_session import ApiSession, error_status
+from ingestion.sources.page_links import ApiRequest
+from ingestion.windows import Window
 
-MAX_OFF: Final = timedelta(days=1)  # how far from its datetime a server may sort an item in
+MAX_DATETIME_ERROR: Final = timedelta(days=1)  # servers may sort an item by a time this far from its datetime
 
-# Nothing of Sentinel-2 can be there, so that a server that has an answer does not heed dates.
+# Sentinel-2 has no scene here, so a server that answers with items ignores dates.
 _BEFORE_LAUNCH: Final = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC))
 
 
 @dataclass(slots=True)
 class SearchServer:
-    """What is known of the server; shared by the threads of a search."""
+    """The state of the server, shared by the threads of a search."""
 
     api: str
     session: ApiSession
     search: ApiRequest  # without dates
-    search_by_get: ApiRequest  # in its place where the server takes no POST
+    search_by_get: ApiRequest  # replaces `search` if the server does not accept POST
     page_size: int
-    believes_counts: bool = True
-    fullest_page: int = 0  # items in the fullest page that led on to another
-    largest_answer: int = 0  # items in the largest answer
+    believes_counts: bool = True  # until an answer that was complete had another count
+    fullest_page: int = 0  # items of the largest page that had a next link
+    largest_answer: int = 0  # items of the largest answer
     _ignores_datetime: bool | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def request(self, window: Window | None) -> ApiRequest:
-        """The first page of a window, or of everything."""
-        dates = {} if window is None else {"datetime": window.interval}
-        return replace(self.search, parameters={**self.search.parameters, **dates})
-
     def first_page(self, window: Window | None) -> tuple[ApiRequest, JsonObject]:
-        """The first page of a window, or of everything, and what was asked for it."""
-        request = self.request(window)
+        """Return the request for the first page and the page, of a window or, for None, without dates."""
+        request = self._first_request(window)
         try:
             return request, self.fetch(request)
         except APIError as error:
             if request.method == "GET" or error_status(error) not in (404, 405, 501):
                 raise
         self.search = self.search_by_get
-        request = self.request(window)
+        request = self._first_request(window)
         return request, self.fetch(request)
 
+    def _first_request(self, window: Window | None) -> ApiRequest:
+        dates = {} if window is None else {"datetime": window.interval}
+        return replace(self.search, parameters={**self.search.parameters, **dates})
+
     def fetch(self, request: ApiRequest) -> JsonObject:
-        """One page. It has a list of features."""
+        """Return one page, which has a list of features."""
         page = self.session.fetch(request, lambda page: isinstance(page.get("features"), list))
-        self.session.is_open = True
+        self.session.has_answered = True
         return page
 
     def ignores_datetime(self) -> bool:
-        """Whether the server gives items of days that were not asked for. Asks once."""
+        """Whether the server gives items of days that were not requested. Sends one request, once."""
         with self._lock:
             if self._ignores_datetime is None:
                 _, page = self.first_page(_BEFORE_LAUNCH)
                 self._ignores_datetime = any(is_far(item_time(item), _BEFORE_LAUNCH) for item in page["features"])
             return self._ignores_datetime
 
-    def note_size(self, size: int) -> None:
-        """Learn from the size of a finished answer how many items the server gives at once."""
+    def note_answer(self, size: int) -> None:
+        """Record how many items an answer had: the server is able to give that many."""
         with self._lock:
             self.largest_answer = max(self.largest_answer, size)
 
 
 def item_time(item: Any) -> datetime | None:
-    """Return the acquisition time that an item states, UTC, or None."""
+    """Return the acquisition time of an item, UTC, or None if it states none."""
     properties = item.get("properties") if isinstance(item, dict) else None
     return parse_time(properties.get("datetime")) if isinstance(properties, dict) else None
 
 
 def is_far(time: datetime | None, window: Window) -> bool:
-    """Whether a time is so far from a window that a server which heeds dates would not give its item."""
-    return time is not None and not window.holds(time, MAX_OFF)
-
-
-def error_status(error: APIError) -> int | None:
-    """Return the HTTP status of an error, or None if there was no answer."""
-    return getattr(error, "status_code", None)  # pystac-client does not always set it
+    """Whether a time is so far from a window that a server which respects dates would not give its item."""
+    return time is not None and not window.contains(time, MAX_DATETIME_ERROR)

@@ -1,4 +1,4 @@
-"""Threads that read the windows of a search side by side."""
+"""Threads that read the windows of a search in parallel."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ingestion.sources.http_session import SearchStoppedError
+from ingestion.sources.item_keys import ItemKey
 from ingestion.sources.search_server import SearchServer
-from ingestion.sources.window_search import FoundItem, ItemKey, WindowSearch
-from ingestion.sources.windows import Window
+from ingestion.sources.window_search import NewItems, WindowSearch
+from ingestion.windows import Window
 
-PAGES_AHEAD: Final = 2  # read of a window before the earlier ones are done with
+PAGES_AHEAD: Final = 2  # pages of one window that wait until earlier windows are read
 STOP_TIMEOUT_S: Final = 5.0
 
 
 class WindowQueue:
-    """Where a window's thread puts what it found, until it is fetched in the windows' order."""
+    """Pages of one window, from the thread that reads it to the reader of the search."""
 
     def __init__(self, stopped: threading.Event) -> None:
-        self._queue: queue.Queue[tuple[list[FoundItem], int] | Exception | None] = queue.Queue(PAGES_AHEAD)
+        self._queue: queue.Queue[NewItems | Exception | None] = queue.Queue(PAGES_AHEAD)
         self._stopped = stopped
 
-    def __call__(self, found: list[FoundItem], repeated: int) -> None:
-        """Put the new items of one page, and how many of its items are repeated."""
-        self.put((found, repeated))
-
-    def put(self, message: tuple[list[FoundItem], int] | Exception | None) -> None:
-        """Wait for room; None says that the window is complete.
+    def put(self, message: NewItems | Exception | None) -> None:
+        """Wait for room, then add a page, or the error that ends the window, or None after the last page.
 
         Raises:
-            SearchStoppedError: nobody will fetch it.
+            SearchStoppedError: the search has ended.
         """
         while not self._stopped.is_set():
             try:
@@ -41,11 +38,11 @@ class WindowQueue:
                 continue
         raise SearchStoppedError
 
-    def pages(self) -> Iterator[tuple[list[FoundItem], int]]:
-        """The pages as they come, until the window is complete.
+    def pages(self) -> Iterator[NewItems]:
+        """Yield the pages of the window until the last one.
 
         Raises:
-            Exception: what ended the thread's search.
+            Exception: the error that ended the window.
         """
         while (message := self._queue.get()) is not None:
             if isinstance(message, Exception):
@@ -54,7 +51,7 @@ class WindowQueue:
 
 
 class WindowThreads:
-    """Threads that read windows side by side, the earliest first."""
+    """Threads that read windows in parallel, the earliest first. Entering starts them, leaving stops them."""
 
     def __init__(
         self, server: SearchServer, windows: Sequence[Window | None], known: set[ItemKey], concurrency: int
@@ -62,15 +59,15 @@ class WindowThreads:
         self._server = server
         self._known = known
         self._stopped = threading.Event()
-        self._emits = [WindowQueue(self._stopped) for _ in windows]
-        self._waiting = iter(zip(windows, self._emits, strict=True))
+        self._queues = [WindowQueue(self._stopped) for _ in windows]
+        self._remaining = iter(zip(windows, self._queues, strict=True))
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in windows[:concurrency]]
+        self._threads = [threading.Thread(target=self._read_windows, daemon=True) for _ in windows[:concurrency]]
 
     def __enter__(self) -> list[WindowQueue]:
         for thread in self._threads:
             thread.start()
-        return self._emits
+        return self._queues
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
@@ -79,17 +76,17 @@ class WindowThreads:
             thread.join(STOP_TIMEOUT_S)
         self._server.session.resume()
 
-    def _work(self) -> None:
+    def _read_windows(self) -> None:
         with contextlib.suppress(SearchStoppedError):
             while True:
                 with self._lock:
-                    window, emit = next(self._waiting, (None, None))
-                if emit is None:
+                    window, pages = next(self._remaining, (None, None))
+                if pages is None:
                     return
                 try:
-                    WindowSearch(self._server, window, emit, set(self._known)).run()
-                    emit.put(None)
+                    WindowSearch(self._server, window, pages.put, set(self._known)).read()
+                    pages.put(None)
                 except SearchStoppedError:
                     return
-                except Exception as error:  # whatever it is, the thread that reads the search raises it
-                    emit.put(error)
+                except Exception as error:  # of any kind: the reader of the search raises it
+                    pages.put(error)

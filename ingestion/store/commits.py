@@ -1,4 +1,4 @@
-"""Commits that hold against other writers of the same table."""
+"""Commits that are correct while others write to the same table."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 def commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
-    """Run `write` on the table as it is now, again from the start whenever another writer was faster.
+    """Call `write` with the current table, and call it again from the start if another writer commits first.
 
     Raises:
-        ChiplakeError: others commit to it without pause.
+        ChiplakeError: other writers commit to the table without pause.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(CommitFailedException),
@@ -37,9 +37,9 @@ def commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
 
 
 def without_blind_retry(table: Table) -> Table:
-    """The table with PyIceberg's own retry off, in this process only.
+    """Return the table with PyIceberg's own retry off, in this process only.
 
-    That retry puts the same rows on top of whatever the other writer did, which may be the same rows.
+    That retry would add the rows to the commit of the other writer, which may hold the same rows.
     """
     properties = table.metadata.properties | {TableProperties.COMMIT_NUM_RETRIES: "0"}
     table.metadata = table.metadata.model_copy(update={"properties": properties})

@@ -1,8 +1,7 @@
-"""Rows and rejects into `raw.stac_items` and `raw.stac_rejects`, in batches, each an atomic commit.
+"""Writes rows and rejects to `raw.stac_items` and `raw.stac_rejects`, in batches, each an atomic commit.
 
-A version is written once: what is there already is looked up before each commit, and again when another writer
-was faster. So a run that was cut off is repaired by running it again, and a second run of the same input commits
-nothing.
+A version is written once: stored versions are looked up before each commit, and again if another writer commits first.
+So a run that was interrupted is repaired by another run, and a second run of the same input commits nothing.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from ingestion.model import Asset, Reject, StacItemRow
 from ingestion.store.commits import commit, without_blind_retry
 from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS
 
-# Known versions are looked up only this far from the dates of a batch, so that the time does not grow with history:
-# by id alone, 2,000 items took 1.1 s against 0.05 s in a table of 100,000. An item whose datetime was corrected by
-# more is not recognised as known, which does no harm: it is written as one more version of the item, the same content
-# is always found again (its datetime is the same), and readers take the version updated last, wherever it lies.
+# Stored versions are looked up only this far from the dates of a batch, so that the time does not grow with history:
+# by id alone, 2,000 items took 1.1 s instead of 0.05 s in a table of 100,000. An item whose datetime was corrected by
+# more than this becomes one more version, which does no harm: readers take the version updated last, whatever its date,
+# and the same content is always found, since its datetime is the same.
 TIME_SLACK: Final = timedelta(days=1)
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
@@ -60,34 +59,34 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done with a batch of rows."""
+    """Which rows of a batch to write."""
 
     write: tuple[StacItemRow, ...] = ()
-    replaced: tuple[StacItemRow, ...] = ()  # those of `write` whose version is there, but was overtaken by another
+    replaced: tuple[StacItemRow, ...] = ()  # those of `write` whose version is stored but is not the current one
     unchanged: int = 0
     superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Loader:
-    """Writes the batches of one run."""
+class ItemWriter:
+    """Writes the batches of one ingest."""
 
     catalog: Catalog
-    ingested_at: datetime  # UTC, the same for all of a run
+    ingested_at: datetime  # UTC, equal for all rows of an ingest
 
-    def load_rows(self, rows: Sequence[StacItemRow]) -> Decision:
-        """Write the versions that are not there yet, in one commit, or none if there is nothing to write.
+    def write_rows(self, rows: Sequence[StacItemRow]) -> Decision:
+        """Write the versions that are not stored, in one commit, or in none if all are stored.
 
         Raises:
             ChiplakeError: other writers commit to the table without pause.
         """
         newest, superseded = newest_of_batch(rows)
-        # A fixed order gives the same files for the same items, with narrow statistics.
+        # In this order the same items make the same files, and statistics of files are narrow.
         newest.sort(key=lambda row: (row.acquired_at, row.collection, row.item_id))
         return commit(self.catalog, STAC_ITEMS, lambda table: self._write_rows(table, newest, superseded))
 
-    def load_rejects(self, rejects: Sequence[Reject]) -> int:
-        """Write the rejects that are not recorded yet, in one commit; how many these were.
+    def write_rejects(self, rejects: Sequence[Reject]) -> int:
+        """Write the rejects that are not recorded, in one commit. Return how many these were.
 
         Raises:
             ChiplakeError: other writers commit to the table without pause.
@@ -116,7 +115,10 @@ class Loader:
 
 
 def newest_of_batch(rows: Iterable[StacItemRow]) -> tuple[list[StacItemRow], int]:
-    """One row an item: the one updated last, of equals the one received last. And how many others there were."""
+    """Return one row for each item, and the number of others.
+
+    The row is the one updated last. Of rows with the same update time it is the one received last.
+    """
     newest: dict[tuple[str, str], StacItemRow] = {}
     others = 0
     for row in rows:
@@ -128,10 +130,15 @@ def newest_of_batch(rows: Iterable[StacItemRow]) -> tuple[list[StacItemRow], int
 
 
 def decide(rows: Iterable[StacItemRow], stored: dict[tuple[str, str], list[Version]], superseded: int = 0) -> Decision:
-    """Which rows are new versions, given the versions that are stored.
+    """Decide which rows are new versions.
 
-    A version that the provider calls older than the current one is not written. One that was stored and then
-    overtaken, and now comes back as the provider's word, is written again in place of itself.
+    A version that is older than the current one, by its update time, is not written. A version that is stored, is not
+    the current one, and comes again without being older replaces itself, so that it becomes the current one.
+
+    Args:
+        rows: one row for each item.
+        stored: stored versions by item key.
+        superseded: rows of the batch that were superseded by others of it.
     """
     write, replaced, unchanged = [], [], 0
     for row in rows:
@@ -141,7 +148,7 @@ def decide(rows: Iterable[StacItemRow], stored: dict[tuple[str, str], list[Versi
         if current is None:
             write.append(row)
         elif same is not None and same.ingested_at >= current.ingested_at:
-            unchanged += 1  # it is the current one, or it lost against it in the run in which both came
+            unchanged += 1  # it is the current version, or lost against it within the ingest that brought both
         elif _is_older(row.updated_at, current.updated_at):
             superseded += 1
         else:
@@ -156,7 +163,7 @@ def _is_older(updated_at: datetime | None, other: datetime | None) -> bool:
 
 
 def rows_to_arrow(rows: Sequence[StacItemRow], ingested_at: datetime, schema: Schema) -> pa.Table:
-    """Rows as an Arrow table in the schema of `raw.stac_items` as it is; columns unknown here are null."""
+    """Return rows as an Arrow table in the current schema of `raw.stac_items`. Columns unknown here are null."""
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _ROW_FIELDS}
     columns |= {name: [row.extra.get(name) for row in rows] for name in {name for row in rows for name in row.extra}}
     columns["ingested_at"] = [ingested_at] * len(rows)
@@ -166,7 +173,7 @@ def rows_to_arrow(rows: Sequence[StacItemRow], ingested_at: datetime, schema: Sc
 
 
 def rejects_to_arrow(rejects: Sequence[Reject], rejected_at: datetime, schema: Schema) -> pa.Table:
-    """Rejects as an Arrow table in the schema of `raw.stac_rejects` as it is; columns unknown here are null."""
+    """Return rejects as an Arrow table in the current schema of `raw.stac_rejects`. Columns unknown here are null."""
     columns: dict[str, list[Any]] = {name: [getattr(reject, name) for reject in rejects] for name in _REJECT_FIELDS}
     columns["reason"] = [reject.reason.value for reject in rejects]
     columns["rejected_at"] = [rejected_at] * len(rejects)
@@ -174,7 +181,7 @@ def rejects_to_arrow(rejects: Sequence[Reject], rejected_at: datetime, schema: S
 
 
 def _assets_array(rows: Sequence[StacItemRow], kind: pa.MapType) -> pa.MapArray:
-    # Column by column: from one dictionary an asset it took a third of the time of an ingest.
+    # Built column by column: one dictionary for each asset took a third of the time of an ingest.
     assets = [asset for row in rows for asset in row.assets.values()]
     structs = pa.StructArray.from_arrays(
         [
@@ -190,11 +197,11 @@ def _assets_array(rows: Sequence[StacItemRow], kind: pa.MapType) -> pa.MapArray:
     return pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), bands, structs, kind)
 
 
-def _to_arrow(columns: dict[str, list[Any]], schema: pa.Schema, made: dict[str, pa.Array]) -> pa.Table:
+def _to_arrow(columns: dict[str, list[Any]], schema: pa.Schema, arrays_by_name: dict[str, pa.Array]) -> pa.Table:
     length = len(next(iter(columns.values())))
     arrays = [
-        made[field.name]
-        if field.name in made
+        arrays_by_name[field.name]
+        if field.name in arrays_by_name
         else pa.array(columns[field.name], field.type)
         if field.name in columns
         else pa.nulls(length, field.type)
@@ -204,7 +211,7 @@ def _to_arrow(columns: dict[str, list[Any]], schema: pa.Schema, made: dict[str, 
 
 
 def _stored_versions(table: Table, rows: Sequence[StacItemRow]) -> dict[tuple[str, str], list[Version]]:
-    """Stored versions of these items. Reads five narrow columns, of the months in which the items lie."""
+    """Return the stored versions of these items. Reads five narrow columns, of the months of the items."""
     columns = ("collection", "item_id", "content_hash", "updated_at", "ingested_at")
     times = [row.acquired_at for row in rows]
     ids = {row.item_id for row in rows}
@@ -231,7 +238,7 @@ def _recorded_rejects(table: Table, by_key: dict[tuple[str, str, str], Reject]) 
 
 
 def _has_id(ids: set[str]) -> BooleanExpression:
-    # The bounds prune files by their statistics, which Iceberg does not try with a long list of values.
+    # Iceberg prunes files by bounds, but not by a long list of values.
     bounds = And(GreaterThanOrEqual(term="item_id", value=min(ids)), LessThanOrEqual(term="item_id", value=max(ids)))
     return And(bounds, In(term="item_id", literals=ids))
 

@@ -1,7 +1,7 @@
-"""The user's own BOA offsets: from a CSV file to `raw.boa_offset_overrides`, where they outrank all else.
+"""The user's own BOA offsets: from a CSV file to `raw.boa_offset_overrides`. They outrank all other sources.
 
-They are state of the lake, not of an item: putting a file in force, or another one, changes the scenes it is about
-and their chips at the next run, without another ingest.
+Overrides are state of the lake, not of an item: storing another file changes the scenes it names, and their chips, at
+the next run, without another ingest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by mo
 
 
 class BoaOffsetOverride(BaseModel):
-    """One line of the file: of which items it is, and the offset. What is left empty holds for all."""
+    """One line of the file: a condition on items, and their offset. An empty field is no condition."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +39,7 @@ class BoaOffsetOverride(BaseModel):
     note: str | None = None
 
     @model_validator(mode="after")
-    def _says_of_which_items(self) -> BoaOffsetOverride:
+    def _check_condition(self) -> BoaOffsetOverride:
         if not (self.collection or self.item_id or self.start_date or self.end_date):
             raise ValueError("it names neither collection nor item_id nor dates")
         if self.start_date and self.end_date and self.start_date > self.end_date:
@@ -47,29 +47,31 @@ class BoaOffsetOverride(BaseModel):
         return self
 
 
-_TOO_MANY: Final = "values without a column"
+_EXTRA_VALUES: Final = "values without a column"
 COLUMNS: Final = tuple(BoaOffsetOverride.model_fields)
 
 
 def read_boa_offsets(path: Path) -> tuple[BoaOffsetOverride, ...]:
-    """The overrides of a CSV file with a header line, in its order.
+    """Read the overrides of a CSV file with a header line, in order.
 
     Raises:
-        ChiplakeError: the file cannot be read, or a line is wrong; the words name file, line and column.
+        ChiplakeError: the file cannot be read, or a line is wrong. The message names file, line and column.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey=_TOO_MANY, strict=True)
+            reader = csv.DictReader(stream, restkey=_EXTRA_VALUES, strict=True)
             header = reader.fieldnames or []
             if "boa_offset" not in header or len(set(header)) != len(header) or not set(header) <= set(COLUMNS):
-                raise ChiplakeError(f"{path}: its first line should name columns of {','.join(COLUMNS)}")
+                raise ChiplakeError(
+                    f"{path}: the first line should name columns of {','.join(COLUMNS)}, boa_offset among them"
+                )
             return tuple(_override(path, reader.line_num, line) for line in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ChiplakeError(f"{path} cannot be read as CSV: {error}") from error
 
 
 def _override(path: Path, number: int, line: dict[str, Any]) -> BoaOffsetOverride:
-    if _TOO_MANY in line:
+    if _EXTRA_VALUES in line:
         raise ChiplakeError(f"{path}, line {number}: it has more values than the first line has columns")
     values = {name: (value or "").strip() for name, value in line.items()}
     try:
@@ -77,17 +79,17 @@ def _override(path: Path, number: int, line: dict[str, Any]) -> BoaOffsetOverrid
     except ValidationError as error:
         first = error.errors()[0]
         column = f"column {first['loc'][0]}: " if first["loc"] else ""
-        words = first["msg"].removeprefix("Value error, ")
-        raise ChiplakeError(f"{path}, line {number}: {column}{words}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ChiplakeError(f"{path}, line {number}: {column}{message}") from error
 
 
 def stored_boa_offsets(settings: Settings) -> tuple[BoaOffsetOverride, ...]:
-    """The overrides in force, in order."""
+    """Return the stored overrides, in order."""
     return _stored(ensure_sources(settings).load_table(BOA_OFFSET_OVERRIDES))
 
 
-def put_in_force(overrides: Sequence[BoaOffsetOverride], settings: Settings) -> bool:
-    """Put these overrides in the place of those in force, in one commit; False if they are in force already.
+def store_boa_offsets(overrides: Sequence[BoaOffsetOverride], settings: Settings) -> bool:
+    """Replace the stored overrides by these, in one commit. Return False if these are stored already.
 
     Raises:
         ChiplakeError: other writers commit to the table without pause.

@@ -1,4 +1,4 @@
-"""How far each search of a STAC API has come: `raw.stac_checkpoints`, a row for each window of time ingested whole."""
+"""The progress of each search of a STAC API: `raw.stac_checkpoints`, one row for each window ingested completely."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
 from ingestion.model import Filters
-from ingestion.sources.windows import Window, midnight, reached
 from ingestion.store.commits import commit, without_blind_retry
+from ingestion.windows import Window, midnight, span_without_gap
 from lakehouse.catalog import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 from lakehouse.errors import ChiplakeError
 
@@ -28,73 +28,75 @@ SEARCH_ID_CHARACTERS: Final = 16  # of a SHA-256 in hex
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """What became of the items of one window."""
+    """Counts of the items of one window."""
 
-    received: int  # items that the server gave, each once
-    written: int  # versions that were new
+    received: int  # items that the server gave, each counted once
+    written: int  # new versions
 
 
 @dataclass(frozen=True, slots=True)
 class SearchName:
-    """What tells one search from another, whatever its dates."""
+    """The identity of a search: everything except its dates."""
 
-    source: str  # root address of the STAC API, as given
+    source: str  # URL of the STAC API, as given
     collection: str  # or ALL_COLLECTIONS
     search: str  # area and cloud limit, canonical JSON
 
     @classmethod
     def of(cls, api: str, filters: Filters) -> Self:
-        """The name of a search of an API."""
+        """Return the name of a search of an API."""
         area = None if filters.area is None else shapely.geometry.mapping(shapely.normalize(filters.area))
-        asked = {"area": area, "max_cloud": None if filters.max_cloud is None else float(filters.max_cloud)}
-        return cls(api, filters.collection or ALL_COLLECTIONS, json.dumps(asked, sort_keys=True, separators=(",", ":")))
+        search = {"area": area, "max_cloud": None if filters.max_cloud is None else float(filters.max_cloud)}
+        return cls(
+            api, filters.collection or ALL_COLLECTIONS, json.dumps(search, sort_keys=True, separators=(",", ":"))
+        )
 
     @property
     def search_id(self) -> str:
-        """Short hash of `search`."""
+        """A short hash of `search`."""
         return hashlib.sha256(self.search.encode()).hexdigest()[:SEARCH_ID_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoints:
-    """The rows of one search."""
+class SearchProgress:
+    """The searched windows of one search."""
 
     catalog: Catalog
     name: SearchName
 
     def windows(self) -> list[Window]:
-        """The windows that were ingested whole, by whatever run."""
+        """Return the windows that any run has ingested completely."""
         return self._recorded(self.catalog.load_table(STAC_CHECKPOINTS))
 
     def searched_until(self) -> datetime | None:
-        """The end of what is complete without a gap, UTC; None if nothing is."""
-        span = reached(self.windows())
+        """Return the end of the span that is complete without a gap, UTC, or None if there is none."""
+        span = span_without_gap(self.windows())
         return None if span is None else span.end
 
     def start_after(self, overlap: timedelta) -> datetime:
-        """Where a search that goes on begins: `overlap` before the end of what is complete without a gap, UTC.
+        """Return where a search continues, UTC: `overlap` before the end of the span that is complete without a gap.
 
-        It is never earlier than where the first search began.
+        It is never earlier than the start of the first search.
 
         Raises:
-            ChiplakeError: there is no checkpoint of this search.
+            ChiplakeError: no window of this search is recorded.
         """
-        span = reached(self.windows())
+        span = span_without_gap(self.windows())
         if span is None:
             raise ChiplakeError(
-                f"no checkpoint of this search of {self.name.collection} at {self.name.source} (same area and cloud "
-                "limit): give --start-date once"
+                f"no window is recorded of this search of {self.name.collection} at {self.name.source} (same area and "
+                "cloud limit): give --start-date once"
             )
         return max(span.start, midnight(span.end - overlap))
 
     def record(self, counts: Mapping[Window, WindowCounts], began: datetime) -> int:
-        """Add the windows that have no row yet, in one commit; how many these were.
+        """Add the windows that have no row, in one commit. Return how many these were.
 
-        The day at hand is left out: it is not over, and would have another row at each run.
+        The current day is left out: it is not over, and each run would add another row.
 
         Args:
-            counts: completed windows, all their items committed.
-            began: when the search began, UTC.
+            counts: completed windows, of which all items are committed.
+            began: start of the search, UTC.
 
         Raises:
             ChiplakeError: other writers commit to the table without pause.
@@ -118,8 +120,8 @@ class Checkpoints:
         )
         scanned = table.scan(row_filter=condition, selected_fields=columns).to_arrow()
         rows = zip(*(scanned.column(name).to_pylist() for name in columns), strict=True)
-        source = self.name.source.rstrip("/")  # with and without it is the same server
-        return [Window(start, end) for its_source, start, end in rows if its_source.rstrip("/") == source]
+        source = self.name.source.rstrip("/")  # a URL with and without the slash is the same server
+        return [Window(start, end) for row_source, start, end in rows if row_source.rstrip("/") == source]
 
     def _to_arrow(self, windows: Sequence[Window], counts: Mapping[Window, WindowCounts]) -> pa.Table:
         same = {

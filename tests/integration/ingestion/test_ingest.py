@@ -16,8 +16,7 @@ from support.ingests import stored, write_items
 from support.stac_items import make_item
 from support.stac_servers import rustac_server
 
-from ingestion import Filters, IngestRequest, IngestSummary, ingest
-from ingestion import run as ingestion_run
+from ingestion import Filters, IngestRequest, IngestSummary, batches, ingest
 from ingestion.area import area_of_bbox
 from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.settings import Settings
@@ -135,7 +134,7 @@ def test_rejects_are_recorded_once(tmp_path: Path, ingest_settings: Settings) ->
 def test_of_one_id_twice_the_version_updated_last_is_the_current_one_in_any_order(
     tmp_path: Path, batch_items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion_run, "BATCH_ITEMS", batch_items)
+    monkeypatch.setattr(batches, "BATCH_ITEMS", batch_items)
     old = make_item(0) | {"stac_version": "1.0.0"}
     new = make_item(0, updated="2024-01-01T00:00:00Z") | {"stac_version": "1.1.0"}
     for number, items in enumerate(([old, new], [new, old])):
@@ -163,7 +162,7 @@ def test_of_two_versions_that_say_no_update_the_one_received_last_counts(
 def test_two_contents_of_one_id_in_one_run_do_not_take_turns_for_ever(
     tmp_path: Path, ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion_run, "BATCH_ITEMS", 1)
+    monkeypatch.setattr(batches, "BATCH_ITEMS", 1)
     items = [make_item(0) | {"stac_version": version} for version in ("1.0.0", "1.1.0")]
     ingest_items(ingest_settings, tmp_path / "items.json", items)
     before = snapshots(ingest_settings)
@@ -196,7 +195,7 @@ def test_ingests_at_the_same_time_write_every_item_once(tmp_path: Path, ingest_s
 def test_a_run_that_was_cut_off_is_completed_by_the_next(
     tmp_path: Path, ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion_run, "BATCH_ITEMS", 10)
+    monkeypatch.setattr(batches, "BATCH_ITEMS", 10)
     path = tmp_path / "items.ndjson"
     lines = [json.dumps(make_item(number)) for number in range(25)]
     path.write_text("\n".join(lines))

@@ -35,8 +35,9 @@ from ingestion.item.normalise import normalise
 from ingestion.item.values import parse_time
 from ingestion.model import Received, Reject, StacItemRow
 from ingestion.sources import catalogue, http_session
-from ingestion.sources.addresses import HttpPolicy
-from ingestion.sources.local_files import read_catalog, read_items
+from ingestion.sources.catalogue import read_catalog
+from ingestion.sources.http_session import HttpPolicy
+from ingestion.sources.local_files import read_items
 from lakehouse.catalog import STAC_REJECTS
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -288,7 +289,7 @@ def test_a_file_larger_than_what_is_read_at_once_is_read_whole(tmp_path: Path, m
     items = [make_item(number) for number in range(20)]
     path = write_collection(tmp_path, items)
     for size in (1, 7, 1000):
-        monkeypatch.setattr("ingestion.sources.file_formats.CHUNK_CHARACTERS", size)
+        monkeypatch.setattr("ingestion.sources.json_items.CHUNK_CHARACTERS", size)
         assert [received.content for received in read_items(path)] == items
 
 

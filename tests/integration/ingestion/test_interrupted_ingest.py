@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from support.faulty_stac_server import YEAR, YEAR_START, FaultyServer, light_item, serving
 
-from ingestion import Filters, IngestRequest, IngestSummary, ingest
-from ingestion import run as ingestion_run
+from ingestion import Filters, IngestRequest, IngestSummary, batches, ingest
 from lakehouse.catalog import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.settings import Settings
 
@@ -42,7 +41,7 @@ def server() -> Iterator[FaultyServer]:
 
 def run_ingest(home: Path, api: str, progress: Connection | None = None) -> None:
     """One run, in a process of its own if it is to be killed; tells how many items it has dealt with."""
-    ingestion_run.BATCH_ITEMS = BATCH  # type: ignore[misc]
+    batches.BATCH_ITEMS = BATCH  # type: ignore[misc]
 
     def tell(summary: IngestSummary) -> None:
         if progress is not None:
@@ -83,7 +82,7 @@ def assert_complete_as_recorded(home: Path, server: FaultyServer) -> None:
 def test_killed_twenty_times_and_run_again_it_ends_as_undisturbed(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion_run, "BATCH_ITEMS", BATCH)  # is put back at the end
+    monkeypatch.setattr(batches, "BATCH_ITEMS", BATCH)  # is put back at the end
     run_ingest(tmp_path / "undisturbed", server.url)
     expected = tables(tmp_path / "undisturbed")
     assert len(expected[STAC_ITEMS]) + len(expected[STAC_REJECTS]) == ITEMS

@@ -20,15 +20,14 @@ from support.faulty_stac_server import Faults, FaultyServer, Item, bare_item, it
 from support.ingests import stored
 from support.stac_items import make_item
 
-from ingestion import Filters, IngestRequest, IngestSummary, ingest
-from ingestion import run as ingestion_run
+from ingestion import Filters, IngestRequest, IngestSummary, batches, ingest, run
 from ingestion.area import area_of_bbox
 from ingestion.model import CONCURRENCY, PAGE_SIZE, Received
 from ingestion.sources import window_search
-from ingestion.sources.addresses import HttpPolicy
-from ingestion.sources.http_session import ApiRequest, ApiSession, retry_after_s
+from ingestion.sources.http_session import ApiSession, HttpPolicy, retry_after_s
+from ingestion.sources.page_links import ApiRequest
 from ingestion.sources.search import SEARCH_POLICY, search_windows
-from ingestion.sources.windows import Window, calendar_windows, reached, split_at_items
+from ingestion.windows import Window, calendar_windows, span_without_gap, split_at_items
 from lakehouse.catalog import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
@@ -163,8 +162,8 @@ def test_a_search_that_moved_is_asked_the_same_where_it_is_now(year: list[Item],
     [
         (None, "HTTP 301 .*search redirects without saying where to"),
         ("/search", "redirects more than 5 times"),
-        ("file:///etc/hosts", "no http or https address"),
-        ("http://[", "no http or https address"),
+        ("file:///etc/hosts", "not an http or https address"),
+        ("http://[", "not an http or https address"),
     ],
 )
 def test_a_search_that_moved_nowhere_is_an_error(year: list[Item], moved_to: str | None, message: str) -> None:
@@ -347,8 +346,8 @@ def test_a_window_is_split_so_that_both_parts_hold_items_if_they_can() -> None:
 def test_what_is_complete_ends_at_the_first_gap() -> None:
     january, february, april = (Window(day(f"2023-0{m}-01"), day(f"2023-0{m + 1}-01")) for m in (1, 2, 4))
     inside = Window(day("2023-01-10"), day("2023-01-20"))
-    assert reached([april, february, january, inside]) == Window(january.start, february.end)
-    assert reached([]) is None
+    assert span_without_gap([april, february, january, inside]) == Window(january.start, february.end)
+    assert span_without_gap([]) is None
 
 
 # --- into the lake --------------------------------------------------------------------------------------------
@@ -357,7 +356,7 @@ def test_what_is_complete_ends_at_the_first_gap() -> None:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ingest as patient as the tests are."""
-    monkeypatch.setattr(ingestion_run, "SEARCH_POLICY", HASTY)
+    monkeypatch.setattr(run, "SEARCH_POLICY", HASTY)
 
 
 def snapshots(settings: Settings) -> list[int]:
@@ -457,7 +456,7 @@ def test_going_on_needs_a_checkpoint_of_the_same_search(usable_year: list[Item],
 def test_a_run_that_was_cut_off_goes_on_from_its_last_complete_window(
     usable_year: list[Item], ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingestion_run, "BATCH_ITEMS", 100)
+    monkeypatch.setattr(batches, "BATCH_ITEMS", 100)
     items = usable_year[::10]
 
     def stop(summary: IngestSummary) -> None:
@@ -468,7 +467,7 @@ def test_a_run_that_was_cut_off_goes_on_from_its_last_complete_window(
         with pytest.raises(KeyboardInterrupt):
             ingest(IngestRequest(api=server.url, filters=IN_2023), ingest_settings, stop)
         committed = stored(ingest_settings)
-        complete = reached(checkpoints(ingest_settings))
+        complete = span_without_gap(checkpoints(ingest_settings))
         assert complete is not None
         assert IN_2023.end is not None
         assert complete.start == IN_2023.start < complete.end < IN_2023.end
@@ -479,7 +478,7 @@ def test_a_run_that_was_cut_off_goes_on_from_its_last_complete_window(
         summary = ingest(go_on, ingest_settings)
     assert summary.received < len(items)
     assert ids([{"id": row["item_id"]} for row in stored(ingest_settings)]) == ids(items)
-    assert reached(checkpoints(ingest_settings)) == Window(day("2023-01-01"), day("2024-01-01"))
+    assert span_without_gap(checkpoints(ingest_settings)) == Window(day("2023-01-01"), day("2024-01-01"))
 
 
 def test_a_limit_records_only_windows_that_were_finished(usable_year: list[Item], ingest_settings: Settings) -> None:

@@ -22,7 +22,7 @@ from support.stac_items import make_item
 from ingestion import IngestRequest, ingest
 from ingestion.item.normalise import normalise
 from ingestion.model import Origin, Received, StacItemRow
-from ingestion.store.items import Loader
+from ingestion.store.items import ItemWriter
 from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
@@ -89,11 +89,11 @@ def columns_of(settings: Settings, name: str = STAC_ITEMS) -> list[str]:
 
 def test_a_table_of_the_first_release_gets_the_new_columns_and_keeps_its_rows(own_settings: Settings) -> None:
     make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
-    # Rows as that release wrote them: the loader writes what the table has.
-    Loader(open_catalog(own_settings), NOW).load_rows([row_of(make_item(0))])
+    # Rows as that release wrote them: the writer writes what the table has.
+    ItemWriter(open_catalog(own_settings), NOW).write_rows([row_of(make_item(0))])
     catalog = ensure_sources(own_settings)
     assert columns_of(own_settings) == [field.name for field in STAC_ITEMS_SCHEMA.fields]
-    Loader(catalog, NOW).load_rows([row_of(make_item(1))])
+    ItemWriter(catalog, NOW).write_rows([row_of(make_item(1))])
     old, new = (rows_in(own_settings)[make_item(number)["id"]] for number in (0, 1))
     assert (old["datastrip_id"], old["geometry_source"]) == (None, None)
     assert (new["datastrip_id"], new["geometry_source"]) == (row_of(make_item(1)).datastrip_id, "geometry")
@@ -122,11 +122,11 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
     try:
         spark.sql(f"drop table {STAC_ITEMS} purge")
         make_table(open_catalog(settings), STAC_ITEMS, old_schema())
-        Loader(open_catalog(settings), NOW).load_rows([row_of(make_item(0))])
+        ItemWriter(open_catalog(settings), NOW).write_rows([row_of(make_item(0))])
         assert spark.table(STAC_ITEMS).count() == 1
         drawn = settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
         catalog = ensure_sources(drawn)
-        Loader(catalog, NOW).load_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), drawn)])
+        ItemWriter(catalog, NOW).write_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), drawn)])
         rows = spark.sql(
             "select geometry_source, s2_snow_ice_percentage as snow, assets['blue'].passed_over as passed_over, "
             f"assets['blue'].href as href from {STAC_ITEMS} order by acquired_at"
@@ -140,7 +140,7 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
         spark.sql(f"alter table {STAC_ITEMS} add column assets.value.added_by_spark int")
         spark.sql(f"alter table {STAC_ITEMS} add column from_the_future array<string>")
         ensure_sources(drawn)
-        Loader(catalog, NOW).load_rows([row_of(make_item(2), drawn)])
+        ItemWriter(catalog, NOW).write_rows([row_of(make_item(2), drawn)])
         (row,) = spark.sql(
             f"select from_the_future, assets['blue'].added_by_spark as added, assets['blue'].gsd as gsd "
             f"from {STAC_ITEMS} where item_id = '{make_item(2)['id']}'"
@@ -155,10 +155,10 @@ def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Set
     facts = {"s2:snow_ice_percentage": 3, "view:sunAzimuth": "east", "s2:generation_time": "2023-08-15T15:50:57Z"}
     ensure_sources(own_settings)
     first, second = make_item(0, **facts), make_item(1, **facts)
-    Loader(open_catalog(own_settings), NOW).load_rows([row_of(first)])
+    ItemWriter(open_catalog(own_settings), NOW).write_rows([row_of(first)])
     drawn = own_settings.model_copy(update={"stac_properties": kinds})
-    loader = Loader(ensure_sources(drawn), NOW + timedelta(days=1))
-    assert len(loader.load_rows([row_of(second, drawn)]).write) == 1
+    writer = ItemWriter(ensure_sources(drawn), NOW + timedelta(days=1))
+    assert len(writer.write_rows([row_of(second, drawn)]).write) == 1
     rows = rows_in(drawn)
     drawn_columns = ("s2_snow_ice_percentage", "view_sun_azimuth", "s2_generation_time")
     assert [rows[first["id"]][column] for column in drawn_columns] == [None, None, None]
@@ -168,8 +168,8 @@ def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Set
         datetime(2023, 8, 15, 15, 50, 57, tzinfo=UTC),
     ]
     # Stored items get them when they come again, and then no more.
-    assert len(loader.load_rows([row_of(first, drawn)]).write) == 1
-    assert loader.load_rows([row_of(first, drawn), row_of(second, drawn)]).unchanged == 2
+    assert len(writer.write_rows([row_of(first, drawn)]).write) == 1
+    assert writer.write_rows([row_of(first, drawn), row_of(second, drawn)]).unchanged == 2
     assert rows_in(drawn)[first["id"]]["s2_snow_ice_percentage"] == 3.0
 
 
@@ -191,11 +191,11 @@ def test_a_narrow_column_is_widened_and_a_wide_one_stays(own_settings: Settings)
         if field.name != "cloud_cover"
     ]
     make_table(open_catalog(own_settings), STAC_ITEMS, Schema(*fields))
-    loader = Loader(ensure_sources(own_settings), NOW)
+    writer = ItemWriter(ensure_sources(own_settings), NOW)
     schema = open_catalog(own_settings).load_table(STAC_ITEMS).schema()
     assert schema.find_field("relative_orbit").field_type == LongType()
     assert schema.find_field("cloud_cover").field_type == DoubleType()
-    loader.load_rows([row_of(make_item(3))])
+    writer.write_rows([row_of(make_item(3))])
     row = rows_in(own_settings)[make_item(3)["id"]]
     assert (row["relative_orbit"], row["cloud_cover"]) == (79, 3.0)
 
@@ -273,18 +273,18 @@ def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(own_settings
 def test_an_item_whose_datetime_was_corrected_by_months_is_one_more_version_and_never_a_twin(
     own_settings: Settings,
 ) -> None:
-    """The loader looks for known versions near the item's date only; what it misses must do no harm."""
-    loader = Loader(ensure_sources(own_settings), NOW)
+    """The writer looks for known versions near the item's date only; what it misses must do no harm."""
+    writer = ItemWriter(ensure_sources(own_settings), NOW)
     wrong = row_of(make_item(0, updated="2023-09-01T00:00:00Z"))
     corrected = row_of(make_item(0, datetime="2023-03-01T09:58:11Z", updated="2023-09-02T00:00:00Z"))
-    later = Loader(loader.catalog, NOW + timedelta(days=1))
+    later = ItemWriter(writer.catalog, NOW + timedelta(days=1))
     for row in (wrong, corrected):
-        assert len(loader.load_rows([row]).write) == 1
-        assert later.load_rows([row]).unchanged == 1
+        assert len(writer.write_rows([row]).write) == 1
+        assert later.write_rows([row]).unchanged == 1
     # Whichever comes again, in whatever order, it is known; the newest update stays the current version.
-    assert later.load_rows([wrong]).unchanged == 1
-    assert later.load_rows([corrected, row_of(make_item(5))]).unchanged == 1
-    table = loader.catalog.load_table(STAC_ITEMS).scan().to_arrow()
+    assert later.write_rows([wrong]).unchanged == 1
+    assert later.write_rows([corrected, row_of(make_item(5))]).unchanged == 1
+    table = writer.catalog.load_table(STAC_ITEMS).scan().to_arrow()
     keys = table.select(["collection", "item_id", "content_hash"]).to_pylist()
     assert len({tuple(key.values()) for key in keys}) == len(keys) == 3
     versions = table.filter(pa.compute.equal(table["item_id"], wrong.item_id)).to_pylist()

@@ -19,7 +19,7 @@ from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
-from ingestion.store.overrides import BoaOffsetOverride, put_in_force, stored_boa_offsets
+from ingestion.store.overrides import BoaOffsetOverride, store_boa_offsets, stored_boa_offsets
 from lakehouse.catalog import STAC_ITEMS, open_catalog
 from lakehouse.settings import Settings
 
@@ -146,7 +146,7 @@ def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_li
     assert touched
 
     before = nights.files("fct_chips")
-    assert put_in_force(own, nights.settings)
+    assert store_boa_offsets(own, nights.settings)
     assert stored_boa_offsets(nights.settings) == own
     dbt("run", *SELECT)
     assert _written(before, nights.files("fct_chips")) == touched
@@ -161,10 +161,10 @@ def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_li
 
     # In force already: nothing is written. Without the line all is as it was.
     counted = snapshots(spark)
-    assert not put_in_force(own, nights.settings)
+    assert not store_boa_offsets(own, nights.settings)
     dbt("run", *SELECT)
     assert snapshots(spark) == counted
-    assert put_in_force((), nights.settings)
+    assert store_boa_offsets((), nights.settings)
     dbt("run", *SELECT)
     assert rows(spark, "fct_chips") == chips
 

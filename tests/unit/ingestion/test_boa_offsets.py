@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.store.overrides import BoaOffsetOverride, put_in_force, read_boa_offsets, stored_boa_offsets
+from ingestion.store.overrides import BoaOffsetOverride, read_boa_offsets, store_boa_offsets, stored_boa_offsets
 from lakehouse.catalog import BOA_OFFSET_OVERRIDES, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
@@ -69,14 +69,14 @@ def test_a_file_takes_the_place_of_the_one_before_and_the_same_writes_nothing(tm
     settings = Settings(home=tmp_path)
     first = tuple(BoaOffsetOverride(item_id=f"item {number}", boa_offset=-number) for number in (3, 1, 2))
     assert stored_boa_offsets(settings) == ()
-    assert not put_in_force((), settings)
-    assert put_in_force(first, settings)
-    assert not put_in_force(first, settings)
+    assert not store_boa_offsets((), settings)
+    assert store_boa_offsets(first, settings)
+    assert not store_boa_offsets(first, settings)
     assert stored_boa_offsets(settings) == first
-    assert put_in_force(first[::-1], settings)
+    assert store_boa_offsets(first[::-1], settings)
     assert stored_boa_offsets(settings) == first[::-1]
-    assert put_in_force((), settings)
+    assert store_boa_offsets((), settings)
     assert stored_boa_offsets(settings) == ()
-    assert not put_in_force((), settings)
+    assert not store_boa_offsets((), settings)
     # An append; a delete and an append; a delete, whose append of no row is a snapshot too.
     assert len(open_catalog(settings).load_table(BOA_OFFSET_OVERRIDES).snapshots()) == 5

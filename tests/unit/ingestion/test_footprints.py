@@ -13,9 +13,9 @@ from pyproj import Transformer
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
+from ingestion.area import area_of_bbox
 from ingestion.item.footprints import (
     Footprint,
-    area_of_bbox,
     footprint_of_bbox,
     footprint_of_geojson,
     footprint_of_grid,
