@@ -1,4 +1,4 @@
-"""Small synthetic STAC items of the shape that Earth Search serves."""
+"""Small synthetic STAC items in the form of Earth Search."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from lakehouse.bands import BANDS
 WEST, NORTH = 499980, 5100000  # corner of tile 33TWL in EPSG:32633, metres
 
 
-def make_asset(key: str = "B02", gsd: int = 10, **changes: Any) -> dict[str, Any]:
+def make_asset(key: str = "B02", gsd: int = 10, /, **changes: Any) -> dict[str, Any]:
+    """Make the asset of a band; `changes` replace its members."""
     size = 109_800 // gsd
-    asset = {
+    asset: dict[str, Any] = {
         "href": f"https://example.com/33TWL/{key}.tif",
         "type": "image/tiff; application=geotiff; profile=cloud-optimized",
         "proj:transform": [gsd, 0, WEST, 0, -gsd, NORTH],
@@ -21,8 +22,8 @@ def make_asset(key: str = "B02", gsd: int = 10, **changes: Any) -> dict[str, Any
     return asset | changes
 
 
-def make_item(number: int = 0, **properties: Any) -> dict[str, Any]:
-    """A usable item; `number` makes id and day, `properties` replace properties (None removes one)."""
+def make_item(number: int = 0, /, **properties: Any) -> dict[str, Any]:
+    """Make a usable item. `number` determines id and day; `properties` replace properties, and None removes one."""
     day = f"2023-08-{number % 28 + 1:02d}"
     compact = day.replace("-", "")
     defaults = {

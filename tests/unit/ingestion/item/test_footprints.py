@@ -1,4 +1,4 @@
-"""Footprints: however a provider writes where a tile lies, the same valid outline comes of it."""
+"""Footprints: every way in which providers write the outline of a tile gives the same valid outline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
+from shapely.geometry.base import BaseGeometry
 
 from ingestion.area import area_of_bbox
 from ingestion.item.footprints import (
@@ -26,12 +27,12 @@ from ingestion.item.footprints import (
 
 SIDE_M = 109_800
 WORLD = box(-180, -90, 180, 90)
-Grid = tuple[int, list[float], list[int]]  # EPSG code, transform, rows and columns
+Grid = tuple[int, list[float], list[int]]  # EPSG code, affine, rows and columns
 
 
 @st.composite
 def grids(draw: st.DrawFn, at_the_antimeridian: bool = False) -> Grid:
-    """The grid of a tile in any zone, from 80 degrees south to 84 north; every third one lies in zone 1 or 60."""
+    """Draw the raster grid of a tile in any zone, from 80 degrees south to 84 north; a third are in zone 1 or 60."""
     zone = draw(st.one_of(st.sampled_from([1, 60]), *([] if at_the_antimeridian else [st.integers(1, 60)] * 2)))
     latitude = draw(st.floats(-80, 83))
     epsg = (32600 if latitude >= 0 else 32700) + zone
@@ -46,9 +47,9 @@ def grids(draw: st.DrawFn, at_the_antimeridian: bool = False) -> Grid:
 
 
 def true_outline(grid: Grid) -> Polygon:
-    """The tile in degrees, on longitudes that go on beyond 180, point by point with pyproj."""
-    epsg, transform, _ = grid
-    west, north = transform[2], transform[5]
+    """Return the tile in degrees, with longitudes that continue beyond 180, projected point by point with pyproj."""
+    epsg, affine, _ = grid
+    west, north = affine[2], affine[5]
     steps = np.linspace(0, SIDE_M, 101)
     xs = np.concatenate([west + steps, np.full(101, west + SIDE_M), west + SIDE_M - steps, np.full(101, west)])
     ys = np.concatenate([np.full(101, north), north - steps, np.full(101, north - SIDE_M), north - SIDE_M + steps])
@@ -57,8 +58,8 @@ def true_outline(grid: Grid) -> Polygon:
     return Polygon(np.column_stack([(longitudes - meridian + 180) % 360 - 180 + meridian, latitudes]))
 
 
-def beside(outline: shapely.Geometry, true: Polygon) -> shapely.Geometry:
-    """An outline that is cut at the antimeridian, put together next to the true one."""
+def joined(outline: BaseGeometry, true: Polygon) -> BaseGeometry:
+    """Join an outline that is cut at the antimeridian, at the longitudes of the true one."""
     middle = true.centroid.x
     parts = [
         translate(part, 360 * round((middle - part.centroid.x) / 360)) for part in shapely.get_parts(outline).tolist()
@@ -71,7 +72,7 @@ def check(footprint: Footprint | None, true: Polygon, is_hull: bool = False) -> 
     assert footprint.outline.is_valid
     assert shapely.get_dimensions(footprint.outline) == 2
     assert WORLD.covers(footprint.outline)
-    together = beside(footprint.outline, true)
+    together = joined(footprint.outline, true)
     allowed = true.convex_hull.buffer(1e-6) if is_hull else true.buffer(1e-4)
     assert allowed.buffer(1e-5).covers(together)
     assert together.buffer(1e-4).covers(true)
@@ -87,11 +88,11 @@ def wrapped(ring: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [((x + 180) % 360 - 180, y) for x, y in ring]
 
 
-def written(true: Polygon, style: str) -> dict[str, Any]:
-    """GeoJSON of the outline as providers are known to write it."""
+def geojson(true: Polygon, style: str) -> dict[str, Any]:
+    """Return GeoJSON of the outline in one of the styles of real providers."""
     ring = [(x, y) for x, y in true.exterior.coords]
     if style == "cut":
-        parts = [
+        parts: list[Any] = [
             translate(true.intersection(box(west, -90, west + 360, 90)), -west - 180)
             for west in (-540, -180, 180)
             if true.intersection(box(west, -90, west + 360, 90)).area > 0
@@ -125,10 +126,10 @@ TILES = grids() | grids(at_the_antimeridian=True)
 def test_the_outline_of_a_grid_is_the_true_one(grid: Grid) -> None:
     true = true_outline(grid)
     check(footprint_of_grid(*grid), true)
-    epsg, transform, _ = grid
-    west, north = transform[2], transform[5]
-    extent = [west, north - SIDE_M, west + SIDE_M, north]
-    check(footprint_of_projected_bbox(epsg, extent), true)
+    epsg, affine, _ = grid
+    west, north = affine[2], affine[5]
+    extent = (west, north - SIDE_M, west + SIDE_M, north)
+    check(footprint_of_projected_bbox(epsg, list(extent)), true)
     check(footprint_of_projected_geojson(epsg, mapping(box(*extent))), true)
 
 
@@ -138,7 +139,7 @@ def test_every_way_to_write_a_ring_gives_the_true_outline(
     grid: Grid, style: str, is_reversed: bool, is_closed: bool
 ) -> None:
     true = true_outline(grid)
-    geometry = written(true, style)
+    geometry = geojson(true, style)
     if geometry["type"] == "Polygon":
         (ring,) = geometry["coordinates"]
         points = list(ring)[:: -1 if is_reversed else 1]
@@ -153,7 +154,7 @@ def test_every_way_to_write_a_ring_gives_the_true_outline(
 @given(TILES, STYLES.filter(lambda style: style != "cut"), st.integers(0, 3), st.integers(0, 3))
 def test_a_ring_that_crosses_itself_still_covers_the_tile(grid: Grid, style: str, one: int, other: int) -> None:
     true = true_outline(grid)
-    geometry = written(true, style)
+    geometry = geojson(true, style)
     points = list(geometry["coordinates"][0])[:-1]
     one, other = one * 101, other * 101  # corners
     points[one], points[other] = points[other], points[one]
@@ -163,18 +164,18 @@ def test_a_ring_that_crosses_itself_still_covers_the_tile(grid: Grid, style: str
 
 @settings(max_examples=100, deadline=None)
 @given(TILES, st.integers(60_000, 300_000), st.sampled_from([(1, 0), (0, 1), (-1, 0), (0, -1)]))
-def test_a_footprint_that_lies_elsewhere_is_told_from_the_grid(
+def test_a_footprint_that_was_moved_off_its_grid_is_recognised(
     grid: Grid, metres: int, direction: tuple[int, int]
 ) -> None:
-    epsg, transform, size = grid
+    epsg, affine, shape = grid
     east, north = (SIDE_M / 2 + metres) * direction[0], (SIDE_M / 2 + metres) * direction[1]
-    moved = [*transform[:2], transform[2] + east, *transform[3:5], transform[5] + north]
-    footprint = footprint_of_grid(epsg, moved, size)
+    moved = [*affine[:2], affine[2] + east, *affine[3:5], affine[5] + north]
+    footprint = footprint_of_grid(epsg, moved, shape)
     assert footprint is not None
     assert not is_on_grid(footprint, *grid)
 
 
-def test_swapped_axes_and_metres_are_told_from_degrees() -> None:
+def test_swapped_axes_and_metres_are_recognised() -> None:
     grid: Grid = (32633, [10.0, 0.0, 499980.0, 0.0, -10.0, 5100000.0], [10980, 10980])
     west, south, east, north = true_outline(grid).bounds
     swapped = footprint_of_geojson(mapping(box(south, west, north, east)))
@@ -186,7 +187,13 @@ def test_swapped_axes_and_metres_are_told_from_degrees() -> None:
 @pytest.mark.parametrize(
     "ring",
     [
-        [[-180, 60], [180, 60], [180, 61], [-180, 61], [-180, 60]],  # the box of what is cut at the antimeridian
+        [
+            [-180, 60],
+            [180, 60],
+            [180, 61],
+            [-180, 61],
+            [-180, 60],
+        ],  # bounds of an outline cut at the antimeridian
         [[-180, 60], [0, 60], [180, 60], [180, 61], [0, 61], [-180, 61], [-180, 60]],
         [[-120, 85], [0, 85], [120, 85], [-120, 85]],  # round the pole
         [[-120, -85], [0, -85], [120, -85], [-120, -85]],
@@ -196,7 +203,7 @@ def test_swapped_axes_and_metres_are_told_from_degrees() -> None:
         [[0, 1], [1, 1], [float("inf"), 1], [0, 1]],
     ],
 )
-def test_what_would_span_the_globe_or_has_no_area_is_no_footprint(ring: list[list[float]]) -> None:
+def test_rings_that_span_the_globe_or_have_no_area_give_no_footprint(ring: list[list[float]]) -> None:
     assert footprint_of_geojson({"type": "Polygon", "coordinates": [ring]}) is None
 
 
@@ -207,7 +214,7 @@ def test_the_box_of_a_footprint_across_the_antimeridian_is_that_of_geojson() -> 
     assert footprint.outline.equals(area_of_bbox(179.0, 68.0, -179.25, 69.0))
     assert footprint.centre == pytest.approx((179.875, 68.5))
     assert footprint.square_degrees == pytest.approx(1.75)
-    # One that only touches it is not cut.
+    # A box that only touches the antimeridian is not cut.
     touching = footprint_of_bbox([179.0, 68.0, 180.0, 69.0])
     assert touching is not None
     assert (touching.xmin, touching.xmax, touching.outline.geom_type) == (179.0, 180.0, "Polygon")
@@ -217,11 +224,11 @@ def test_the_box_of_a_footprint_across_the_antimeridian_is_that_of_geojson() -> 
 
 
 @pytest.mark.parametrize("value", [None, [], [1, 2, 3], [1, 2, 1, 3], [0, 5, 1, 4], ["1", 2, 3, 4], [-180, 0, 180, 1]])
-def test_what_is_no_box_gives_no_footprint(value: object) -> None:
+def test_an_invalid_box_gives_no_footprint(value: object) -> None:
     assert footprint_of_bbox(value) is None
 
 
-def test_a_hole_stays_on_the_side_of_the_antimeridian_where_it_is() -> None:
+def test_a_hole_stays_on_its_side_of_the_antimeridian() -> None:
     outer = [[179, 10], [-179, 10], [-179, 11], [179, 11], [179, 10]]
     hole = [[-179.8, 10.2], [-179.2, 10.2], [-179.2, 10.8], [-179.8, 10.2]]
     footprint = footprint_of_geojson({"type": "Polygon", "coordinates": [outer, hole]})

@@ -1,4 +1,4 @@
-"""The file of the user's own offsets, and the place where it is kept."""
+"""The file of the user's own BOA offsets, and the table that stores it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def written(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_a_line_says_of_which_items_it_is_and_what_is_empty_holds_for_all(tmp_path: Path) -> None:
+def test_a_line_is_a_condition_on_items_and_an_empty_field_is_none(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         HEADER,
@@ -36,7 +36,7 @@ def test_a_line_says_of_which_items_it_is_and_what_is_empty_holds_for_all(tmp_pa
     )
 
 
-def test_columns_may_be_left_out_and_a_header_alone_is_no_offset(tmp_path: Path) -> None:
+def test_columns_are_optional_and_a_header_alone_gives_no_override(tmp_path: Path) -> None:
     assert read_boa_offsets(written(tmp_path, "item_id,boa_offset", "a,-1000")) == (
         BoaOffsetOverride(item_id="a", boa_offset=-1000),
     )
@@ -44,7 +44,7 @@ def test_columns_may_be_left_out_and_a_header_alone_is_no_offset(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("lines", "words"),
+    ("lines", "message"),
     [
         (("item_id,offset", "a,0"), "first line should name columns"),
         (("item_id", "a"), "first line should name columns"),
@@ -59,13 +59,13 @@ def test_columns_may_be_left_out_and_a_header_alone_is_no_offset(tmp_path: Path)
         ((HEADER, 'a,,,,0,"x'), "cannot be read as CSV"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, lines: tuple[str, ...], words: str) -> None:
-    with pytest.raises(ChiplakeError, match=words) as caught:
+def test_the_error_of_an_invalid_file_names_its_line(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ChiplakeError, match=message) as caught:
         read_boa_offsets(written(tmp_path, *lines))
     assert "offsets.csv" in str(caught.value)
 
 
-def test_a_file_takes_the_place_of_the_one_before_and_the_same_writes_nothing(tmp_path: Path) -> None:
+def test_a_file_replaces_the_one_before_and_an_equal_one_writes_nothing(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     first = tuple(BoaOffsetOverride(item_id=f"item {number}", boa_offset=-number) for number in (3, 1, 2))
     assert stored_boa_offsets(settings) == ()
@@ -78,5 +78,5 @@ def test_a_file_takes_the_place_of_the_one_before_and_the_same_writes_nothing(tm
     assert store_boa_offsets((), settings)
     assert stored_boa_offsets(settings) == ()
     assert not store_boa_offsets((), settings)
-    # An append; a delete and an append; a delete, whose append of no row is a snapshot too.
+    # An append; a delete and an append; a delete with an append of no rows, which is a snapshot too.
     assert len(open_catalog(settings).load_table(BOA_OFFSET_OVERRIDES).snapshots()) == 5
