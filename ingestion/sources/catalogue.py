@@ -152,7 +152,7 @@ class _Crawl:
         elif not is_catalog(content):
             yield Received(content, self._place(found_at), self._origin(found_at, is_own_file=True))
         elif depth > MAX_DEPTH:
-            yield self._broken(self._place(found_at), f"it is below more than {MAX_DEPTH} catalogues")
+            yield self._broken(self._place(found_at), f"it is more than {MAX_DEPTH} catalogues deep")
         else:
             for target, future in self.fetcher.ahead(self._links(content, found_at, _RELATIONS)):
                 yield from self._target(target, future, depth + 1)

@@ -507,7 +507,7 @@ BROKEN_PARQUET: dict[str, tuple[Callable[[Path], object], str]] = {
     "another table": (lambda path: pq.write_table(pa.table({"id": [1]}), path), "no column assets"),
     "no WKB": (
         lambda path: pq.write_table(pa.table({"id": ["a"], "assets": ["b"], "geometry": ["POINT (0 0)"]}), path),
-        "no WKB, but string",
+        "not WKB but string",
     ),
 }
 
@@ -757,8 +757,8 @@ def test_what_cannot_be_fetched_is_recorded_by_name_and_the_others_go_on(
         (None, "HTTP 404"),
         (b"<html>", "not valid JSON"),
         (b"[" * 100_000, "nested too deep"),
-        (b'{"hello": "world"}', "no STAC catalogue"),
-        (b'"text"', "no STAC catalogue"),
+        (b'{"hello": "world"}', "not a STAC catalogue"),
+        (b'"text"', "not a STAC catalogue"),
         (json.dumps(catalog(conformsTo=["https://api.stacspec.org/v1.0.0/item-search"])).encode(), "--api"),
     ],
 )
