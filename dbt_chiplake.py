@@ -12,11 +12,11 @@ from typing import Any, Final
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
-from pydantic import ValidationError
 
 from lakehouse.bands import BAND_NAMES
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import Settings, get_settings
+from lakehouse.settings import InvalidSettingError, Settings, get_settings
+from lakehouse.settings.listing import list_settings
 
 PROJECT_NAME: Final = "chiplake"
 
@@ -37,11 +37,13 @@ class ChiplakePlugin(dbtPlugin):
         if self.project_name != PROJECT_NAME:
             return
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
-        _check_variables(flags.VARS or {})
-        # Macro `setting` reads these: so a dbt variable has its default from the settings.
-        values = get_settings().model_dump(mode="json") | {"all_bands": BAND_NAMES}
-        for name, value in values.items():
-            get_invocation_context().env[f"CHIPLAKE_{name.upper()}"] = _as_text(value)  # type: ignore[index]
+        settings = get_settings()
+        _check_variables(settings, flags.VARS or {})
+        # Macro `setting` reads these: the default of a dbt variable is the setting.
+        values = {setting.variable: setting.value for setting in list_settings(settings)}
+        values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
+        for variable, value in values.items():
+            get_invocation_context().env[variable] = value  # type: ignore[index]
         if flags.WHICH in _COMMANDS_WITH_SQL and flags.TARGET != "thrift":
             from python_udfs.session import get_spark  # heavy: only where a session is wanted
 
@@ -53,23 +55,17 @@ class ChiplakePlugin(dbtPlugin):
             _add_comments_to_catalog()
 
 
-def _check_variables(variables: dict[str, Any]) -> None:
-    """Judge dbt variables named like settings as the settings are: they become SQL.
+def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
+    """Check dbt variables with the name of a setting as the settings are checked: they become SQL.
 
     Raises:
-        RuntimeError: a variable has a value that the setting could not have.
+        RuntimeError: a variable has a value that the setting cannot have.
     """
-    settings = get_settings()
-    named = {name: value for name, value in variables.items() if name in type(settings).model_fields}
+    names = {setting.variable: setting.name for setting in list_settings(settings)}
     try:
-        Settings.model_validate(settings.model_dump() | named)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RuntimeError(f"dbt variable {first['loc'][0]}: {first['msg']}") from None
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+        settings.replace(**{name: variables[name] for name in names.values() if name in variables})
+    except InvalidSettingError as error:
+        raise RuntimeError(f"dbt variable {names[error.variable]}: {error.reason}") from None
 
 
 def _add_comments_to_catalog() -> None:

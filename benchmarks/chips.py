@@ -174,7 +174,7 @@ def sample_cells(count: int) -> list[list[dict[str, bytes]]]:
     from lakehouse.settings import get_settings
     from python_udfs.session import get_spark
 
-    layers = [*get_settings().bands, "scl"]
+    layers = [*get_settings().cutting.bands, "scl"]
     rows = get_spark().sql(
         f"select cell_id, {', '.join(layers)} from chiplake.fct_chips where cell_id in "  # noqa: S608
         f"(select cell_id from chiplake.dim_grid_cells order by cell_id limit {count}) order by cell_id, acquired_at"

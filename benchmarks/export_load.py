@@ -82,8 +82,8 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
         number = 0
         for path in paths:
             chips = pq.read_table(path, columns=EXPORTED, partitioning=None)
-            for start in range(0, chips.num_rows, settings.embed_chips_per_object):
-                content = write_table(chips.slice(start, settings.embed_chips_per_object), ARROW_STREAM)
+            for start in range(0, chips.num_rows, settings.embedding.chips_per_object):
+                content = write_table(chips.slice(start, settings.embedding.chips_per_object), ARROW_STREAM)
                 (folder / f"{number}.arrow").write_bytes(content)
                 number += 1
 
@@ -103,8 +103,8 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
 def write_run(card: ModelCard, chips: int) -> Run:
     """A run all of whose objects are answered; the objects hold who is in them and no pixels, which no load reads."""
     settings = get_settings()
-    per_object, chance = settings.embed_chips_per_object, np.random.default_rng(0)
-    run, objects = new_run(settings.transform_dir), []
+    per_object, chance = settings.embedding.chips_per_object, np.random.default_rng(0)
+    run, objects = new_run(settings.lake.transform_dir), []
     for number, start in enumerate(range(0, chips, per_object)):
         count = min(per_object, chips - start)
         values = chance.normal(size=(count, card.dimension)).astype(np.float32)

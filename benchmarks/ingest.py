@@ -115,7 +115,7 @@ def from_parsed(items: Path, folder: Path, clock: Clock) -> None:
 
     origin = Origin("https://earth-search.aws.element84.com/v1")
     with clock:
-        writer = ItemWriter(ensure_sources(Settings(home=folder / "lake")), datetime.now(UTC))
+        writer = ItemWriter(ensure_sources(Settings().replace(home=folder / "lake")), datetime.now(UTC))
     for batch in parsed_batches(items):
         with clock:
             rows = [row for item in batch if isinstance(row := normalise(Received(item, None, origin)), StacItemRow)]
@@ -130,7 +130,7 @@ def from_file(items: Path, folder: Path, clock: Clock) -> None:
     from lakehouse.settings import Settings
 
     with clock:
-        ingest(IngestRequest(items=items), Settings(home=folder / "lake"))
+        ingest(IngestRequest(items=items), Settings().replace(home=folder / "lake"))
 
 
 def again(items: Path, folder: Path, clock: Clock) -> None:
@@ -138,7 +138,7 @@ def again(items: Path, folder: Path, clock: Clock) -> None:
     from ingestion import IngestRequest, ingest
     from lakehouse.settings import Settings
 
-    request, settings = IngestRequest(items=items), Settings(home=folder / "lake")
+    request, settings = IngestRequest(items=items), Settings().replace(home=folder / "lake")
     ingest(request, settings)
     with clock:
         summary = ingest(request, settings)

@@ -33,7 +33,7 @@ def _java() -> Finding:
 
 def _jar(settings: Settings, index: int) -> Finding:
     jar = JARS[index]
-    path = settings.jars_dir / jar.file_name
+    path = settings.runtime.jars_dir / jar.file_name
     if not path.exists():
         return Finding(jar.coordinate, False, "not fetched: run `chiplake setup`")
     if sha256_of(path) != jar.sha256:
@@ -46,12 +46,14 @@ def _catalog(settings: Settings) -> Finding:
         catalog = ensure_sources(settings)
         tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
     except Exception as error:  # whatever the catalog's client raises is the finding
-        return Finding(f"{settings.catalog} catalog", False, f"{type(error).__name__}: {error}")
-    return Finding(f"{settings.catalog} catalog", True, f"{tables} tables, warehouse {settings.warehouse_location}")
+        return Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}")
+    return Finding(
+        f"{settings.lake.catalog} catalog", True, f"{tables} tables, warehouse {settings.lake.warehouse_location}"
+    )
 
 
 def _checkpoint(settings: Settings) -> Finding:
-    path = settings.clay_checkpoint
+    path = settings.clay.checkpoint
     if path is None:
         return Finding("Clay checkpoint", True, "none set: a seeded encoder with untrained weights stands in")
     return Finding("Clay checkpoint", path.exists(), str(path) if path.exists() else f"{path} does not exist")

@@ -138,23 +138,23 @@ def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
     Raises:
         ChiplakeError: a setting is missing.
     """
-    if manifest.weights != UNTRAINED and settings.transform_model_data_uri is None:
+    if manifest.weights != UNTRAINED and settings.transform.model_data_uri is None:
         raise ChiplakeError(
             f"{manifest.model_id} has a checkpoint, which SageMaker lacks: pack it with `chiplake embed package`, "
             "copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI"
         )
     container: dict[str, Any] = {
-        "Image": _required(settings, "transform_image"),
+        "Image": _required(settings, "image"),
         "Environment": {
             **preprocessing_environment(preprocessing_of(settings)),
             # A server with other weights ends before it embeds anything.
             "CHIPLAKE_EXPECTED_MODEL_ID": manifest.model_id,
         },
     }
-    if settings.transform_model_data_uri is not None:
-        container["ModelDataUrl"] = settings.transform_model_data_uri
+    if settings.transform.model_data_uri is not None:
+        container["ModelDataUrl"] = settings.transform.model_data_uri
     request: dict[str, Any] = {
-        "ExecutionRoleArn": _required(settings, "transform_role_arn"),
+        "ExecutionRoleArn": _required(settings, "role_arn"),
         "PrimaryContainer": container,
         "EnableNetworkIsolation": True,  # the server needs no network
     }
@@ -166,12 +166,12 @@ def job_request(settings: Settings, name: str, model_name: str, place: S3Place) 
     return {
         "TransformJobName": name,
         "ModelName": model_name,
-        "MaxConcurrentTransforms": settings.transform_max_concurrent,
-        "MaxPayloadInMB": settings.transform_max_payload_mb,
+        "MaxConcurrentTransforms": settings.transform.max_concurrent,
+        "MaxPayloadInMB": settings.transform.max_payload_mb,
         "BatchStrategy": "SingleRecord",
         "ModelClientConfig": {
-            "InvocationsTimeoutInSeconds": settings.transform_timeout_s,
-            "InvocationsMaxRetries": settings.transform_retries,
+            "InvocationsTimeoutInSeconds": settings.transform.timeout_s,
+            "InvocationsMaxRetries": settings.transform.retries,
         },
         "TransformInput": {
             "DataSource": {
@@ -187,8 +187,8 @@ def job_request(settings: Settings, name: str, model_name: str, place: S3Place) 
             "AssembleWith": "None",
         },
         "TransformResources": {
-            "InstanceType": settings.transform_instance_type,
-            "InstanceCount": settings.transform_instance_count,
+            "InstanceType": settings.transform.instance_type,
+            "InstanceCount": settings.transform.instance_count,
         },
     }
 
@@ -196,7 +196,7 @@ def job_request(settings: Settings, name: str, model_name: str, place: S3Place) 
 def _prepare(run: Run, settings: Settings, pending: Sequence[Path], report: Progress) -> _Work:
     """Check all that can be checked before AWS is asked for anything."""
     manifest = run.manifest()
-    place = S3Place.parse(_required(settings, "transform_s3_uri")) / run.run_id
+    place = S3Place.parse(_required(settings, "s3_uri")) / run.run_id
     model = model_request(settings, manifest)
     _check_objects(pending, settings)
     aws = session()
@@ -215,7 +215,7 @@ def _new_job(work: _Work, paths: Sequence[Path], attempt: int) -> Job:
 
 
 def _check_objects(pending: Sequence[Path], settings: Settings) -> None:
-    limit = settings.transform_max_payload_mb * _MB
+    limit = settings.transform.max_payload_mb * _MB
     for path in pending:
         if path.suffix != ".arrow":
             raise ChiplakeError(f"{path.name}: SageMaker jobs take .arrow objects; use --on local for others")
@@ -332,7 +332,7 @@ def _start_job(work: _Work, request: dict[str, Any]) -> Job:
     name = request["TransformJobName"]
     with plain_errors(f"cannot start SageMaker job {name}"):
         try:
-            if work.settings.transform_through == "sagemaker-core":
+            if work.settings.transform.through == "sagemaker-core":
                 _create_through_core(work.aws, work.sagemaker, request)
             else:
                 work.sagemaker.create_transform_job(**request)
@@ -386,7 +386,7 @@ def _wait(work: _Work, job: Job, names: Sequence[str]) -> Job:
             raise ChiplakeError(f"SageMaker job {job.name} is gone; call again to start another")
         job = found
         if job.is_running:
-            time.sleep(work.settings.transform_poll_s)
+            time.sleep(work.settings.transform.poll_s)
     return job
 
 
@@ -405,9 +405,9 @@ def _says_missing(error: Any) -> bool:
 
 
 def _required(settings: Settings, name: str) -> str:
-    value = getattr(settings, name)
+    value = getattr(settings.transform, name)
     if value is None:
-        raise ChiplakeError(f"a transform on SageMaker needs CHIPLAKE_{name.upper()}; set it")
+        raise ChiplakeError(f"a transform on SageMaker needs {settings.transform.variable(name)}; set it")
     return str(value)
 
 

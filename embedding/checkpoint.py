@@ -75,7 +75,7 @@ class _Sidecar(BaseModel):
 def preprocessing_of(settings: Settings) -> Preprocessing:
     """The preprocessing that the settings ask for."""
     return Preprocessing(
-        latlon_order=settings.clay_latlon_order, hour=settings.clay_hour, precision=settings.clay_precision
+        latlon_order=settings.clay.latlon_order, hour=settings.clay.hour, precision=settings.clay.precision
     )
 
 

@@ -16,10 +16,11 @@ import pyarrow as pa
 from embedding.runs import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
+from lakehouse.box import BBox
 from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
-from lakehouse.settings import BBox, Settings
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -70,7 +71,7 @@ def export_chips(
             raise ChiplakeError(f"there is no table {table}; make it with `dbt build`")
     for table in (FILLED_CHIPS, GRID_CELLS, CLAY_EMBEDDINGS):
         spark.catalog.refreshTable(table)  # another process may have written it a moment ago
-    size = chips_per_object(settings.embed_chips_per_object, BAND_NAMES)
+    size = chips_per_object(settings.embedding.chips_per_object, BAND_NAMES)
     where, arguments = _selection(settings, start, end)
     keys = spark.sql(
         # row_number over all keys is one task, but of keys only: no pixels are read for it.
@@ -97,7 +98,7 @@ def export_chips(
     try:
         if keys.isEmpty():
             return None
-        run = new_run(settings.transform_dir)
+        run = new_run(settings.lake.transform_dir)
         payload = spark.table(FILLED_CHIPS).select("chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index")
         entries = (
             payload.join(keys, ["chip_id", "input_hash"])
@@ -160,9 +161,9 @@ def check_objects(run: Run, names: list[str]) -> None:
 def _selection(settings: Settings, start: date | None, end: date | None) -> tuple[str, dict[str, Any]]:
     """The condition on the chips to embed, and its parameters."""
     conditions = ["chips.complete_fraction >= :min_complete"]
-    arguments: dict[str, Any] = {"min_complete": settings.embed_min_complete}
-    if settings.embed_bbox is not None:
-        condition, box = _in_box(settings.embed_bbox)
+    arguments: dict[str, Any] = {"min_complete": settings.embedding.min_complete}
+    if settings.embedding.bbox is not None:
+        condition, box = _in_box(settings.embedding.bbox)
         conditions.append(condition)
         arguments |= box
     if start is not None:

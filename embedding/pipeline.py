@@ -69,11 +69,11 @@ def run_embedding(
         ChiplakeError: the job cannot run at all. What failed for some objects or chips is in the summary.
     """
     card = _card(settings)
-    with exclusively(settings.transform_dir):
-        remove_partial_exports(settings.transform_dir)
+    with exclusively(settings.lake.transform_dir):
+        remove_partial_exports(settings.lake.transform_dir)
         failures: list[ObjectFailure] = []
         loads: list[LoadReport] = []
-        for leftover in unfinished_runs(settings.transform_dir):
+        for leftover in unfinished_runs(settings.lake.transform_dir):
             _finish(settings, card, leftover, on_progress, loads, failures)
         run = export_chips(get_spark(settings), settings, card, start, end)
         if run is not None:
@@ -101,9 +101,9 @@ def run_export(
         ChiplakeError: an earlier export is not loaded yet, or there is nothing to export from.
     """
     card = _card(settings)
-    with exclusively(settings.transform_dir):
-        remove_partial_exports(settings.transform_dir)
-        for unfinished in unfinished_runs(settings.transform_dir):  # its chips would be exported twice
+    with exclusively(settings.lake.transform_dir):
+        remove_partial_exports(settings.lake.transform_dir)
+        for unfinished in unfinished_runs(settings.lake.transform_dir):  # its chips would be exported twice
             if load_leftovers:
                 load_run(get_spark(settings), settings, unfinished)
                 continue
@@ -125,7 +125,7 @@ def run_transform(
     Raises:
         ChiplakeError: there is no such run, the server cannot be started, or AWS refuses what was asked of it.
     """
-    with exclusively(settings.transform_dir):
+    with exclusively(settings.lake.transform_dir):
         return {run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings, run_id)}
 
 
@@ -135,7 +135,7 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
     Raises:
         ChiplakeError: there is no such run.
     """
-    with exclusively(settings.transform_dir):
+    with exclusively(settings.lake.transform_dir):
         return [load_run(get_spark(settings), settings, run) for run in _chosen(settings, run_id)]
 
 
@@ -154,12 +154,12 @@ def _finish(
 
 
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:
-    if settings.transform_on == "sagemaker":
+    if settings.transform.on == "sagemaker":
         return transform_on_sagemaker(run, settings, on_progress)
     return transform_objects(
         run.input_dir,
         run.output_dir,
-        checkpoint=settings.clay_checkpoint,
+        checkpoint=settings.clay.checkpoint,
         preprocessing=preprocessing_of(settings),
         expected_model_id=run.manifest().model_id,
         on_progress=on_progress,
@@ -168,9 +168,9 @@ def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> Tr
 
 def _chosen(settings: Settings, run_id: str | None) -> list[Run]:
     if run_id is None:
-        return unfinished_runs(settings.transform_dir)
-    return [find_run(settings.transform_dir, run_id)]
+        return unfinished_runs(settings.lake.transform_dir)
+    return [find_run(settings.lake.transform_dir, run_id)]
 
 
 def _card(settings: Settings) -> ModelCard:
-    return describe_model(settings.clay_checkpoint, preprocessing_of(settings))
+    return describe_model(settings.clay.checkpoint, preprocessing_of(settings))

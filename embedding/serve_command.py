@@ -40,7 +40,7 @@ def serve_command(
     serve(
         ServerOptions(
             checkpoint=(
-                checkpoint or settings.clay_checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
+                checkpoint or settings.clay.checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
             ),
             preprocessing=preprocessing_of(settings),
             expected_model_id=expected_model_id,

@@ -51,7 +51,7 @@ def ingest(request: IngestRequest, settings: Settings, on_progress: Progress | N
         windows=SearchedWindows(progress, began),
         filters=request.filters,
         limit=request.limit,
-        extra_types=settings.stac_properties,
+        extra_types=settings.stac.properties,
         on_progress=on_progress or (lambda _: None),
     )
     try:

@@ -39,7 +39,9 @@ from sqlalchemy.exc import IntegrityError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import CATALOG_NAME, PropertyType, Settings, column_of_property
+from lakehouse.settings import CATALOG_NAME, Settings
+from lakehouse.settings.lake import LakeSettings
+from lakehouse.settings.stac import PropertyType, StacSettings, column_of_property
 
 RAW_NAMESPACE: Final = "raw"
 MODEL_NAMESPACE: Final = "chiplake"
@@ -187,54 +189,54 @@ _SOURCES: Final = {
 }
 
 
-def pyiceberg_properties(settings: Settings) -> dict[str, str]:
-    """Properties with which PyIceberg opens the catalog."""
-    warehouse = settings.warehouse_location
-    if settings.catalog == "sql":
+def pyiceberg_properties(lake: LakeSettings) -> dict[str, str]:
+    """Return the properties with which PyIceberg opens the catalog."""
+    warehouse = lake.warehouse_location
+    if lake.catalog == "sql":
         return {
             "type": "sql",
-            "uri": f"sqlite:///{settings.catalog_file}?timeout={BUSY_TIMEOUT_S}",
+            "uri": f"sqlite:///{lake.catalog_file}?timeout={BUSY_TIMEOUT_S}",
             "warehouse": f"file://{warehouse}" if warehouse.startswith("/") else warehouse,
         }
-    properties = {"type": settings.catalog, "warehouse": warehouse}
-    if settings.catalog_uri:
-        properties["uri" if settings.catalog == "rest" else "glue.endpoint"] = settings.catalog_uri
+    properties = {"type": lake.catalog, "warehouse": warehouse}
+    if lake.catalog_uri:
+        properties["uri" if lake.catalog == "rest" else "glue.endpoint"] = lake.catalog_uri
     return properties
 
 
-def spark_catalog_conf(settings: Settings) -> dict[str, str]:
-    """Spark properties (`spark.sql.catalog.lake…`) with which Iceberg's Spark catalog opens the same catalog."""
+def spark_catalog_conf(lake: LakeSettings) -> dict[str, str]:
+    """Return the Spark properties (`spark.sql.catalog.lake…`) with which Spark opens the same catalog."""
     name = f"spark.sql.catalog.{CATALOG_NAME}"
     conf = {
         name: "org.apache.iceberg.spark.SparkCatalog",
-        f"{name}.warehouse": settings.warehouse_location,
+        f"{name}.warehouse": lake.warehouse_location,
         # Else a session goes on seeing a table as it was when PyIceberg or another session commits to it.
         f"{name}.cache-enabled": "false",
     }
-    if settings.catalog == "sql":
+    if lake.catalog == "sql":
         busy_ms = BUSY_TIMEOUT_S * 1000
         return conf | {
             f"{name}.type": "jdbc",
-            f"{name}.uri": f"jdbc:sqlite:{settings.catalog_file}?journal_mode=WAL&busy_timeout={busy_ms}",
+            f"{name}.uri": f"jdbc:sqlite:{lake.catalog_file}?journal_mode=WAL&busy_timeout={busy_ms}",
             f"{name}.jdbc.schema-version": "V1",
             # PyIceberg makes the catalog's tables. Iceberg 1.10 looking for them leaves a result set open, and its
             # connection then sees the catalog as it was for ever.
             f"{name}.jdbc.init-catalog-tables": "false",
         }
-    conf[f"{name}.type"] = settings.catalog
-    if settings.catalog_uri:
-        conf[f"{name}.uri" if settings.catalog == "rest" else f"{name}.glue.endpoint"] = settings.catalog_uri
+    conf[f"{name}.type"] = lake.catalog
+    if lake.catalog_uri:
+        conf[f"{name}.uri" if lake.catalog == "rest" else f"{name}.glue.endpoint"] = lake.catalog_uri
     return conf
 
 
 def open_catalog(settings: Settings) -> Catalog:
     """Open the catalog with PyIceberg; an embedded one is made if it is not there yet."""
-    if settings.catalog == "sql":
-        settings.home.mkdir(parents=True, exist_ok=True)
+    if settings.lake.catalog == "sql":
+        settings.lake.home.mkdir(parents=True, exist_ok=True)
         # Write-ahead logging lets PyIceberg and Spark commit side by side; it is a property of the file.
-        with sqlite3.connect(settings.catalog_file, timeout=BUSY_TIMEOUT_S) as connection:
+        with sqlite3.connect(settings.lake.catalog_file, timeout=BUSY_TIMEOUT_S) as connection:
             connection.execute("pragma journal_mode=wal")
-    return load_catalog(CATALOG_NAME, **pyiceberg_properties(settings))
+    return load_catalog(CATALOG_NAME, **pyiceberg_properties(settings.lake))
 
 
 def ensure_sources(settings: Settings) -> Catalog:
@@ -257,7 +259,7 @@ def ensure_sources(settings: Settings) -> Catalog:
             continue  # another process was faster
     present = {".".join(identifier) for identifier in catalog.list_tables(RAW_NAMESPACE)}
     for name, (schema, spec) in _SOURCES.items():
-        wanted = _with_properties(schema, settings) if name == STAC_ITEMS else schema
+        wanted = _with_properties(schema, settings.stac) if name == STAC_ITEMS else schema
         if name not in present:
             try:
                 catalog.create_table(name, wanted, partition_spec=spec, properties={"format-version": "2"})
@@ -268,9 +270,9 @@ def ensure_sources(settings: Settings) -> Catalog:
     return catalog
 
 
-def _with_properties(schema: Schema, settings: Settings) -> Schema:
+def _with_properties(schema: Schema, stac: StacSettings) -> Schema:
     """The schema with a column for each property that the settings draw out of items."""
-    columns = {column_of_property(name): (name, kind) for name, kind in settings.stac_properties.items()}
+    columns = {column_of_property(name): (name, kind) for name, kind in stac.properties.items()}
     for column in columns.keys() & set(schema.column_names):
         raise ChiplakeError(
             f"CHIPLAKE_STAC_PROPERTIES: {columns[column][0]!r} would be the column {column}, which is there already"

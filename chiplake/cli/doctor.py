@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
+from lakehouse.settings.listing import list_settings
 
 
 def doctor_command() -> None:
@@ -21,8 +22,8 @@ def doctor_command() -> None:
         mark = "[green]ok[/]" if finding.is_good else "[red]bad[/]"
         console.print(mark, finding.subject, finding.detail, highlight=False)
     values = Table("setting", "value", "meaning", title="Settings in force")
-    for name, field in type(settings).model_fields.items():
-        values.add_row(f"CHIPLAKE_{name.upper()}", str(getattr(settings, name)), field.description)
+    for setting in list_settings(settings):
+        values.add_row(setting.variable, setting.value, setting.description)
     functions = Table("function", "arguments", "meaning", title="Python functions of SQL")
     for function in FUNCTIONS:
         functions.add_row(function.name, function.arguments, function.doc)

@@ -60,9 +60,9 @@ def transform(
     from embedding.wire import UNTRAINED
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
-    settings = get_settings().model_copy(update={name: value for name, value in choices.items() if value is not None})
+    settings = get_settings().replace(**{name: value for name, value in choices.items() if value is not None})
     console = Console()
-    if settings.clay_checkpoint is None:
+    if settings.clay.checkpoint is None:
         console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
     with progress_bar(console, "transform") as show_progress:
         reports = run_transform(settings, run, show_progress)
@@ -107,7 +107,7 @@ def package(
     from embedding.package import write_package
 
     settings = get_settings()
-    archive, card = write_package(dest, checkpoint or settings.clay_checkpoint, preprocessing_of(settings))
+    archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings))
     Console().print(f"{archive}: {card.model_id} ({card.weights})", soft_wrap=True, highlight=False)
     Console().print("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
 

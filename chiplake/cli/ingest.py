@@ -70,7 +70,7 @@ def ingest_command(
             start=start,
             end=end,
             max_cloud=max_cloud,
-            collection=collection or (settings.stac_collection if api else None),
+            collection=collection or (settings.stac.collection if api else None),
         ),
         limit=limit,
         concurrency=concurrency,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from chiplake.cli.boa_offsets import boa_offsets_command
 from chiplake.cli.demo import demo_command
@@ -74,14 +73,11 @@ def main() -> None:
         if options.debug:
             raise
         print(f"chiplake: {_message(error)}", file=sys.stderr)
-        sys.exit(get_settings().incomplete_exit_code if isinstance(error, IncompleteError) else 1)
+        sys.exit(get_settings().jobs.incomplete_exit_code if isinstance(error, IncompleteError) else 1)
 
 
 def _message(error: Exception) -> str:
     """What went wrong, in one line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"setting CHIPLAKE_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}"
     if isinstance(error, ChiplakeError):
         return " ".join(str(error).split())
     return f"{type(error).__name__}: {one_line(str(error), 300)} (chiplake --debug … shows where)"

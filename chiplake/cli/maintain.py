@@ -45,9 +45,9 @@ def maintain_command(
     with usage_errors():
         tables = chosen_tables(ensure_sources(settings), table or [])
     retention = Retention.of_days(
-        older_than_days or settings.maintain_older_than_days,
-        retain_last or settings.maintain_retain_last,
-        settings.maintain_orphan_days,
+        older_than_days or settings.maintenance.older_than_days,
+        retain_last or settings.maintenance.retain_last,
+        settings.maintenance.orphan_days,
     )
     console = Console()
     steps = [Step(only)] if only else list(Step)

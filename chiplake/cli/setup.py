@@ -15,4 +15,4 @@ def setup_command() -> None:
     settings = get_settings()
     java, jars = check_java(), ensure_jars(settings)
     ensure_class_archive(jars)
-    Console().print(f"Java {java}, {len(jars)} jars in {settings.jars_dir}")
+    Console().print(f"Java {java}, {len(jars)} jars in {settings.runtime.jars_dir}")

@@ -39,7 +39,7 @@ def run_demo(home: Path | None, console: Console) -> None:
         ChiplakeError: the folder holds something else, or a job failed.
     """
     started = time.monotonic()
-    home = (home or get_settings().home / "demo").resolve()
+    home = (home or get_settings().lake.home / "demo").resolve()
     _clear(home)
     _use_only(home)
     get_settings.cache_clear()
@@ -65,7 +65,7 @@ def run_demo(home: Path | None, console: Console) -> None:
 
 def _use_only(home: Path) -> None:
     """A lake and settings of its own, for dbt as well: none of the user's choices but where Spark runs."""
-    kept = {"CHIPLAKE_JARS_DIR": str(get_settings().jars_dir), "CHIPLAKE_HOME": str(home)}
+    kept = {"CHIPLAKE_JARS_DIR": str(get_settings().runtime.jars_dir), "CHIPLAKE_HOME": str(home)}
     for name in [name for name in os.environ if name.startswith("CHIPLAKE_")]:
         if not name.startswith(("CHIPLAKE_SPARK_", "CHIPLAKE_SHUFFLE_")):
             del os.environ[name]
@@ -132,8 +132,8 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
         ],
         summary.planted_cells,
         day,
-        settings.change_min_score,
-        settings.change_min_distance,
+        settings.change.min_score,
+        settings.change.min_distance,
         summary.model_id,
         summary.is_untrained,
     )
@@ -175,7 +175,7 @@ def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
 
 def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
     def bands(prefix: str) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]:
-        return decode_bands({name: row[prefix + name] for name in settings.bands})
+        return decode_bands({name: row[prefix + name] for name in settings.cutting.bands})
 
     before, after = bands(""), bands("filled_")
     scl = decode_array(row["scl"], "uint8", CHIP_PIXELS_20M)
@@ -183,6 +183,6 @@ def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
         day=row["acquired_at"].date(),
         rgb_before=stretch_rgb(before["red"], before["green"], before["blue"]),
         rgb_after=stretch_rgb(after["red"], after["green"], after["blue"]),
-        valid_before=data_mask(before, class_table(settings.valid_scl_classes)[scl]),
+        valid_before=data_mask(before, class_table(settings.cutting.valid_scl_classes)[scl]),
         valid_after=decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M) != STILL_MISSING,
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ingestion.item.values import as_number, as_text, parse_time
 from lakehouse.redaction import without_secrets
-from lakehouse.settings import column_of_property
+from lakehouse.settings.stac import column_of_property
 
 
 def extra_columns(properties: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, object]:

@@ -27,7 +27,7 @@ _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say
 
 def is_cluster(settings: Settings) -> bool:
     """Whether tasks run elsewhere than in the process of the driver."""
-    return re.fullmatch(r"local(\[.*\])?", settings.spark_master) is None
+    return re.fullmatch(r"local(\[.*\])?", settings.runtime.spark_master) is None
 
 
 def cluster_conf(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
@@ -47,7 +47,7 @@ def cluster_conf(settings: Settings, environment: Mapping[str, str]) -> dict[str
 def send_package(spark: SparkSession, settings: Settings) -> None:
     """Give the executors this project's Python code. Functions registered before would not have it."""
     path = list(sys.path)
-    spark.sparkContext.addPyFile(str(write_package(settings.home / "package")))
+    spark.sparkContext.addPyFile(str(write_package(settings.lake.home / "package")))
     sys.path[:] = path  # the driver goes on with the files it has: PySpark would have put the zip before them
 
 

@@ -42,8 +42,8 @@ def spark_conf(settings: Settings) -> dict[str, str]:
     log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
     conf = {
         "spark.app.name": "chiplake",
-        "spark.master": settings.spark_master,
-        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.master": settings.runtime.spark_master,
+        "spark.driver.memory": settings.runtime.spark_driver_memory,
         "spark.driver.extraClassPath": jars,
         "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS} {archive_options(paths)}".rstrip(),
         "spark.executor.extraJavaOptions": _JVM_OPTIONS,
@@ -57,7 +57,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.defaultCatalog": CATALOG_NAME,
         "spark.sql.session.timeZone": TIME_ZONE,
         "spark.sql.ansi.enabled": "false",  # dbt-spark switches it off in its own sessions: alike everywhere
-        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.sql.shuffle.partitions": str(settings.runtime.shuffle_partitions),
         # Plans of rasters to read are a few kB and hours of work: never merge their partitions for being small.
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
         # A row with pixels is half a megabyte: batches between the JVM and Python stay at some 10 MB.
@@ -78,9 +78,9 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.executorEnv.TZ": TIME_ZONE,
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
-    conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.href_signer
+    conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.cutting.href_signer
     conf |= cluster_conf(settings, os.environ) if is_cluster(settings) else _local_conf(jars)
-    return conf | spark_catalog_conf(settings)
+    return conf | spark_catalog_conf(settings.lake)
 
 
 def _local_conf(jars: str) -> dict[str, str]:

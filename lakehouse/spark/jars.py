@@ -112,10 +112,10 @@ def ensure_jars(settings: Settings) -> list[Path]:
     Raises:
         ChiplakeError: a jar could not be fetched, or is not the one recorded here.
     """
-    paths = [settings.jars_dir / jar.file_name for jar in JARS]
+    paths = [settings.runtime.jars_dir / jar.file_name for jar in JARS]
     if not all(path.exists() for path in paths):
         check_java()
-        _fetch(settings.jars_dir)
+        _fetch(settings.runtime.jars_dir)
     return paths
 
 

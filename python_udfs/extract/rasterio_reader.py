@@ -66,7 +66,7 @@ class RasterioReader:
             RasterError: the address cannot be signed, or the file cannot be opened or has another format.
         """
         try:
-            signed = load_signer(get_settings().href_signer)(href)
+            signed = load_signer(get_settings().cutting.href_signer)(href)
         except Exception as error:  # a user's own signer may raise anything
             message = without_secrets(f"{type(error).__name__}: {error}")
             raise RasterError(f"its address cannot be signed: {message}") from None

@@ -52,7 +52,7 @@ class Shell:
 
     def snapshot_ids(self) -> dict[str, list[int]]:
         """The snapshots of every table, as PyIceberg sees them."""
-        catalog = open_catalog(Settings(home=self.home))
+        catalog = open_catalog(Settings().replace(home=self.home))
         tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
         return {
             ".".join(name): [snapshot.snapshot_id for snapshot in catalog.load_table(name).snapshots()]

@@ -131,7 +131,7 @@ def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path
     jars = tmp_path / "jars"
     jars.mkdir()
     for jar in JARS:
-        (jars / jar.file_name).symlink_to(Settings().jars_dir / jar.file_name)
+        (jars / jar.file_name).symlink_to(Settings().runtime.jars_dir / jar.file_name)
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CHIPLAKE_JARS_DIR": str(jars)}
     command = step.replace("/opt/fetch", str(tmp_path / "fetch"))
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)

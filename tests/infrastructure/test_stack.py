@@ -156,7 +156,7 @@ def test_the_warehouse_and_the_transforms_place_are_settings_that_settings_take(
     }
     (bucket_id,) = (name for name in managed.of_type("AWS::S3::Bucket") if name.startswith("Bucket"))
     place = values["chiplake_transform_s3_uri"].replace(bucket_id, "lake-of-tests")
-    assert Settings(transform_s3_uri=place).transform_s3_uri == "s3://lake-of-tests/transform"
+    assert Settings().replace(transform_s3_uri=place).transform.s3_uri == "s3://lake-of-tests/transform"
     assert values["chiplake_warehouse"].endswith("/warehouse")
 
 

@@ -16,7 +16,7 @@ from lakehouse.settings import Settings, get_settings
 
 @pytest.fixture
 def ingest_settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
+    return Settings().replace(home=tmp_path / "lake")
 
 
 @pytest.fixture

@@ -223,9 +223,9 @@ def test_runs_of_two_airflows_embed_scenes_and_the_same_run_again_writes_nothing
         "CHIPLAKE_SPARK_MASTER": "local[2]",
         "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
     }
-    settings = Settings(catalog="glue", warehouse=OF_AWS["chiplake_warehouse"])
+    settings = Settings().replace(catalog="glue", warehouse=OF_AWS["chiplake_warehouse"])
     of_s3 = {"s3.endpoint": aws.url, "s3.region": REGION}
-    catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(settings), **of_s3)
+    catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(settings.lake), **of_s3)
 
     def rows(table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = catalog.load_table(table).scan().to_arrow().to_pylist()

@@ -71,7 +71,7 @@ class Lake:
         return process.returncode == 0, log
 
     def table(self, name: str) -> Table:
-        return open_catalog(Settings(home=self.home)).load_table(name)
+        return open_catalog(Settings().replace(home=self.home)).load_table(name)
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
         """Rows of a table of chips, by chip."""
@@ -79,7 +79,7 @@ class Lake:
 
     def snapshots(self) -> dict[str, int]:
         """The newest snapshot of every table."""
-        catalog = open_catalog(Settings(home=self.home))
+        catalog = open_catalog(Settings().replace(home=self.home))
         tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
         return {".".join(name): catalog.load_table(name).metadata.current_snapshot_id or 0 for name in tables}
 

@@ -95,7 +95,7 @@ def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
     ):
         done = subprocess.run(command, cwd=PROJECT_DIR, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    return Settings(home=home)
+    return Settings().replace(home=home)
 
 
 @pytest.fixture(scope="module")

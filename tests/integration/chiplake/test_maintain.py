@@ -147,7 +147,7 @@ def _metadata_files(settings: Settings) -> dict[str, str]:
 
 def _files(settings: Settings) -> dict[str, tuple[int, int]]:
     """Size and time of every file of the warehouse."""
-    files = (path for path in Path(settings.warehouse_location).rglob("*") if path.is_file())
+    files = (path for path in Path(settings.lake.warehouse_location).rglob("*") if path.is_file())
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
 
@@ -228,7 +228,7 @@ def test_readers_at_work_see_the_same_rows_throughout(spark: SparkSession, setti
     stop = tmp_path / "stop"
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, CHIPS, str(stop)],
-        env=os.environ | {"CHIPLAKE_HOME": str(settings.home), "PYTHONHASHSEED": "0"},
+        env=os.environ | {"CHIPLAKE_HOME": str(settings.lake.home), "PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -462,7 +462,7 @@ def test_a_table_that_another_writes_to_is_left_and_the_others_are_done(
     # The delete comes between the planning of the compaction and its commit, which a lock on the catalog holds up.
     point = "update iceberg_tables set metadata_location = ? where table_name = 'maintained_chips'"
     with (
-        closing(sqlite3.connect(settings.catalog_file, isolation_level=None, check_same_thread=False)) as lock,
+        closing(sqlite3.connect(settings.lake.catalog_file, isolation_level=None, check_same_thread=False)) as lock,
         ThreadPoolExecutor(1) as pool,
     ):
         lock.execute(point, (before,))

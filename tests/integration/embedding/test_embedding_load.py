@@ -46,8 +46,8 @@ def small(settings: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[S
         ) using iceberg"""
     )
     add_chips(spark, [filled_chip(number) for number in range(CHIPS)])
-    yield settings.model_copy(update={"embed_chips_per_object": 2})
-    shutil.rmtree(settings.transform_dir, ignore_errors=True)
+    yield settings.replace(embed_chips_per_object=2)
+    shutil.rmtree(settings.lake.transform_dir, ignore_errors=True)
     spark.sql("delete from raw.clay_embeddings")
     for table in ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells"):
         spark.sql(f"drop table if exists {table}")
@@ -159,7 +159,7 @@ def test_objects_are_sorted_whole_and_the_same_each_time(small: Settings) -> Non
 def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small: Settings) -> None:
     add_chips(spark, [filled_chip(7, complete_fraction=0.9)])
     day = ACQUIRED_AT.date()
-    boxed = small.model_copy(update={"embed_bbox": (16.0, 45.0, 18.9, 46.0), "bands": ("blue",)})
+    boxed = small.replace(embed_bbox=(16.0, 45.0, 18.9, 46.0), bands=("blue",))
 
     run = run_export(boxed, start=day + timedelta(days=2), end=day + timedelta(days=3))
 

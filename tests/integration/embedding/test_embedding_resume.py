@@ -53,7 +53,7 @@ class Lake:
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.home)
+        return Settings().replace(home=self.home)
 
     @property
     def log(self) -> Path:
@@ -94,7 +94,7 @@ class Lake:
 
     def files(self, pattern: str) -> list[Path]:
         """Files of the transform."""
-        return sorted(self.settings.transform_dir.glob(pattern))
+        return sorted(self.settings.lake.transform_dir.glob(pattern))
 
     def answers(self) -> int:
         return len(self.files("*/output/*.out"))
@@ -134,7 +134,7 @@ def said(words: str, start: str) -> int:
 
 def make_lake(home: Path, chips: list[dict[str, Any]]) -> Lake:
     """A lake that holds these filled chips, each in a cell of its own, and no embedding."""
-    catalog = ensure_sources(Settings(home=home))
+    catalog = ensure_sources(Settings().replace(home=home))
     request = make_request(chips, BAND_NAMES)
     cell_ids = pa.array([f"32633_{number}_0" for number in range(len(chips))])
     filled = request.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)
@@ -293,7 +293,7 @@ def test_a_job_that_finds_no_room_says_so_and_the_next_one_does_all_of_it(tmp_pa
 
 def exported_run(lake: Lake, sizes: list[int]) -> Run:
     """A run as the export writes it, of objects of so many chips."""
-    run = new_run(lake.settings.transform_dir)
+    run = new_run(lake.settings.lake.transform_dir)
     write_export(run, [[make_chip(number, BANDS) for number in range(size)] for size in sizes], BANDS)
     return run
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from pydantic import ValidationError
 from servers.aws import AwsServer
 from support.embeddings import make_chip, write_export
 from typer.testing import CliRunner
@@ -23,7 +22,7 @@ from embedding.runs import Run
 from embedding.transform import transform_objects
 from embedding.wire import ARROW_STREAM, read_table
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import Settings, get_settings
+from lakehouse.settings import InvalidSettingError, Settings, get_settings
 
 BANDS = ("blue", "nir")
 RUN_ID = "20230815T095031Z-0a1b2c"
@@ -34,7 +33,7 @@ BUCKET = "lake-of-tests"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(
+    return Settings().replace(
         home=tmp_path / "lake",
         transform_on="sagemaker",
         transform_s3_uri=f"s3://{BUCKET}/embed/runs/",
@@ -57,7 +56,7 @@ def run(settings: Settings) -> Run:
 
 def make_run(settings: Settings, checkpoint: Path | None) -> Run:
     """A run as export leaves it, of three objects of two chips."""
-    run = Run(settings.transform_dir / RUN_ID)
+    run = Run(settings.lake.transform_dir / RUN_ID)
     chips = [make_chip(number, BANDS) for number in range(len(OBJECTS) * CHIPS_PER_OBJECT)]
     objects = [chips[start : start + CHIPS_PER_OBJECT] for start in range(0, len(chips), CHIPS_PER_OBJECT)]
     write_export(run, objects, BANDS, checkpoint)
@@ -245,7 +244,7 @@ def test_the_packed_checkpoint_is_what_the_job_embeds_with(
 
     archive, card = write_package(tmp_path, checkpoint, Preprocessing())
     aws.client("s3").upload_file(str(archive), bucket, "models/model.tar.gz")
-    packed = settings.model_copy(update={"transform_model_data_uri": f"s3://{bucket}/models/model.tar.gz"})
+    packed = settings.replace(transform_model_data_uri=f"s3://{bucket}/models/model.tar.gz")
     assert transform_on_sagemaker(run, packed).status == "Completed"
     table = read_table((run.output_dir / f"{OBJECTS[0]}.out").read_bytes(), ARROW_STREAM)
     assert set(table["model_id"].to_pylist()) == {card.model_id}
@@ -257,7 +256,7 @@ def test_a_server_with_another_model_ends_before_it_embeds(
 ) -> None:
     archive, _ = write_package(tmp_path, sample_data / "clay" / "encoder-48.ckpt", Preprocessing())
     aws.client("s3").upload_file(str(archive), bucket, "models/model.tar.gz")
-    other = settings.model_copy(update={"transform_model_data_uri": f"s3://{bucket}/models/model.tar.gz"})
+    other = settings.replace(transform_model_data_uri=f"s3://{bucket}/models/model.tar.gz")
 
     report = transform_on_sagemaker(run, other)
 
@@ -280,9 +279,7 @@ def test_sagemaker_core_sends_the_same_request(aws: AwsServer, bucket: str, sett
     for through in ("boto3", "sagemaker-core"):
         for path in [*run.output_dir.iterdir()] if run.output_dir.exists() else []:
             path.unlink()
-        chosen = settings.model_copy(
-            update={"transform_through": through, "transform_s3_uri": f"s3://{bucket}/{through}"}
-        )
+        chosen = settings.replace(transform_through=through, transform_s3_uri=f"s3://{bucket}/{through}")
         assert transform_on_sagemaker(run, chosen).status == "Completed"
         (name,) = set(job_names(aws)) - requests.keys()
         job = aws.client("sagemaker").describe_transform_job(TransformJobName=name)
@@ -295,9 +292,9 @@ def test_sagemaker_core_sends_the_same_request(aws: AwsServer, bucket: str, sett
 def test_the_command_takes_the_setting_and_the_option(
     aws: AwsServer, bucket: str, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("home", "transform_s3_uri", "transform_image", "transform_role_arn", "transform_poll_s")
-    for name in names:
-        monkeypatch.setenv(f"CHIPLAKE_{name.upper()}", str(getattr(settings, name)))
+    monkeypatch.setenv("CHIPLAKE_HOME", str(settings.lake.home))
+    for name in ("s3_uri", "image", "role_arn", "poll_s"):
+        monkeypatch.setenv(settings.transform.variable(name), str(getattr(settings.transform, name)))
     get_settings.cache_clear()
     try:
         result = CliRunner().invoke(app, ["transform", RUN_ID, "--on", "sagemaker"], catch_exceptions=False)
@@ -341,7 +338,7 @@ def test_where_nobody_answers_it_is_said(
 @pytest.mark.parametrize("name", ["transform_s3_uri", "transform_image", "transform_role_arn"])
 def test_a_missing_setting_is_named(settings: Settings, run: Run, name: str) -> None:
     with pytest.raises(ChiplakeError, match=f"CHIPLAKE_{name.upper()}"):
-        transform_on_sagemaker(run, settings.model_copy(update={name: None}))
+        transform_on_sagemaker(run, settings.replace(**{name: None}))
 
 
 @pytest.mark.parametrize(
@@ -366,16 +363,16 @@ def test_refusals_of_aws_come_in_one_line_with_a_remedy(code: str, message: str,
 def test_an_object_over_the_limit_is_refused_before_anything_is_sent(settings: Settings, run: Run) -> None:
     with (run.input_dir / OBJECTS[2]).open("ab") as file:
         file.truncate(1_000_001)
-    small = settings.model_copy(update={"transform_max_payload_mb": 1})
+    small = settings.replace(transform_max_payload_mb=1)
     with pytest.raises(ChiplakeError, match=rf"{OBJECTS[2]} has 1.0 MB .*CHIPLAKE_TRANSFORM_MAX_PAYLOAD_MB"):
         transform_on_sagemaker(run, small)
 
 
 @pytest.mark.parametrize("given", [{"transform_max_payload_mb": 51}, {"transform_max_concurrent": 5}])
 def test_more_than_100_mb_at_once_is_refused(given: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match="more than SageMaker's 100 MB"):
-        Settings(**given)
-    assert Settings(transform_max_payload_mb=50).transform_max_payload_mb == 50
+    with pytest.raises(InvalidSettingError, match="more than SageMaker's 100 MB"):
+        Settings().replace(**given)
+    assert Settings().replace(transform_max_payload_mb=50).transform.max_payload_mb == 50
 
 
 @pytest.mark.parametrize(
@@ -396,8 +393,8 @@ def test_more_than_100_mb_at_once_is_refused(given: dict[str, int]) -> None:
     ],
 )
 def test_settings_that_aws_would_not_understand_are_refused(name: str, value: str) -> None:
-    with pytest.raises(ValidationError, match=name):
-        Settings(**{name: value})
+    with pytest.raises(InvalidSettingError, match=name.upper()):
+        Settings().replace(**{name: value})
 
 
 def test_a_models_name_follows_from_its_content(settings: Settings, run: Run) -> None:
@@ -406,8 +403,8 @@ def test_a_models_name_follows_from_its_content(settings: Settings, run: Run) ->
     assert model_request(settings, manifest)["ModelName"] == name
     assert len(name) <= 63
     others = [
-        settings.model_copy(update={"transform_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/clay:2"}),
-        settings.model_copy(update={"clay_latlon_order": "latitude_first"}),
-        settings.model_copy(update={"transform_model_data_uri": "s3://bucket/model.tar.gz"}),
+        settings.replace(transform_image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/clay:2"),
+        settings.replace(clay_latlon_order="latitude_first"),
+        settings.replace(transform_model_data_uri="s3://bucket/model.tar.gz"),
     ]
     assert len({name, *(model_request(other, manifest)["ModelName"] for other in others)}) == 4

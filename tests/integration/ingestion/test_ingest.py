@@ -138,7 +138,7 @@ def test_of_one_id_twice_the_version_updated_last_is_the_current_one_in_any_orde
     old = make_item(0) | {"stac_version": "1.0.0"}
     new = make_item(0, updated="2024-01-01T00:00:00Z") | {"stac_version": "1.1.0"}
     for number, items in enumerate(([old, new], [new, old])):
-        settings = Settings(home=tmp_path / f"lake{number}")
+        settings = Settings().replace(home=tmp_path / f"lake{number}")
         path = tmp_path / "items.json"
         ingest_items(settings, path, items)
         rows = sorted(stored(settings), key=lambda row: (row["updated_at"], row["ingested_at"]))

@@ -60,7 +60,7 @@ def errors(received: Sequence[Received]) -> dict[str | None, str]:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
+    return Settings().replace(home=tmp_path / "lake")
 
 
 # --- a server of files ----------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_every_form_gives_the_same_rows(
     form: str, tmp_path: Path, lake: Settings, serve: Callable[[Path], FileServer]
 ) -> None:
     items = varied_items()
-    expected = Settings(home=tmp_path / "expected")
+    expected = Settings().replace(home=tmp_path / "expected")
     (tmp_path / "expected_items").mkdir()
     ingest(IngestRequest(items=write_collection(tmp_path / "expected_items", items)), expected)
     folder = tmp_path / "input"

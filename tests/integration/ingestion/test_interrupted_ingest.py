@@ -48,12 +48,12 @@ def run_ingest(home: Path, api: str, progress: Connection | None = None) -> None
             progress.send(summary.written + summary.unchanged + summary.rejected_total)
 
     filters = Filters(start=YEAR_START, end=YEAR_START + YEAR, collection="sentinel-2-l2a")
-    ingest(IngestRequest(api=api, filters=filters), Settings(home=home), tell)
+    ingest(IngestRequest(api=api, filters=filters), Settings().replace(home=home), tell)
 
 
 def tables(home: Path) -> dict[str, list[str]]:
     """Every row of every table of the ingest but for what tells which run wrote it, sorted."""
-    catalog = open_catalog(Settings(home=home))
+    catalog = open_catalog(Settings().replace(home=home))
     found = {}
     for name in (STAC_ITEMS, STAC_REJECTS, STAC_CHECKPOINTS):
         rows = catalog.load_table(name).scan().to_arrow().to_pylist()
@@ -63,7 +63,7 @@ def tables(home: Path) -> dict[str, list[str]]:
 
 def assert_complete_as_recorded(home: Path, server: FaultyServer) -> None:
     """No window is called complete before its items are stored."""
-    catalog = open_catalog(Settings(home=home))
+    catalog = open_catalog(Settings().replace(home=home))
     stored = {
         item_id
         for name in (STAC_ITEMS, STAC_REJECTS)
@@ -114,6 +114,8 @@ def test_killed_twenty_times_and_run_again_it_ends_as_undisturbed(
     run_ingest(home, server.url)
     assert tables(home) == expected
 
-    before = [len(open_catalog(Settings(home=home)).load_table(name).snapshots()) for name in expected]
+    before = [len(open_catalog(Settings().replace(home=home)).load_table(name).snapshots()) for name in expected]
     run_ingest(home, server.url)
-    assert [len(open_catalog(Settings(home=home)).load_table(name).snapshots()) for name in expected] == before
+    assert [
+        len(open_catalog(Settings().replace(home=home)).load_table(name).snapshots()) for name in expected
+    ] == before

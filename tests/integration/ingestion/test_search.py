@@ -533,7 +533,7 @@ def test_a_contradictory_request_is_refused_before_anything_is_made(
 ) -> None:
     with pytest.raises(ChiplakeError):
         ingest(request_, ingest_settings)
-    assert not ingest_settings.home.exists()
+    assert not ingest_settings.lake.home.exists()
 
 
 # --- the command ----------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def get_only(parquet: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
+    return Settings().replace(home=tmp_path / "lake")
 
 
 # --- what is compared -----------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_rows_are_those_that_a_file_of_the_items_gives(
 ) -> None:
     server: Server = request.getfixturevalue(name)
     ingest(IngestRequest(api=server.url, filters=Filters(collection=C1), page_size=40), lake)
-    of_file = Settings(home=tmp_path / "of_file")
+    of_file = Settings().replace(home=tmp_path / "of_file")
     ingest(IngestRequest(items=write_items(tmp_path / "items.json", collections[C1])), of_file)
     assert len(rows(of_file)) == OTHER_ITEMS
     assert comparable(rows(lake)) == comparable(rows(of_file))
@@ -303,7 +303,7 @@ def test_real_items_give_the_same_rows_from_a_server_as_from_a_file(
     # A server has every item in a collection, so it cannot serve one that names none.
     items = [item for document in documents for item in document.get("features", [document]) if item.get("collection")]
     file = write_items(tmp_path / "items.json", items)
-    of_file = Settings(home=tmp_path / "of_file")
+    of_file = Settings().replace(home=tmp_path / "of_file")
     summary = ingest(IngestRequest(items=file), of_file)
     assert summary.written >= 30
     with rustac_server(tmp_path, file) as url:

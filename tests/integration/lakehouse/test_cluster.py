@@ -80,7 +80,7 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Clus
     events = tmp_path / "events"
     events.mkdir()
     for home in (here, there):
-        ingest(IngestRequest(items=items), Settings(home=home))
+        ingest(IngestRequest(items=items), Settings().replace(home=home))
 
     local = {"CHIPLAKE_SPARK_MASTER": "local[2]"}
     remote = {
@@ -183,7 +183,13 @@ def _nightly(home: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
 
 def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
     """Every row by chip_id, without when it was written; of one model, so chip_id is the key."""
-    found = open_catalog(Settings(home=home)).load_table(f"{MODEL_NAMESPACE}.{table}").scan().to_arrow().to_pylist()
+    found = (
+        open_catalog(Settings().replace(home=home))
+        .load_table(f"{MODEL_NAMESPACE}.{table}")
+        .scan()
+        .to_arrow()
+        .to_pylist()
+    )
     rows = {
         row["chip_id"]: {name: value for name, value in row.items() if name not in TIMES_OF_WRITING} for row in found
     }

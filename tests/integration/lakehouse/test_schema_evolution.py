@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pydantic import ValidationError
 from pyiceberg.catalog import Catalog
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -25,7 +24,7 @@ from ingestion.model import Origin, Received, StacItemRow
 from ingestion.store.items import ItemWriter
 from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import Settings
+from lakehouse.settings import InvalidSettingError, Settings
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 NEW_COLUMNS = ("datastrip_id", "geometry_source")
@@ -33,7 +32,7 @@ NEW_COLUMNS = ("datastrip_id", "geometry_source")
 
 @pytest.fixture
 def own_settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "lake")
+    return Settings().replace(home=tmp_path / "lake")
 
 
 def without(kind: StructType, *names: str) -> StructType:
@@ -66,7 +65,7 @@ def make_table(catalog: Catalog, name: str, schema: Schema) -> Table:
 
 def row_of(item: dict[str, Any], settings: Settings | None = None) -> StacItemRow:
     received = Received(item, None, Origin("https://example.com/stac"))
-    row = normalise(received, extra_types=settings.stac_properties if settings else None)
+    row = normalise(received, extra_types=settings.stac.properties if settings else None)
     assert isinstance(row, StacItemRow), row
     return row
 
@@ -108,7 +107,7 @@ def test_nothing_is_committed_where_nothing_is_missing(own_settings: Settings) -
     ensure_sources(own_settings)
     assert metadata(own_settings) == before
     make_table(open_catalog(own_settings), "raw.other", Schema(NestedField(1, "a", StringType(), required=False)))
-    drawn = own_settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+    drawn = own_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
     ensure_sources(drawn)
     after = metadata(own_settings)
     assert {name for name in before if after[name] != before[name]} == {STAC_ITEMS}
@@ -124,7 +123,7 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
         make_table(open_catalog(settings), STAC_ITEMS, old_schema())
         ItemWriter(open_catalog(settings), NOW).write_rows([row_of(make_item(0))])
         assert spark.table(STAC_ITEMS).count() == 1
-        drawn = settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+        drawn = settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
         catalog = ensure_sources(drawn)
         ItemWriter(catalog, NOW).write_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), drawn)])
         rows = spark.sql(
@@ -156,7 +155,7 @@ def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Set
     ensure_sources(own_settings)
     first, second = make_item(0, **facts), make_item(1, **facts)
     ItemWriter(open_catalog(own_settings), NOW).write_rows([row_of(first)])
-    drawn = own_settings.model_copy(update={"stac_properties": kinds})
+    drawn = own_settings.replace(stac_properties=kinds)
     writer = ItemWriter(ensure_sources(drawn), NOW + timedelta(days=1))
     assert len(writer.write_rows([row_of(second, drawn)]).write) == 1
     rows = rows_in(drawn)
@@ -177,7 +176,7 @@ def test_an_ingest_fills_the_columns_that_the_settings_ask_for(own_settings: Set
     item = make_item(0, **{"s2:snow_ice_percentage": 12.5})
     request = IngestRequest(items=write_items(tmp_path / "items.json", [item]))
     assert ingest(request, own_settings).written == 1
-    drawn = own_settings.model_copy(update={"stac_properties": {"s2:snow_ice_percentage": "double"}})
+    drawn = own_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
     assert ingest(request, drawn).written == 1
     assert rows_in(drawn)[item["id"]]["s2_snow_ice_percentage"] == 12.5
     assert ingest(request, drawn).unchanged == 1
@@ -233,13 +232,13 @@ def test_a_type_that_cannot_be_widened_is_named(own_settings: Settings, column: 
 
 def test_a_property_cannot_take_the_place_of_a_column(own_settings: Settings) -> None:
     for clashing in ("epsg", "Cloud_Cover", "data:assets"):
-        drawn = own_settings.model_copy(update={"stac_properties": {clashing: "string"}})
+        drawn = own_settings.replace(stac_properties={clashing: "string"})
         if clashing == "data:assets":
             assert "data_assets" in ensure_sources(drawn).load_table(STAC_ITEMS).schema().column_names
             continue
         with pytest.raises(ChiplakeError, match=f"CHIPLAKE_STAC_PROPERTIES: '{clashing}' would be the column"):
             ensure_sources(drawn)
-    other = own_settings.model_copy(update={"stac_properties": {"data:assets": "double"}})
+    other = own_settings.replace(stac_properties={"data:assets": "double"})
     with pytest.raises(ChiplakeError, match=r"data_assets is of type string and cannot become double"):
         ensure_sources(other)
 
@@ -247,13 +246,13 @@ def test_a_property_cannot_take_the_place_of_a_column(own_settings: Settings) ->
 def test_the_setting_is_json_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path))
     monkeypatch.setenv("CHIPLAKE_STAC_PROPERTIES", '{"s2:snow_ice_percentage": "double"}')
-    assert Settings().stac_properties == {"s2:snow_ice_percentage": "double"}
+    assert Settings().stac.properties == {"s2:snow_ice_percentage": "double"}
     assert "s2_snow_ice_percentage" in [
         field.name for field in ensure_sources(Settings()).load_table(STAC_ITEMS).schema().fields
     ]
     for wrong in ('{"a": "text"}', '{"1": "long"}', '{"::": "long"}', '{"a:b": "long", "a_b": "long"}'):
         monkeypatch.setenv("CHIPLAKE_STAC_PROPERTIES", wrong)
-        with pytest.raises(ValidationError):
+        with pytest.raises(InvalidSettingError):
             Settings()
 
 
@@ -261,7 +260,7 @@ def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(own_settings
     make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
     kinds = [{f"a:{number}": "long"} for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        settings = [own_settings.model_copy(update={"stac_properties": kind}) for kind in kinds]
+        settings = [own_settings.replace(stac_properties=kind) for kind in kinds]
         list(pool.map(ensure_sources, settings))
     expected = {field.name for field in STAC_ITEMS_SCHEMA.fields} | {f"a_{number}" for number in range(4)}
     assert set(columns_of(own_settings)) == expected

@@ -32,8 +32,9 @@ from support.scene_oracle import (
 )
 
 from embedding.pipeline import run_embedding
+from lakehouse.box import BBox
 from lakehouse.catalog import CLAY_EMBEDDINGS
-from lakehouse.settings import BBox, Settings
+from lakehouse.settings import Settings
 
 BOUNDS = WEST, SOUTH, EAST, NORTH = 585_000, 5_010_000, 609_780, 5_030_000  # EPSG:32633
 FRAME = Frame.around(*BOUNDS)
@@ -148,7 +149,7 @@ def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemake
     built: SparkSession, settings: Settings, aws: AwsServer
 ) -> None:
     area = {"embed_bbox": _box_of_cells(built, columns=6, lines=5), "embed_min_complete": 0.0}
-    local = settings.model_copy(update=area)
+    local = settings.replace(**area)
     assert run_embedding(local).is_complete
     by_local = _embeddings(built)
     assert len({rows(built, "fct_filled_chips")[chip_id].cell_id for chip_id in by_local}) >= 30
@@ -158,14 +159,12 @@ def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemake
 
     built.sql(f"delete from {CLAY_EMBEDDINGS}")
     aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-    on_sagemaker = local.model_copy(
-        update={
-            "transform_on": "sagemaker",
-            "transform_s3_uri": f"s3://{BUCKET}/runs",
-            "transform_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/clay:1",
-            "transform_role_arn": "arn:aws:iam::123456789012:role/chiplake/transform",
-            "transform_poll_s": 0.2,
-        }
+    on_sagemaker = local.replace(
+        transform_on="sagemaker",
+        transform_s3_uri=f"s3://{BUCKET}/runs",
+        transform_image="123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/clay:1",
+        transform_role_arn="arn:aws:iam::123456789012:role/chiplake/transform",
+        transform_poll_s=0.2,
     )
     assert run_embedding(on_sagemaker).is_complete
     assert _embeddings(built) == by_local

@@ -30,7 +30,7 @@ from lakehouse.spark.cluster import cluster_conf, is_cluster, write_package
     ],
 )
 def test_a_master_is_a_cluster_unless_tasks_run_in_the_driver(master: str, expected: bool) -> None:
-    assert is_cluster(Settings(spark_master=master)) is expected
+    assert is_cluster(Settings().replace(spark_master=master)) is expected
 
 
 def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_import(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.settings import PROJECT_DIR, InvalidSettingError, Settings
 from lakehouse.spark import jars
 
 BIN = Path(sys.executable).parent
@@ -57,7 +57,7 @@ def test_make_says_in_one_line_which_java_it_needs(tmp_path: Path, version: str 
 
 
 def test_a_jar_with_another_sum_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = Path(Settings().jars_dir) / jars.JARS[-1].file_name
+    good = Path(Settings().runtime.jars_dir) / jars.JARS[-1].file_name
     if not good.exists():
         pytest.skip("no jars here: run `chiplake setup`")
     changed = jars.Jar(jars.JARS[-1].group, jars.JARS[-1].artifact, jars.JARS[-1].version, "0" * 64)
@@ -72,14 +72,14 @@ def test_a_jar_with_another_sum_is_refused_and_not_kept(tmp_path: Path, monkeypa
     monkeypatch.setattr(jars, "check_java", lambda: "17")
     monkeypatch.setattr(subprocess, "run", deliver)  # the resolver: what it fetches is what is judged here
     with pytest.raises(ChiplakeError, match=r"is not the jar recorded in lakehouse\.spark\.jars"):
-        jars.ensure_jars(Settings(jars_dir=tmp_path / "jars"))
+        jars.ensure_jars(Settings().replace(jars_dir=tmp_path / "jars"))
     assert list((tmp_path / "jars").glob("*.jar")) == []
 
 
 def test_settings_refuse_an_unknown_band_and_sort_the_known() -> None:
-    assert Settings(bands=("nir", "blue")).bands == ("blue", "nir")
-    with pytest.raises(ValueError, match=r"unknown bands \['B99'\]; choose from blue, green"):
-        Settings(bands=("blue", "B99"))
+    assert Settings().replace(bands=("nir", "blue")).cutting.bands == ("blue", "nir")
+    with pytest.raises(InvalidSettingError, match=r"unknown bands \['B99'\]; choose from blue, green"):
+        Settings().replace(bands=("blue", "B99"))
 
 
 @pytest.mark.parametrize(

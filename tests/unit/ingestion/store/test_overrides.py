@@ -66,7 +66,7 @@ def test_the_error_of_an_invalid_file_names_its_line(tmp_path: Path, lines: tupl
 
 
 def test_a_file_replaces_the_one_before_and_an_equal_one_writes_nothing(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
+    settings = Settings().replace(home=tmp_path)
     first = tuple(BoaOffsetOverride(item_id=f"item {number}", boa_offset=-number) for number in (3, 1, 2))
     assert stored_boa_offsets(settings) == ()
     assert not store_boa_offsets((), settings)

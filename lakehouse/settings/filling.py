@@ -1,0 +1,26 @@
+"""How gaps in chips are filled."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.bands import CLOUD_REACH_PIXELS
+from lakehouse.settings.base import PREFIX, Fraction, SettingsGroup
+
+
+class FillingSettings(SettingsGroup):
+    """Which pixels of `fct_filled_chips` are filled, and from how far back."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}FILL_")
+
+    max_age_days: int = Field(60, ge=1, le=250, description="Age of the oldest pixel that may fill a gap, in days.")
+    cloud_dilation_pixels: int = Field(
+        0,
+        ge=0,
+        le=CLOUD_REACH_PIXELS,
+        description="Pixels this close to a cloud or its shadow are filled, too; counted in pixels of 20 m.",
+    )
+    min_complete: Fraction = Field(
+        1.0, description="Lowest share of valid or filled pixels with which a chip is complete (is_complete)."
+    )

@@ -1,0 +1,26 @@
+"""How Spark runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.settings.base import PREFIX, PROJECT_DIR, SettingsGroup
+
+
+class RuntimeSettings(SettingsGroup):
+    """The Spark session and its jars."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    jars_dir: Path = Field(PROJECT_DIR / ".chiplake" / "jars", description="Folder of the Spark jars.")
+    spark_master: str = Field("local[*]", description="Spark master: local[*], spark://host:port, yarn or k8s://…")
+    spark_driver_memory: str = Field("4g", description="Memory of the Spark driver's JVM.")
+    shuffle_partitions: int = Field(8, ge=1, description="Number of shuffle partitions of Spark SQL.")
+
+    @field_validator("jars_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()

@@ -1,0 +1,43 @@
+"""What to search for in STAC, and which properties of items become columns."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.settings.base import PREFIX, SettingsGroup
+
+PropertyType = Literal["string", "double", "long", "boolean", "timestamp"]
+
+
+def column_of_property(name: str) -> str:
+    """Return the column of a STAC property: `s2:snow_ice_percentage` becomes `s2_snow_ice_percentage`."""
+    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"[^a-z0-9]+", "_", snake_case).strip("_")
+
+
+class StacSettings(SettingsGroup):
+    """The STAC collection and the properties that become columns of `raw.stac_items`."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}STAC_")
+
+    collection: str = Field("sentinel-2-l2a", description="STAC collection to search.")
+    properties: dict[str, PropertyType] = Field(
+        {}, description="Further STAC properties that become columns of raw.stac_items: name to type."
+    )
+
+    @field_validator("properties")
+    @classmethod
+    def _nameable(cls, properties: dict[str, PropertyType]) -> dict[str, PropertyType]:
+        by_column: dict[str, str] = {}
+        for name in properties:
+            column = column_of_property(name)
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", column):
+                raise ValueError(f"the property {name!r} gives no name for a column; it must start with a letter")
+            if column in by_column:
+                raise ValueError(f"the properties {by_column[column]!r} and {name!r} give the same column {column}")
+            by_column[column] = name
+        return properties
