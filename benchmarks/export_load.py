@@ -35,9 +35,10 @@ from embedding.preprocess import Preprocessing
 from embedding.runs import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
-from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.files import write_atomically
 from lakehouse.settings import get_settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.session import get_spark
 
 EMBEDDINGS: Final = f"{MODEL_NAMESPACE}.fct_chip_embeddings"

@@ -24,9 +24,10 @@ from pyiceberg.table.snapshots import Operation, ancestors_of
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE, open_catalog
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.errors import ChiplakeError, error_line
 from lakehouse.settings import CATALOG_NAME, Settings
+from lakehouse.source_schemas import RAW_NAMESPACE
 
 # Iceberg's own defaults.
 DEFAULT_TARGET_FILE_BYTES: Final = 512 * 1024 * 1024

@@ -17,10 +17,11 @@ from embedding.runs import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from lakehouse.box import BBox
-from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

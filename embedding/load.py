@@ -16,8 +16,9 @@ from pyspark.sql import functions as f
 
 from embedding.runs import OUT_SUFFIX, LoadReport, Manifest, Run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table
-from lakehouse.catalog import CLAY_EMBEDDINGS, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -29,7 +29,7 @@ from pyiceberg.table import Table
 
 from ingestion.model import Asset, Reject, StacItemRow
 from ingestion.store.commits import commit, without_blind_retry
-from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS
+from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 
 # Stored versions are looked up only this far from the dates of a batch, so that the time does not grow with history:
 # by id alone, 2,000 items took 1.1 s instead of 0.05 s in a table of 100,000. An item whose datetime was corrected by

@@ -19,9 +19,10 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
 from ingestion.store.commits import commit, without_blind_retry
-from lakehouse.catalog import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA
 
 MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by more than 1
 

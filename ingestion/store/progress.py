@@ -19,8 +19,8 @@ from pyiceberg.table import Table
 from ingestion.model import Filters
 from ingestion.store.commits import commit, without_blind_retry
 from ingestion.windows import Window, midnight, span_without_gap
-from lakehouse.catalog import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 from lakehouse.errors import ChiplakeError
+from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 
 ALL_COLLECTIONS: Final = "*"
 SEARCH_ID_CHARACTERS: Final = 16  # of a SHA-256 in hex

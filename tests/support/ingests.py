@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lakehouse.catalog import STAC_ITEMS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_ITEMS
 
 
 def write_items(path: Path, items: Iterable[Any]) -> Path:

@@ -13,8 +13,9 @@ from dbt.cli.main import dbtRunner
 from pyspark.sql import Row, SparkSession
 
 from ingestion import IngestRequest, IngestSummary, ingest
-from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE, ensure_sources
+from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
+from lakehouse.source_schemas import RAW_NAMESPACE
 
 MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
 

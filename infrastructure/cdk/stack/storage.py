@@ -7,7 +7,8 @@ from typing import Final
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
 
-from lakehouse.catalog import MODEL_NAMESPACE, RAW_NAMESPACE
+from lakehouse.catalog import MODEL_NAMESPACE
+from lakehouse.source_schemas import RAW_NAMESPACE
 from stack import layout
 from stack.config import Config
 

@@ -29,9 +29,10 @@ from chiplake.maintain import (
     maintain,
     raise_if_referenced,
 )
-from lakehouse.catalog import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_ITEMS_SCHEMA, ensure_sources, open_catalog
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_ITEMS_SCHEMA
 
 CHIPS = "chiplake.maintained_chips"
 OTHER_CHIPS = "chiplake.other_chips"

@@ -29,9 +29,10 @@ from chiplake.cli.main import main
 from embedding.runs import OUT_SUFFIX, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
-from lakehouse.catalog import CLAY_EMBEDDINGS, ensure_sources, open_catalog
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings, get_settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.codec import encode_array
 
 BANDS = ("blue", "nir")

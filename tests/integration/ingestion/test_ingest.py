@@ -18,8 +18,9 @@ from support.stac_servers import rustac_server
 
 from ingestion import Filters, IngestRequest, IngestSummary, batches, ingest
 from ingestion.area import area_of_bbox
-from lakehouse.catalog import STAC_ITEMS, STAC_REJECTS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 330
 BIG_PAGE = 50  # several pages of the items below

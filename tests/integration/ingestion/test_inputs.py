@@ -38,9 +38,9 @@ from ingestion.sources import catalogue, http_session
 from ingestion.sources.catalogue import read_catalog
 from ingestion.sources.http_session import HttpPolicy
 from ingestion.sources.local_files import read_items
-from lakehouse.catalog import STAC_REJECTS
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.source_schemas import STAC_REJECTS
 
 HASTY = HttpPolicy(backoff_s=0.01, jitter_s=0.01, retries=3, connect_retries=2)
 CHANGING = {"source", "ingested_at", "content_hash", "item"}  # columns that differ with the form; `item` see below

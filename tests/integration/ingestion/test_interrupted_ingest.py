@@ -16,8 +16,9 @@ import pytest
 from support.faulty_stac_server import YEAR, YEAR_START, FaultyServer, light_item, serving
 
 from ingestion import Filters, IngestRequest, IngestSummary, batches, ingest
-from lakehouse.catalog import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 1_600
 BATCH = 40  # many commits, so that kills fall into all that is done between and during them

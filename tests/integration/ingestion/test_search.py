@@ -28,9 +28,10 @@ from ingestion.sources.http_session import ApiSession, HttpPolicy, retry_after_s
 from ingestion.sources.page_links import ApiRequest
 from ingestion.sources.search import SEARCH_POLICY, search_windows
 from ingestion.windows import Window, calendar_windows, span_without_gap, split_at_items
-from lakehouse.catalog import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS
 
 COUNT = 10_000
 S2 = Filters(collection="sentinel-2-l2a")

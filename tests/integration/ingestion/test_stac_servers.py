@@ -20,8 +20,9 @@ from support.stac_servers import geoparquet_server, rustac_server, write_collect
 
 from ingestion import Filters, IngestRequest, IngestSummary, ingest
 from ingestion.area import area_of_bbox
-from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_REJECTS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import RAW_NAMESPACE, STAC_ITEMS, STAC_REJECTS
 
 S2, C1, S1 = "sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-1-grd"
 S2_ITEMS, OTHER_ITEMS = 10_000, 150

@@ -8,8 +8,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from support.lakes import empty_lake
 
-from lakehouse.catalog import CLAY_EMBEDDINGS, STAC_REJECTS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_REJECTS
 
 COMMITS = 8
 

@@ -22,9 +22,10 @@ from ingestion import IngestRequest, ingest
 from ingestion.item.normalise import normalise
 from ingestion.model import Origin, Received, StacItemRow
 from ingestion.store.items import ItemWriter
-from lakehouse.catalog import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS, ensure_sources, open_catalog
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import InvalidSettingError, Settings
+from lakehouse.source_schemas import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 NEW_COLUMNS = ("datastrip_id", "geometry_source")

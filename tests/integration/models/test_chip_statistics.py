@@ -21,8 +21,9 @@ from support.ingests import write_items
 from support.lakes import compiled, data_files, dbt, empty_lake_of, ingest_file, rows, snapshots
 
 from chiplake.demo.scenes import ArchiveSpec, write_archive
-from lakehouse.catalog import CLAY_EMBEDDINGS, MODEL_NAMESPACE, STAC_ITEMS, open_catalog
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS
 from python_udfs.registry import FUNCTIONS
 
 SELECT = ("--select", "+fct_chip_statistics")

@@ -18,8 +18,8 @@ from support.ingests import stored, write_items
 from support.lakes import dbt, empty_lake_of, ingest_file, rows
 from support.stac_items import make_item
 
-from lakehouse.catalog import STAC_REJECTS
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_REJECTS
 
 CELL = 2560
 SIDE = {"red": 256, "swir16": 128, "scl": 128}  # pixels of a cell

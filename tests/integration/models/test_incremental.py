@@ -20,8 +20,9 @@ from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty
 
 from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from ingestion.store.overrides import BoaOffsetOverride, store_boa_offsets, stored_boa_offsets
-from lakehouse.catalog import STAC_ITEMS, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import STAC_ITEMS
 
 SELECT = ("--select", "+fct_filled_chips")
 

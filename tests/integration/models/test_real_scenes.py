@@ -33,8 +33,8 @@ from support.scene_oracle import (
 
 from embedding.pipeline import run_embedding
 from lakehouse.box import BBox
-from lakehouse.catalog import CLAY_EMBEDDINGS
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
 BOUNDS = WEST, SOUTH, EAST, NORTH = 585_000, 5_010_000, 609_780, 5_030_000  # EPSG:32633
 FRAME = Frame.around(*BOUNDS)

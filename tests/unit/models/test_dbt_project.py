@@ -13,14 +13,14 @@ import pytest
 from pyiceberg.schema import Schema
 
 from ingestion.model import Reason
-from lakehouse.catalog import (
+from lakehouse.settings import PROJECT_DIR
+from lakehouse.source_schemas import (
     BOA_OFFSET_OVERRIDES_SCHEMA,
     CLAY_EMBEDDINGS_SCHEMA,
     STAC_CHECKPOINTS_SCHEMA,
     STAC_ITEMS_SCHEMA,
     STAC_REJECTS_SCHEMA,
 )
-from lakehouse.settings import PROJECT_DIR
 
 STAGES = ("staging", "scenes", "chips", "filling", "embeddings", "changes")  # folders of models, from left to right
 MARTS = ("dim_", "fct_")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingestion.store.overrides import BoaOffsetOverride, read_boa_offsets, store_boa_offsets, stored_boa_offsets
-from lakehouse.catalog import BOA_OFFSET_OVERRIDES, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
+from lakehouse.source_schemas import BOA_OFFSET_OVERRIDES
 
 HEADER = "collection,item_id,start_date,end_date,boa_offset,note"
 
