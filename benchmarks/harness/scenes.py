@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.warp import transform_geom
 
-from chiplake.demo.scenes import write_cog
+from chiplake.synthetic import write_cog
 from lakehouse.bands import BAND_BY_NAME, BANDS, SCL
 
 TILE: Final = "33TWL"

@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from chiplake.demo.report import CellRow, CellScore, ChipPicture, DemoSummary, draw, stretch_rgb, summarise
-from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from chiplake.jobs import Window, run_job
+from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from lakehouse.errors import ChiplakeError

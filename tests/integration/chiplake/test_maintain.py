@@ -27,8 +27,8 @@ from chiplake.maintain import (
     TableReport,
     chosen_tables,
     maintain,
-    raise_if_referenced,
 )
+from chiplake.maintain.orphans import raise_if_referenced
 from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings

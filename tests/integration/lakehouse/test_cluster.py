@@ -20,7 +20,7 @@ from typing import Any
 import pyspark
 import pytest
 
-from chiplake.demo.scenes import ArchiveSpec, write_archive
+from chiplake.synthetic import ArchiveSpec, write_archive
 from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE, open_catalog

@@ -23,7 +23,7 @@ from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, dbt, empty_lake, empty_lake_of, ingest_file, rows
 
-from chiplake.demo.scenes import Archive, ArchiveSpec, Overpass, SwathEdge, write_archive
+from chiplake.synthetic import Archive, ArchiveSpec, Overpass, SwathEdge, write_archive
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_ITEMS

@@ -20,7 +20,7 @@ from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import compiled, data_files, dbt, empty_lake_of, ingest_file, rows, snapshots
 
-from chiplake.demo.scenes import ArchiveSpec, write_archive
+from chiplake.synthetic import ArchiveSpec, write_archive
 from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS

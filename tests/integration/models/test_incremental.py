@@ -18,7 +18,7 @@ from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 
-from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
+from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from ingestion.store.overrides import BoaOffsetOverride, store_boa_offsets, stored_boa_offsets
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings

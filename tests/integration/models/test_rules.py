@@ -18,8 +18,8 @@ from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
 
-from chiplake.demo.scenes import Archive, ArchiveSpec, write_archive
 from chiplake.jobs import Window, run_job
+from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 SELECT = ("--select", "+fct_filled_chips")

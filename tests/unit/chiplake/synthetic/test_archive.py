@@ -1,4 +1,4 @@
-"""The demo's archive keeps what its items and its specification promise."""
+"""A synthetic archive has the pixels that its items and its specification describe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from shapely import box
 from shapely.geometry import shape
 
-from chiplake.demo import landscape
-from chiplake.demo.landscape import Grid
-from chiplake.demo.scenes import Archive, ArchiveSpec, Overpass, Scene, TileWindow, write_archive
+from chiplake.synthetic import Archive, ArchiveSpec, Overpass, Scene, TileWindow, write_archive
+from chiplake.synthetic.ground import coarsen, make_ground
+from chiplake.synthetic.noise import Grid
 
 SPEC = ArchiveSpec.tiny()
 
@@ -89,8 +89,8 @@ def test_tiles_of_one_datatake_agree_where_they_overlap(archive: Archive, name: 
 
 
 def test_a_smaller_window_sees_the_same_ground() -> None:
-    large = landscape.make_ground(Grid(598_000, 5_072_000, 10, 240, 300), 3, 5_071_000, None)
-    small = landscape.make_ground(Grid(598_700, 5_071_400, 10, 100, 120), 3, 5_071_000, None)
+    large = make_ground(Grid(598_000, 5_072_000, 10, 240, 300), 3, 5_071_000, None)
+    small = make_ground(Grid(598_700, 5_071_400, 10, 100, 120), 3, 5_071_000, None)
     np.testing.assert_array_equal(large.index[60:160, 70:190], small.index)
     np.testing.assert_array_equal(large.texture[60:160, 70:190], small.texture)
 
@@ -162,8 +162,8 @@ def test_the_change_is_there_from_its_day_on_and_nowhere_else(archive: Archive) 
     before, after = on_day(archive, SPEC.passes[0].day)[0], on_day(archive, change.day)[0]
     clear = np.isin(read(before, "scl"), (4, 5, 6, 7)) & np.isin(read(after, "scl"), (4, 5, 6, 7))
     moved = np.abs(reflectance(after, "swir16") - reflectance(before, "swir16"))
-    fine = landscape.make_ground(SPEC.grid, SPEC.seed, change.northing, SPEC.flooded_cell)
-    flood = landscape.coarsen(fine).flood[:, : clear.shape[1]]
+    fine = make_ground(SPEC.grid, SPEC.seed, change.northing, SPEC.flooded_cell)
+    flood = coarsen(fine).flood[:, : clear.shape[1]]
     assert np.median(moved[flood & clear]) > 1000
     assert np.percentile(moved[~flood & clear], 99) < 250
     assert (read(after, "scl")[flood & clear] == 6).all()
