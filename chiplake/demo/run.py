@@ -1,4 +1,4 @@
-"""The demo: an archive of scenes, the nightly job on it, a table and a picture."""
+"""A run of the demo: write an archive, ingest it, run the nightly job, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from chiplake.demo.report import CellRow, CellScore, ChipPicture, DemoSummary, draw, stretch_rgb, summarise
+from chiplake.demo.picture import CellRow, CellScore, ChangeMap, ChipPicture, draw, stretch_rgb
+from chiplake.demo.report import DemoSummary, summarise
 from chiplake.jobs import Window, run_job
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from ingestion import IngestRequest, ingest
@@ -25,18 +26,18 @@ from python_udfs.fill.source_index import STILL_MISSING
 from python_udfs.session import get_spark
 from python_udfs.valid_pixels import class_table, data_mask
 
-_MARKER: Final = "chiplake-demo"  # a file that says a folder is the demo's, to be replaced
+_MARKER: Final = "chiplake-demo"  # a file that marks a folder as the demo's, which the next demo may replace
 
 
 def run_demo(home: Path | None, console: Console) -> None:
-    """Make the archive, run the nightly job, print the table, write the picture.
+    """Write the archive, run the nightly job on it, print the report, write the picture.
 
     Args:
-        home: where the demo's lake goes; an earlier demo there is replaced. None: demo/ in the home of the settings.
+        home: folder of the demo's lake; an earlier demo there is replaced. None: demo/ in the home of the settings.
         console: where to print.
 
     Raises:
-        ChiplakeError: the folder holds something else, or a job failed.
+        ChiplakeError: the folder has other contents, or a job failed.
     """
     started = time.monotonic()
     home = (home or get_settings().lake.home / "demo").resolve()
@@ -60,11 +61,11 @@ def run_demo(home: Path | None, console: Console) -> None:
     picture = _picture(spark, settings, archive, summary, home / "demo.png")
     console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
     console.print(f"lake:    {home}   (CHIPLAKE_HOME={home} dbt show …)", highlight=False, soft_wrap=True)
-    console.print(f"took {time.monotonic() - started:.0f} s", highlight=False)
+    console.print(f"time:    {time.monotonic() - started:.0f} s", highlight=False)
 
 
 def _use_only(home: Path) -> None:
-    """A lake and settings of its own, for dbt as well: none of the user's choices but where Spark runs."""
+    """Remove the user's settings from the environment, which dbt reads as well, except for those of Spark."""
     kept = {"CHIPLAKE_JARS_DIR": str(get_settings().runtime.jars_dir), "CHIPLAKE_HOME": str(home)}
     for name in [name for name in os.environ if name.startswith("CHIPLAKE_")]:
         if not name.startswith(("CHIPLAKE_SPARK_", "CHIPLAKE_SHUFFLE_")):
@@ -74,7 +75,7 @@ def _use_only(home: Path) -> None:
 
 def _clear(home: Path) -> None:
     if home.exists() and any(home.iterdir()) and not (home / _MARKER).exists():
-        raise ChiplakeError(f"{home} holds something else than a demo; name an empty folder with --home")
+        raise ChiplakeError(f"{home} has other contents than a demo; name an empty folder with --home")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / _MARKER).touch()
@@ -123,24 +124,23 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
         """,
         args={"day": day},
     ).collect()
-    return draw(
-        path,
-        [_cell_row(spark, settings, cell_id) for cell_id in _cells_to_show(spark, summary)],
-        [
+    change_map = ChangeMap(
+        day=day,
+        cells=tuple(
             CellScore(row.cell_id, row.cell_col, row.cell_row, row.change_score, row.cosine_distance, row.is_change)
             for row in scores
-        ],
-        summary.planted_cells,
-        day,
-        settings.change.min_score,
-        settings.change.min_distance,
-        summary.model_id,
-        summary.is_untrained,
+        ),
+        planted_cells=summary.planted_cells,
+        min_score=settings.change.min_score,
+        min_distance=settings.change.min_distance,
+        model_id=summary.model_id,
+        is_untrained=summary.is_untrained,
     )
+    return draw(path, [_cell_row(spark, settings, cell_id) for cell_id in _cells_to_show(spark, summary)], change_map)
 
 
 def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
-    """The first planted cell, and the whole cells of which filling recovered most."""
+    """The first planted cell, and the whole cells in which filling recovered the most pixels."""
     recovered = spark.sql(
         """
         select cell_id, sum(complete_fraction - base_valid_fraction) as recovered

@@ -71,7 +71,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def test_the_demo_finds_the_planted_change_and_draws_it(shell: Shell) -> None:
     said = (shell.home.parent / "said.txt").read_text()
     assert "found in 32633_231_1981, 32633_232_1981" in said
-    assert "2 (0 outside the planted one)" in said
+    assert "2 (0 outside the planted change)" in said
     assert "untrained weights" in said
     with Image.open(shell.home / "demo.png") as picture:
         assert picture.format == "PNG"
