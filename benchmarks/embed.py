@@ -1,11 +1,11 @@
-"""Embedding chips: the server and transform against the bare encoder in a loop, by size and precision.
+"""Embedding of chips: the server and the transform against the bare encoder in a loop, by size and precision.
 
     python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 192]
 
-Chips of ten bands with texture from noise; weights are untrained, of the published sizes (speed does not depend on
-them). The floor holds all its chips prepared in memory and calls the encoder alone, at the same batch, on the same
-device and threads. Ours reads the objects of an export, posts them to the inference server, and writes the answers;
-it is timed from the first answer to the last, so the start of the server is left out. The last line is JSON.
+Chips of ten bands with texture from noise; the weights are untrained, of the published sizes (speed does not depend on
+the weights). The floor has all its chips prepared in memory and calls the encoder alone, with the same batch, device
+and threads. Chiplake reads the objects of an export, posts them to the inference server, and writes the answers; its
+time is from the first answer to the last, without the start of the server. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Result = dict[str, Any]
 
 
 def encoder_rates(model: ClayModel, chips: pa.Table, batch: int) -> dict[str, Callable[[], float]]:
-    """Measures of the bare encoder, and of a request from its bytes' table to its answers' table, in chips a second."""
+    """Return functions that measure the bare encoder and a request, from its table to that of its answers, chips/s."""
     prepared = [chip for chip in prepare_rows(model, chips.slice(0, batch)) if not isinstance(chip, str)]
     rounds = max(1, chips.num_rows // batch)
     on_device = inputs_of(model, prepared)
@@ -66,7 +66,7 @@ def encoder_rates(model: ClayModel, chips: pa.Table, batch: int) -> dict[str, Ca
 
 
 def measure_transform(model: ClayModel, chips: pa.Table) -> float:
-    """Chips a second from the objects of an export to the files of their answers."""
+    """Measure the chips a second from the objects of an export to the files of their answers."""
     answered: list[float] = []
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as name:
         folder = Path(name)
@@ -89,14 +89,14 @@ def measure_transform(model: ClayModel, chips: pa.Table) -> float:
 
 
 def measure(size: str, precision: Precision, chips: pa.Table, given: argparse.Namespace) -> Result:
-    """All rates of one size and precision."""
+    """Measure all rates of one size and precision."""
     preprocessing = Preprocessing(precision=precision)
     model = load_model(None, preprocessing, given.device)
     model = replace(model, encoder=seeded_encoder(KNOWN_SIZES[size]).to(model.device))
     batch = given.batch or batch_of(model)
     measures = encoder_rates(model, chips, batch) | {"transform_per_s": lambda: measure_transform(model, chips)}
     rates = dict.fromkeys(measures, 0.0)
-    for _ in range(given.repeats):  # in turns, as the speed of a machine comes and goes
+    for _ in range(given.repeats):  # in turns, as the speed of a machine varies
         for name, measured in measures.items():
             rates[name] = max(rates[name], measured())
     return {
@@ -112,8 +112,8 @@ def main(given: argparse.Namespace) -> Result:
     """Measure everything and print it."""
     console = Console()
     if given.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # nor may the server take a GPU
-    keep_freed_memory()  # as the server does: the floor gets it, too
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that the server takes no GPU either
+    keep_freed_memory()  # the floor does as the server does
     chips = make_chips(given.chips)
     models = [measure(size, precision, chips, given) for size in given.sizes for precision in given.precisions]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() and given.device != "cpu" else "cpu"
@@ -131,7 +131,7 @@ def main(given: argparse.Namespace) -> Result:
         "models": models,
     }
     if given.dollars_per_hour:
-        # What a million chips cost on one such machine, at the rate of the transform.
+        # On one such machine, at the rate of the transform.
         result["dollars_per_million_chips"] = {
             f"{model['size']} {model['precision']}": round(
                 1e6 / model["transform_per_s"] / 3600 * given.dollars_per_hour, 2
@@ -147,7 +147,7 @@ if __name__ == "__main__":
     parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     parser.add_argument("--chips", type=int, default=192, help="chips of a run, a multiple of 16")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of which the fastest counts")
-    parser.add_argument("--batch", type=int, help="chips the encoder takes at once; default as the server does")
+    parser.add_argument("--batch", type=int, help="chips in one batch of the encoder; default that of the server")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dollars-per-hour", type=float, help="price of the machine")
     print(json.dumps(main(parser.parse_args())))

@@ -3,9 +3,9 @@
     python benchmarks/export_load.py [--chips 960] [--answers 20000] [--dimension 1024]
 
 Floors, one process: PyArrow reads the chips' columns from the table's Parquet files and writes them as streams of 16;
-it reads the answers and writes them as one Parquet file, zstd. A search (`nearest_chips`) goes against a scan of the
-same embeddings by Spark, `array_max` of each. Ours are in a Spark session that has done each before. Every number is
-the best of three. The last line is JSON.
+it reads the answers and writes them as one Parquet file, zstd. The floor of a search (`nearest_chips`) is a scan of the
+same embeddings by Spark, `array_max` of each. Chiplake's runs are in a Spark session that has done each before. Every
+number is the best of three. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Result = dict[str, Any]
 
 
 def make_lake(chips: pa.Table) -> None:
-    """A table of filled chips and one of their cells."""
+    """Write a table of filled chips and one of their cells."""
     catalog = ensure_sources(get_settings())
     cell_ids = pa.array([f"32632_{number}_0" for number in range(chips.num_rows)])
     filled = chips.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)
@@ -63,12 +63,12 @@ def make_lake(chips: pa.Table) -> None:
 
 
 def files_of(table: str) -> list[str]:
-    """A table's data files."""
+    """Return the paths of a table's data files."""
     return [row.file_path for row in get_spark().table(f"{table}.files").collect()]
 
 
 def measure_export(card: ModelCard, folder: Path) -> Result:
-    """Seconds of the export, and of PyArrow for the same bytes."""
+    """Measure the seconds of the export, and of PyArrow for the same bytes."""
     settings, spark, runs = get_settings(), get_spark(), list[Run]()
 
     def export() -> None:
@@ -102,7 +102,7 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
 
 
 def write_run(card: ModelCard, chips: int) -> Run:
-    """A run all of whose objects are answered; the objects hold who is in them and no pixels, which no load reads."""
+    """Write a run with an answer for each object. The objects have ids without pixels, as a load reads no pixels."""
     settings = get_settings()
     per_object, chance = settings.embedding.chips_per_object, np.random.default_rng(0)
     run, objects = new_run(settings.lake.transform_dir), []
@@ -129,7 +129,7 @@ def write_run(card: ModelCard, chips: int) -> Run:
 
 
 def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
-    """Seconds of the load, and of PyArrow for the same answers."""
+    """Measure the seconds of the load, and of PyArrow for the same answers."""
     settings, spark = get_settings(), get_spark()
     run = write_run(card, chips)
     answers = sorted(run.output_dir.iterdir())
@@ -158,7 +158,7 @@ def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
 
 
 def measure_search(chips: int) -> Result:
-    """Seconds of finding the nearest chips among those loaded, and of one scan of their embeddings."""
+    """Measure the seconds of a search among the loaded chips, and of one scan of their embeddings."""
     spark = get_spark()
     spark.sql(
         f"""

@@ -1,1 +1,1 @@
-"""What benchmarks share."""
+"""What the benchmarks share."""

@@ -1,4 +1,4 @@
-"""Made chips, as a request to the inference server holds them."""
+"""Synthetic chips in the form of a request to the inference server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from python_udfs.codec import encode_array
 
 
 def make_chips(count: int) -> pa.Table:
-    """A request of chips whose pixels are smooth noise, like fields seen from above."""
+    """Make a request of chips whose pixels are smooth noise, like fields seen from above."""
     chance = np.random.default_rng(0)
     textures = [{name: texture(chance, BAND_BY_NAME[name].pixels) for name in BAND_NAMES} for _ in range(8)]
     whole = encode_array(np.zeros((CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint8))
@@ -32,7 +32,7 @@ def make_chips(count: int) -> pa.Table:
 
 
 def texture(chance: np.random.Generator, side: int) -> bytes:
-    """One band's frame."""
+    """Make one band's frame."""
     coarse = chance.normal(2000, 600, (side // 8, side // 8)).repeat(8, 0).repeat(8, 1)
     pixels: NDArray[np.uint16] = np.clip(coarse + chance.normal(0, 80, (side, side)), 1, 65_535).astype(np.uint16)
     return encode_array(pixels)

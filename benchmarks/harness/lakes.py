@@ -1,4 +1,4 @@
-"""A lake of its own for a benchmark: ingest, dbt, and what a run took in time and memory."""
+"""A lake for a benchmark: ingest, dbt, and the time and memory of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ MIB = 1024 * 1024
 
 
 def use_lake(home: Path, cores: int) -> None:
-    """Let this process, and what it starts, use a lake; to be called before settings are read."""
+    """Let this process and its children use a lake. Call it before the settings are read.
+
+    Args:
+        home: the lake's folder.
+        cores: cores that Spark may use.
+    """
     os.environ["CHIPLAKE_HOME"] = str(home)
     os.environ["CHIPLAKE_SPARK_MASTER"] = f"local[{cores}]"
 
@@ -30,19 +35,19 @@ def ingest_items(path: Path) -> None:
 
 
 def run_models(*select: str) -> dict[str, float]:
-    """`dbt run` some models in this process. Returns seconds by model: of its statements alone, not of dbt's start."""
+    """Run models with dbt in this process. Returns seconds by model, of its statements alone, without dbt's start."""
     return {one.node.name: one.execution_time for one in _dbt("run", "--select", *select)}
 
 
 def compiled(statement: str) -> str:
-    """The SQL that dbt makes of a statement with macros."""
+    """Return the SQL that dbt makes of a statement with macros."""
     (only,) = _dbt("compile", "--inline", statement)
     code: str = only.node.compiled_code
     return code
 
 
 def _dbt(*arguments: str) -> Any:
-    """Results of a dbt command, which is run in this process."""
+    """Run a dbt command in this process and return its results."""
     from dbt.cli.main import dbtRunner
 
     from lakehouse.settings import PROJECT_DIR
@@ -56,16 +61,16 @@ def _dbt(*arguments: str) -> Any:
 
 @dataclass
 class Peaks:
-    """The most memory that single processes below this one have had, MiB."""
+    """The peak memory of single processes among the descendants of this one."""
 
-    mib: dict[str, float] = field(default_factory=dict)  # by kind: jvm, python worker
+    mib: dict[str, float] = field(default_factory=dict)  # by kind: jvm, python_worker
 
     def look(self) -> None:
-        """Take the resident memory of every process below this one."""
+        """Read the resident memory of every descendant."""
         for process in psutil.Process().children(recursive=True):
             try:
                 kind = {"java": "jvm", "python": "python_worker"}.get(process.name().rstrip("0123456789."))
-                if kind is None:  # a program that the JVM is about to start still has the JVM's memory
+                if kind is None:  # a child of the JVM before its exec still has the JVM's memory
                     continue
                 self.mib[kind] = max(self.mib.get(kind, 0), process.memory_info().rss / MIB)
             except psutil.NoSuchProcess:
@@ -74,7 +79,7 @@ class Peaks:
 
 @contextmanager
 def watched(every_s: float = 0.2) -> Iterator[Peaks]:
-    """Watch the memory of the processes below this one."""
+    """Watch the memory of this process's descendants while the block runs."""
     peaks, stop = Peaks(), threading.Event()
 
     def watch() -> None:

@@ -1,8 +1,8 @@
-"""A file server that answers ranges, as an object store does: every answer comes late by what a network takes.
+"""A file server that answers ranges, as an object store does, with the latency of a network.
 
     python benchmarks/harness/range_server.py FOLDER [--port 0] [--latency-ms 20]
 
-Serves on loopback, and prints the port it listens on. `GET /-/requests` tells how many requests it has had for files.
+It serves on loopback and prints its port. `GET /-/requests` returns the number of requests for files.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from starlette.routing import Route
 def application(folder: Path, latency_s: float) -> Starlette:
     """Serve the files below a folder."""
     root = folder.resolve()
-    had = {"requests": 0}
+    counts = {"requests": 0}
 
-    async def count(request: Request) -> Response:
-        return JSONResponse(had)
+    async def count(_request: Request) -> Response:
+        return JSONResponse(counts)
 
     async def file(request: Request) -> Response:
-        had["requests"] += 1
+        counts["requests"] += 1
         await asyncio.sleep(latency_s)
         path = (root / request.path_params["path"]).resolve()
         if not path.is_relative_to(root) or not path.is_file():
@@ -40,7 +40,7 @@ def application(folder: Path, latency_s: float) -> Starlette:
 
 
 def main(folder: Path, port: int, latency_ms: float) -> None:
-    """Serve until killed."""
+    """Serve until the process is ended."""
     listener = socket.create_server(("127.0.0.1", port))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     config = uvicorn.Config(application(folder, latency_ms / 1000), log_level="warning")
@@ -48,9 +48,9 @@ def main(folder: Path, port: int, latency_ms: float) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Serve files by ranges, late by a network's latency.")
+    parser = argparse.ArgumentParser(description="Serve files by ranges with a network's latency.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--latency-ms", type=float, default=20.0)
     arguments = parser.parse_args()
     main(arguments.folder, arguments.port, arguments.latency_ms)

@@ -1,4 +1,4 @@
-"""Scenes for benchmarks: a tile on its true grid, all bands, texture as hard to compress as that of a real scene."""
+"""Scenes for benchmarks: a tile on its real grid, all bands, texture that compresses like that of a real scene."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAYERS: Final = (*(band.name for band in BANDS), SCL)
 
 _RELIEF_M: Final = 640  # from one node of the landscape's coarse lattice to the next
 _RELIEF_DN: Final = 450
-# With this much from pixel to pixel a DEFLATE COG has two thirds of the bytes of its pixels, as real 10 m bands do.
+# Standard deviation of a pixel. A DEFLATE COG then has two thirds of the bytes of its pixels, as real 10 m bands do.
 _GRAIN_DN: Final = 65
 _CLOUD_LATTICE_M: Final = 9_000
 _VEGETATION, _CLOUD, _SHADOW = 4, 9, 3
@@ -36,22 +36,22 @@ _VEGETATION, _CLOUD, _SHADOW = 4, 9, 3
 
 @dataclass(frozen=True)
 class Extent:
-    """The part of the tile that scenes hold: a square at its north-west corner."""
+    """The part of the tile that scenes cover: a square at its north-west corner."""
 
     size_m: int = TILE_SIZE_M
 
     def pixels(self, gsd: int) -> int:
-        """Side in pixels."""
+        """Return the side in pixels."""
         return self.size_m // gsd
 
 
 def gsd_of(layer: str) -> int:
-    """Pixel size of a band or of scl, metres."""
+    """Return the pixel size of a band or of scl, metres."""
     return 20 if layer == SCL else BAND_BY_NAME[layer].gsd
 
 
 def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[dict[str, Path]]:
-    """Write the bands of `looks` scenes as COGs; dates that come later share them, each with an SCL of its own."""
+    """Write the bands of `looks` scenes as COGs, and return their paths; dates share them, each with its own SCL."""
     jobs = [
         (look, layer, folder / f"look{look}" / f"{BAND_BY_NAME[layer].code}.tif")
         for look in range(looks)
@@ -66,7 +66,7 @@ def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[
 def write_dates(
     folder: Path, extent: Extent, looks: list[dict[str, Path]], numbers: Iterable[int], cloud_share: float = 0.35
 ) -> list[dict[str, Any]]:
-    """Write the SCL of dates and give their STAC items, in the manner of Earth Search v1."""
+    """Write the SCL of dates and return their STAC items, in the manner of Earth Search v1."""
     items = []
     for number in numbers:
         scl = folder / f"date{number}" / "SCL.tif"

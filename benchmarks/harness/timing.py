@@ -1,4 +1,4 @@
-"""How long something takes."""
+"""Seconds that a function takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ REPEATS: Final = 3
 
 
 def wall_s(work: Callable[[], object]) -> float:
-    """Seconds of one run."""
+    """Return the seconds of one run."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Seconds of the fastest of some runs, after one to warm up."""
+    """Return the seconds of the fastest of some runs, after one to warm up."""
     work()
     return min(wall_s(work) for _ in range(repeats))

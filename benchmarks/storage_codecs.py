@@ -1,11 +1,9 @@
 """What a chip costs to keep: Blosc codecs and levels against raw Parquet and GeoTIFF, the same pixels, one core.
 
-    python benchmarks/storage.py [--chips 64] [--layout-size-m 51200]
+    python benchmarks/storage_codecs.py [--chips 64]
 
-Chips of ten bands and SCL, of scenes made as for the benchmark of chips. Bytes are of the file or frame itself, times
-are CPU seconds of this process, the best of three. Then `fct_chips` of two dates is written again, with other sizes of
-row groups and other numbers of files, and read: one band of all chips, as for statistics, and of the chips of one cell,
-as for a fill; seconds on all cores, reads the best of three. The last line is JSON.
+Chips of ten bands and SCL, of scenes made as for `benchmarks/chips.py`. Bytes are those of the file or frame itself,
+times are CPU seconds of this process, the best of three. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,12 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rasterio
-from harness.lakes import MIB, ingest_items, run_models, use_lake
-from harness.scenes import LAYERS, Extent, gsd_of, write_dates, write_items, write_looks
-from harness.timing import wall_s
+from harness.scenes import LAYERS, Extent, gsd_of, write_dates, write_looks
 from numcodecs import blosc
 from numpy.typing import NDArray
-from pyspark.sql import functions as f
 from rasterio.io import MemoryFile
 from rich.console import Console
 from rich.table import Table
@@ -37,9 +31,6 @@ from rich.table import Table
 from lakehouse.bands import CHIP_SIZE_M
 
 REPEATS: Final = 3
-CHIPS: Final = "chiplake.fct_chips"
-LAYOUT: Final = "chiplake.fct_chips_layout"
-LAYOUTS: Final = ((4, 1), (32, 1), (128, 1), (32, 4), (32, 16))  # MiB of row groups; tasks that write each partition
 
 Chip = dict[str, NDArray[Any]]
 Packed = list[bytes]
@@ -66,7 +57,7 @@ def make_chips(count: int) -> list[Chip]:
 
 
 def with_blosc(codec: bytes, level: int) -> tuple[Callable[[Chip], Packed], Callable[[Packed], None]]:
-    """Frames with bitshuffle, one a layer."""
+    """Return functions that pack and unpack a chip as Blosc frames with bitshuffle, one a layer."""
 
     def pack(chip: Chip) -> Packed:
         return [blosc.compress(layer, codec, level, shuffle=blosc.BITSHUFFLE) for layer in chip.values()]
@@ -79,7 +70,7 @@ def with_blosc(codec: bytes, level: int) -> tuple[Callable[[Chip], Packed], Call
 
 
 def with_geotiff(**options: Any) -> tuple[Callable[[Chip], Packed], Callable[[Packed], None]]:
-    """Files in memory, one a layer."""
+    """Return functions that pack and unpack a chip as GeoTIFF files in memory, one a layer."""
 
     def pack(chip: Chip) -> Packed:
         return [_geotiff(layer, options) for layer in chip.values()]
@@ -111,7 +102,7 @@ def _geotiff(layer: NDArray[Any], options: dict[str, Any]) -> bytes:
 
 
 def with_parquet(compression: str, level: int | None) -> tuple[Callable[[Chip], Packed], Callable[[Packed], None]]:
-    """Raw pixels in binary columns, compressed by Parquet alone; a file a chip."""
+    """Return functions that pack and unpack a chip as raw pixels in binary columns of Parquet; a file a chip."""
 
     def pack(chip: Chip) -> Packed:
         table = pa.table({name: [layer.tobytes()] for name, layer in chip.items()})
@@ -136,7 +127,7 @@ WAYS: Final = {
 
 
 def cpu_ms(work: Callable[[], object], count: int) -> float:
-    """Milliseconds a chip."""
+    """Return the CPU milliseconds a chip, the best of some runs."""
     best = float("inf")
     for _ in range(REPEATS):
         start = time.process_time()
@@ -145,49 +136,8 @@ def cpu_ms(work: Callable[[], object], count: int) -> float:
     return 1000 * best / count
 
 
-def measure_layouts(extent: Extent, folder: Path) -> dict[str, dict[str, float]]:
-    """Write and read `fct_chips` in other layouts. Returns seconds, files and bytes by layout."""
-    cores = len(os.sched_getaffinity(0))
-    use_lake(folder / "lake", cores)
-    write_items(folder / "items.json", write_dates(folder, extent, write_looks(folder, extent, 2, cores), range(2)))
-    ingest_items(folder / "items.json")
-    run_models("+fct_chips")
-
-    from python_udfs.session import get_spark
-
-    spark = get_spark()
-    given = {row.key: row.value for row in spark.sql(f"show tblproperties {CHIPS}").collect()}
-    cell_id = spark.table(CHIPS).agg({"cell_id": "min"}).collect()[0][0]
-    results = {}
-    for row_group_mib, tasks in LAYOUTS:
-        properties = {name: value for name, value in given.items() if name.startswith(("write.", "format-version"))}
-        properties["write.parquet.row-group-size-bytes"] = str(row_group_mib * MIB)
-        spark.table(CHIPS).repartition(tasks).createOrReplaceTempView("chips_to_lay_out")
-        listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
-        statement = (
-            f"create table {LAYOUT} using iceberg partitioned by (truncate(4, geohash), months(acquired_at)) "  # noqa: S608
-            f"tblproperties ({listed}) as select * from chips_to_lay_out"
-        )
-        write_s = wall_s(lambda statement=statement: spark.sql(statement))  # type: ignore[misc]
-        files = spark.table(f"{LAYOUT}.files").agg(f.count("*"), f.sum("file_size_in_bytes")).collect()[0]
-
-        def read(where: str) -> object:
-            # Made anew each time, or Spark would keep what it shuffled.
-            return spark.table(LAYOUT).where(where).select(f.max(f.crc32("red"))).collect()
-
-        results[f"row groups {row_group_mib} MiB, {tasks} files a partition"] = {
-            "write_s": round(write_s, 2),
-            "files": files[0],
-            "mb": round(files[1] / 1e6),
-            "one_band_s": round(min(wall_s(lambda: read("true")) for _ in range(REPEATS)), 2),
-            "one_cell_s": round(min(wall_s(lambda: read(f"cell_id = '{cell_id}'")) for _ in range(REPEATS)), 2),
-        }
-        spark.sql(f"drop table {LAYOUT} purge")
-    return results
-
-
-def main(count: int, layout_m: int) -> None:
-    """Measure every way and print the results."""
+def main(count: int) -> None:
+    """Measure every way to keep a chip and print the results."""
     blosc.use_threads = False
     pa.set_cpu_count(1)
     chips = make_chips(count)
@@ -204,21 +154,10 @@ def main(count: int, layout_m: int) -> None:
         table.add_row(name, f"{size / 1000:.0f}", f"{size / raw:.2f}", f"{pack_ms:.2f}", f"{unpack_ms:.2f}")
         results[name] = {"bytes": round(size), "pack_ms": round(pack_ms, 2), "unpack_ms": round(unpack_ms, 2)}
     Console().print(table)
-    with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
-        layouts = measure_layouts(Extent(layout_m), Path(folder))
-    shown = Table(title="fct_chips")
-    for name in ("", *next(iter(layouts.values()))):
-        shown.add_column(name.replace("_", " "), justify="right" if name else "left")
-    for name, layout in layouts.items():
-        shown.add_row(name, *map(str, layout.values()))
-    Console().print(shown)
-    result = {"benchmark": "storage", "chips": count, "raw_bytes": raw, "ways": results, "layouts": layouts}
-    print(json.dumps(result))
+    print(json.dumps({"benchmark": "storage_codecs", "chips": count, "raw_bytes": raw, "ways": results}))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure bytes and time of ways to keep chips.")
+    parser = argparse.ArgumentParser(description="Measure bytes and time of ways to keep a chip.")
     parser.add_argument("--chips", type=int, default=64, help="chips packed one by one")
-    parser.add_argument("--layout-size-m", type=int, default=51_200, help="side of the part of the tile laid out anew")
-    given = parser.parse_args()
-    main(given.chips, given.layout_size_m)
+    main(parser.parse_args().chips)
