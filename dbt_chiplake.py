@@ -1,7 +1,7 @@
-"""dbt plugin: makes the Spark session that dbt-spark's session method then uses.
+"""dbt plugin: makes the Spark session that the session method of dbt-spark then uses.
 
-dbt loads every importable module named `dbt_*` and starts the classes in `plugins`. The interface is marked
-experimental, so this stays thin: settings to dbt, session to Spark, comments to the catalog.
+dbt imports every module named `dbt_*` and starts the classes in `plugins`. The interface is marked as experimental, so
+this plugin does little: it passes the settings to dbt, starts the session, and adds comments to dbt's catalog.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lakehouse.settings.listing import list_settings
 
 PROJECT_NAME: Final = "chiplake"
 
-# Commands that send SQL. All others (parse, list, deps, clean, ...) start no JVM.
+# Commands that send SQL. The others (parse, list, deps, clean and so on) need no JVM.
 _COMMANDS_WITH_SQL: Final = frozenset(
     {
         *("build", "run", "test", "show", "compile", "generate", "freshness"),
@@ -30,22 +30,22 @@ _COMMANDS_WITH_SQL: Final = frozenset(
 
 
 class ChiplakePlugin(dbtPlugin):
-    """Hands the settings to dbt, and for commands that send SQL starts the session, unless a server has one."""
+    """Passes the settings to dbt, and starts the session for commands that send SQL, except with the target thrift."""
 
     def initialize(self) -> None:
-        """Called by dbt when it loads a project, before anything is parsed."""
+        """Prepare a run of dbt. dbt calls this when it loads a project, before it parses anything."""
         if self.project_name != PROJECT_NAME:
             return
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         settings = get_settings()
         _check_variables(settings, flags.VARS or {})
-        # Macro `setting` reads these: the default of a dbt variable is the setting.
+        # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
         for variable, value in values.items():
             get_invocation_context().env[variable] = value  # type: ignore[index]
         if flags.WHICH in _COMMANDS_WITH_SQL and flags.TARGET != "thrift":
-            from python_udfs.session import get_spark  # heavy: only where a session is wanted
+            from python_udfs.session import get_spark  # a heavy import
 
             try:
                 get_spark()
@@ -56,7 +56,11 @@ class ChiplakePlugin(dbtPlugin):
 
 
 def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
-    """Check dbt variables with the name of a setting as the settings are checked: they become SQL.
+    """Validate dbt variables named like settings by the rules of the settings, as their values become SQL.
+
+    Args:
+        settings: the settings of this process.
+        variables: the dbt variables of the command line.
 
     Raises:
         RuntimeError: a variable has a value that the setting cannot have.
@@ -69,9 +73,9 @@ def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
 
 
 def _add_comments_to_catalog() -> None:
-    """Let `dbt docs generate` write table and column comments.
+    """Let `dbt docs generate` write the comments of tables and columns.
 
-    dbt-spark 1.11 drops them for tables that it must read with `describe`, as those of Iceberg.
+    dbt-spark 1.11 drops them for tables that it reads with `describe`, such as those of Iceberg.
     """
     from dbt.adapters.spark.impl import SparkAdapter
 

@@ -1,1 +1,1 @@
-"""Chiplake: settings, lake, jobs and command line shared by every part of the project."""
+"""What a user types and imports: the command line, the jobs, maintenance, the demo, and synthetic scenes."""

@@ -1,4 +1,4 @@
-"""What `chiplake doctor` looks at: Java, jars, catalog, settings, functions."""
+"""The checks of `chiplake doctor`: Java, jars, catalog, Clay checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at all that the pipeline needs on this machine; nothing is fetched."""
+    """Check everything that the pipeline needs on this machine. Nothing is fetched."""
     return [_java(), *(_jar(settings, index) for index in range(len(JARS))), _catalog(settings), _checkpoint(settings)]
 
 
@@ -35,17 +35,17 @@ def _jar(settings: Settings, index: int) -> Finding:
     jar = JARS[index]
     path = settings.runtime.jars_dir / jar.file_name
     if not path.exists():
-        return Finding(jar.coordinate, False, "not fetched: run `chiplake setup`")
+        return Finding(jar.coordinate, False, "missing: run `chiplake setup`")
     if sha256_of(path) != jar.sha256:
         return Finding(jar.coordinate, False, f"wrong SHA-256 sum: delete {path} and run `chiplake setup`")
-    return Finding(jar.coordinate, True, "SHA-256 sum as recorded")
+    return Finding(jar.coordinate, True, "SHA-256 sum is right")
 
 
 def _catalog(settings: Settings) -> Finding:
     try:
         catalog = ensure_sources(settings)
         tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
-    except Exception as error:  # whatever the catalog's client raises is the finding
+    except Exception as error:  # any error of the catalog's client is the finding
         return Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}")
     return Finding(
         f"{settings.lake.catalog} catalog", True, f"{tables} tables, warehouse {settings.lake.warehouse_location}"
@@ -55,5 +55,5 @@ def _catalog(settings: Settings) -> Finding:
 def _checkpoint(settings: Settings) -> Finding:
     path = settings.clay.checkpoint
     if path is None:
-        return Finding("Clay checkpoint", True, "none set: a seeded encoder with untrained weights stands in")
+        return Finding("Clay checkpoint", True, "not set: a seeded encoder with untrained weights takes its place")
     return Finding("Clay checkpoint", path.exists(), str(path) if path.exists() else f"{path} does not exist")

@@ -1,4 +1,4 @@
-"""What could not be read, told from the tables alone: no Spark is started."""
+"""Chips that could not be read, from the table alone, without Spark."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ CHIPS: Final = f"{MODEL_NAMESPACE}.fct_chips"
 class Unreadable:
     """Chips that could not be read."""
 
-    chips: int
-    first: str  # one of the errors
+    chips: int  # number
+    first: str  # the first of their errors in alphabetical order
 
     def raise_if_any(self) -> None:
-        """Say it in one line.
+        """Report them in one line.
 
         Raises:
-            IncompleteError: there are some.
+            IncompleteError: a chip could not be read.
         """
         if self.chips:
             raise IncompleteError(f"{self.chips} chips could not be read, see column error of fct_chips: {self.first}")
 
 
 def unreadable_chips(settings: Settings, start: date | None = None, end: date | None = None) -> Unreadable:
-    """Count the rows of fct_chips that are an error.
+    """Count the rows of fct_chips with an error.
 
     Args:
-        settings: whose catalog holds the table.
+        settings: where the catalog is.
         start: first day of acquisition, UTC; None for no bound.
         end: last day of acquisition, UTC, included; None for no bound.
     """

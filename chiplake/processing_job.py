@@ -4,12 +4,12 @@ PySparkProcessor of the SageMaker SDK calls it as it calls AWS's own Spark image
 
     smspark-submit [--py-files P] [--jars P] [--files P] [--local-spark-event-logs-dir D] APPLICATION [ARGUMENT ...]
 
-The application is a Python file, or a program of the image: `chiplake`, `dbt`. It makes its session itself
-(lakehouse/spark/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM through
-PYSPARK_SUBMIT_ARGS; what the session sets itself goes before them.
+The application is a Python file, or a program of the image: `chiplake`, `dbt`. The application makes its Spark session
+itself (lakehouse/spark/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM
+through PYSPARK_SUBMIT_ARGS. Properties that the session sets have priority over these options.
 
 SageMaker makes the folders of outputs for root alone (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
-container starts as root, gives these folders to the user named in CHIPLAKE_JOB_USER, and goes on as that user.
+container starts as root, gives these folders to the user named in CHIPLAKE_JOB_USER, and continues as that user.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ from typing import IO, Any, Final
 
 from lakehouse.errors import ChiplakeError
 
-ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's layout is below /opt/ml
+ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's folders are below /opt/ml
 USER_VARIABLE: Final = "CHIPLAKE_JOB_USER"
 _ROOT: Final = "/opt/ml"
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingJob.html: ExitMessage
 _MESSAGE_BYTES: Final = 1024
-_KEPT_LINES: Final = 50  # of what the application says last on standard error
-_OURS: Final = "chiplake:"  # so begins the line in which the project says why it ends
+_KEPT_LINES: Final = 50  # last lines of the application's standard error
+_ERROR_PREFIX: Final = "chiplake:"  # of the line in which the command line reports why it ends
 _STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
 
-# Memory of a machine, GiB: a Python worker a core beside the heap (docs/scale.md), and what is left to the system.
+# Memory of a machine, GiB: a Python worker a core beside the heap (docs/scale.md), and a rest for the system.
 _WORKER_GIB: Final = 1.25
 _SYSTEM_GIB: Final = 2.0
 _LARGEST_HEAP_GIB: Final = 31  # above, object references take twice the bytes
-_PARTITIONS_PER_CORE: Final = 3  # a task mostly waits where rasters are on a server
+_PARTITIONS_PER_CORE: Final = 3  # a task mostly waits if rasters are on a server
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is to be run, and with which options of Spark."""
+    """A command, and its options for Spark."""
 
     command: tuple[str, ...]
     spark_options: tuple[str, ...]
-    python_path: tuple[str, ...]  # where modules of --py-files are found, by the application too
+    python_path: tuple[str, ...]  # folders and archives of --py-files
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the job has."""
+    """The resources of the job."""
 
     cores: int
     memory_gib: float
@@ -73,28 +73,30 @@ class Machine:
 
 
 def main() -> None:
-    """Entry point: exit code of the application, 1 where it cannot be started, 2 for wrong usage."""
+    """Run the application and exit with its exit code; 1 if it cannot be started, 2 for wrong usage."""
     root = Path(os.environ.get(ROOT_VARIABLE, _ROOT))
     try:
         become_user(os.environ.get(USER_VARIABLE), root)
         submission = read_submission(sys.argv[1:], root)
         check_hosts(root)
-        code, words = run(submission, os.environ | environment(dict(os.environ), submission, this_machine(), root))
+        code, reason = run(submission, os.environ | environment(dict(os.environ), submission, this_machine(), root))
     except ChiplakeError as error:
-        code, words = 1, f"smspark-submit: {error}"
-        print(words, file=sys.stderr)
+        code, reason = 1, f"smspark-submit: {error}"
+        print(reason, file=sys.stderr)
     if code:
-        write_message(root, words or f"{' '.join(sys.argv[1:])} ended with exit code {code}")
-    elif words.startswith(_OURS):  # all was done but for some chips: CHIPLAKE_INCOMPLETE_EXIT_CODE=0
-        write_message(root, words)
+        write_message(root, reason or f"{' '.join(sys.argv[1:])} ended with exit code {code}")
+    elif reason.startswith(_ERROR_PREFIX):  # some chips failed: CHIPLAKE_INCOMPLETE_EXIT_CODE=0
+        write_message(root, reason)
     sys.exit(code)
 
 
 def become_user(name: str | None, root: Path) -> None:
-    """Give SageMaker's folders to a user and go on as that user; nothing where none is named or this is not root.
+    """Give SageMaker's folders to a user and continue as that user.
+
+    Without a name, or if this process is not root's, nothing is done.
 
     Raises:
-        ChiplakeError: there is no such user.
+        ChiplakeError: the user does not exist.
     """
     if not name or os.geteuid() != 0:
         return
@@ -113,17 +115,21 @@ def become_user(name: str | None, root: Path) -> None:
 
 
 def read_submission(command_line: Sequence[str], root: Path) -> Submission:
-    """Read the command line, and the Spark properties that came as the input `conf`.
+    """Read the command line, and the Spark properties of the job's input `conf`.
+
+    Args:
+        command_line: arguments of smspark-submit.
+        root: SageMaker's folder.
 
     Raises:
-        ChiplakeError: something named there does not exist, or Spark of this image cannot take it.
+        ChiplakeError: a file does not exist, or an option does not work in this image.
     """
     parser = argparse.ArgumentParser("smspark-submit", allow_abbrev=False)
     for name in _STAGED_OPTIONS:
         parser.add_argument(f"--{name}", default="", metavar="PATHS", help="files and folders, with commas between")
     parser.add_argument("--conf", action="append", default=[], metavar="NAME=VALUE", help="a Spark property")
     parser.add_argument("--local-spark-event-logs-dir", type=Path, metavar="FOLDER", help="where event logs go")
-    parser.add_argument("--verbose", "-v", action="store_true", help="taken for the sake of AWS's own images")
+    parser.add_argument("--verbose", "-v", action="store_true", help="ignored; AWS's own images have it")
     parser.add_argument("application", help="a Python file, or a program")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the application")
     given = parser.parse_args(command_line)
@@ -148,10 +154,10 @@ def read_submission(command_line: Sequence[str], root: Path) -> Submission:
 
 
 def check_hosts(root: Path) -> None:
-    """See that the job has one instance.
+    """Check that the job has one instance.
 
     Raises:
-        ChiplakeError: it has several: each would run the whole application.
+        ChiplakeError: the job has several instances, each of which would run the whole application.
     """
     path = root / "config" / "resourceconfig.json"
     hosts = _read_json(path).get("hosts", []) if path.is_file() else []
@@ -160,12 +166,12 @@ def check_hosts(root: Path) -> None:
 
 
 def environment(present: dict[str, str], submission: Submission, machine: Machine, root: Path) -> dict[str, str]:
-    """What the application finds in its environment beside what is there. No setting that is there is changed.
+    """Return the variables to add to the application's environment. Settings that are present stay as they are.
 
     Args:
-        present: the environment as it is.
-        submission: what is to be run.
-        machine: what the job has.
+        present: the environment of this process.
+        submission: the command.
+        machine: the resources of the job.
         root: SageMaker's folder.
     """
     defaults = {
@@ -174,7 +180,7 @@ def environment(present: dict[str, str], submission: Submission, machine: Machin
         "SPARK_LOCAL_DIRS": str(_scratch(root)),
     }
     more = {name: value for name, value in defaults.items() if name not in present}
-    # SDKs ask for one name or the other.
+    # Some SDKs read one name, others the other.
     region = present.get("AWS_REGION") or present.get("AWS_DEFAULT_REGION")
     if region:
         more |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
@@ -187,7 +193,7 @@ def environment(present: dict[str, str], submission: Submission, machine: Machin
 
 
 def this_machine() -> Machine:
-    """The cores that this process may use, and the memory."""
+    """Return the cores that this process may use, and the memory of the machine."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(len(os.sched_getaffinity(0)), memory / 2**30)
 
@@ -196,26 +202,25 @@ def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
     """Run the application to its end.
 
     Returns:
-        Its exit code, and the line of standard error that says why it failed or is incomplete, else whatever it said
-        last.
+        Its exit code, and the line of standard error that reports an error, else the last line.
     """
     with subprocess.Popen(
         submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
-        # SageMaker stops a container by SIGTERM: the application ends as it would by itself.
+        # SageMaker stops a container by SIGTERM, which ends the application.
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         assert process.stderr is not None
         last = _pass_on(process.stderr)
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    return code, _reason(last)
+    return code, _error_line(last)
 
 
-def write_message(root: Path, words: str) -> None:
-    """Write why the job failed, or is incomplete, where SageMaker takes its ExitMessage from."""
+def write_message(root: Path, message: str) -> None:
+    """Write why the job failed, or is incomplete, to the file that becomes the job's ExitMessage."""
     path = root / "output" / "message"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(words.encode()[:_MESSAGE_BYTES])
+        path.write_bytes(message.encode()[:_MESSAGE_BYTES])
     except OSError as error:
         print(f"smspark-submit: cannot write {path}: {error.strerror}", file=sys.stderr)
 
@@ -232,12 +237,12 @@ def _program(application: str) -> tuple[str, ...]:
 
 
 def _files(value: str, option: str) -> list[str]:
-    """The files of an option: a folder, as PySparkProcessor makes of local files, stands for what is in it."""
+    """The files of an option. PySparkProcessor puts local files into a folder, which stands for the files in it."""
     files: list[str] = []
     for one in filter(None, value.split(",")):
         path = Path(one)
         if "://" in one:
-            raise ChiplakeError(f"{option} {one}: give PySparkProcessor a local file, which SageMaker then brings here")
+            raise ChiplakeError(f"{option} {one}: give PySparkProcessor a local file, which then is an input")
         if path.is_dir():
             files += sorted(str(inside) for inside in path.iterdir() if inside.is_file())
         elif path.is_file():
@@ -248,7 +253,7 @@ def _files(value: str, option: str) -> list[str]:
 
 
 def _configured_properties(path: Path) -> dict[str, str]:
-    """Spark properties of `PySparkProcessor.run(configuration=…)`, which are in EMR's form."""
+    """Spark properties of `PySparkProcessor.run(configuration=…)`, in the format of EMR."""
     if not path.is_file():
         return {}
     content = _read_json(path)
@@ -274,17 +279,17 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise ChiplakeError(f"{path} is no JSON: {error}") from error
+        raise ChiplakeError(f"{path} is not valid JSON: {error}") from error
 
 
 def _scratch(root: Path) -> Path:
-    """A new folder where most is free: which of the two is on the job's volume differs between instance types."""
+    """A new folder on the disk with the most free space; the job's volume is at one or the other by instance type."""
     places = [place for place in (root / "processing", Path(tempfile.gettempdir())) if os.access(place, os.W_OK)]
     return Path(tempfile.mkdtemp(prefix="chiplake-", dir=max(places, key=lambda place: shutil.disk_usage(place).free)))
 
 
 def _pass_on(stream: IO[str]) -> deque[str]:
-    """Copy lines to standard error as they come, and keep the last."""
+    """Copy lines to standard error as they come, and keep the last ones."""
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     for line in stream:
         sys.stderr.write(line)
@@ -293,11 +298,11 @@ def _pass_on(stream: IO[str]) -> deque[str]:
     return last
 
 
-def _reason(lines: Sequence[str]) -> str:
-    """The line that says why: the project's own words, or whatever was said last."""
-    ours = [line for line in lines if line.startswith(_OURS)]
-    said = ours or [line for line in lines if line]
-    return said[-1] if said else ""
+def _error_line(lines: Sequence[str]) -> str:
+    """The last line that reports an error of Chiplake, else the last line that is not empty."""
+    errors = [line for line in lines if line.startswith(_ERROR_PREFIX)]
+    candidates = errors or [line for line in lines if line]
+    return candidates[-1] if candidates else ""
 
 
 if __name__ == "__main__":

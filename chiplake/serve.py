@@ -1,4 +1,4 @@
-"""A Spark Thrift server with every function registered, for dbt's `thrift` target and for SQL clients."""
+"""A Spark Thrift server with all functions, for dbt's `thrift` target and for SQL clients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from python_udfs.session import get_spark
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM. All clients share one session, and so the registered functions.
+    """Serve until SIGINT or SIGTERM. All clients share one session, so that they have the registered functions.
 
     Args:
-        settings: the settings in force.
+        settings: the settings of the session.
         host: address to listen on.
         port: port to listen on.
     """

@@ -1,4 +1,4 @@
-"""Run a job: `python scripts/run_job.py JOB [--start-date D] [--end-date D]`; the same as `chiplake run`."""
+"""Run a job, as `chiplake run` does: `python scripts/run_job.py JOB [--start-date DAY] [--end-date DAY]`."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def maintain(
     steps: Iterable[Step],
     retention: Retention,
     dry_run: bool = False,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], None] = lambda _done: None,
 ) -> list[TableReport]:
     """Compact tables, expire their snapshots and remove files that nothing refers to.
 

@@ -74,7 +74,7 @@ class _View:
     flooded: bool
 
 
-def write_archive(spec: ArchiveSpec, out_dir: Path, on_scene: Callable[[str], None] = lambda item_id: None) -> Archive:
+def write_archive(spec: ArchiveSpec, out_dir: Path, on_scene: Callable[[str], None] = lambda _item_id: None) -> Archive:
     """Write every scene of the archive into a folder of its own, and `items.json`; existing files are replaced.
 
     Args:
