@@ -1,4 +1,4 @@
-"""`chiplake embed …`: parse, call one function, print."""
+"""`chiplake embed …`: Clay embeddings, step by step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from embedding.serve_command import serve_command
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
 
-app = typer.Typer(help="Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
+app = typer.Typer(help="Make Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
 
-_RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all not loaded yet.")]
+_RunId = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all runs that are not loaded.")
+]
 
 
 @app.command()
@@ -25,10 +27,12 @@ def export(
     end_date: Day = None,
     load_leftovers: Annotated[
         bool,
-        typer.Option("--load-leftovers", help="Load answers of earlier runs first; chips without are exported again."),
+        typer.Option(
+            "--load-leftovers", help="Load answers of earlier runs first; chips without one are exported again."
+        ),
     ] = False,
 ) -> None:
-    """Write filled chips that have no embedding yet as objects for a transform."""
+    """Write filled chips without an embedding as objects for a transform."""
     from embedding.pipeline import run_export
 
     run = run_export(get_settings(), as_date(start_date), as_date(end_date), load_leftovers=load_leftovers)
@@ -54,7 +58,7 @@ def transform(
 ) -> None:
     """Send exported objects to the inference server, here or on SageMaker, and keep its answers.
 
-    A SageMaker job goes on when this command is stopped; the next call waits for it and fetches its answers.
+    A SageMaker job continues when this command is stopped; the next call waits for it and fetches its answers.
     """
     from embedding.pipeline import run_transform
     from embedding.wire import UNTRAINED
@@ -63,7 +67,7 @@ def transform(
     settings = get_settings().replace(**{name: value for name, value in choices.items() if value is not None})
     console = Console()
     if settings.clay.checkpoint is None:
-        console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} stands in")
+        console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} takes its place")
     with progress_bar(console, "transform") as show_progress:
         reports = run_transform(settings, run, show_progress)
     failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
@@ -79,7 +83,7 @@ def transform(
 
 @app.command()
 def load(run: _RunId = None) -> None:
-    """Load the answers of a transform, also of a failed one, into raw.clay_embeddings."""
+    """Load the answers of a transform, also of one that failed, into raw.clay_embeddings."""
     from embedding.pipeline import run_load
 
     reports = run_load(get_settings(), run)
@@ -97,7 +101,7 @@ def load(run: _RunId = None) -> None:
 
 @app.command()
 def package(
-    dest: Annotated[Path, typer.Argument(help="The archive NAME.tar.gz, or the directory that gets model.tar.gz.")],
+    dest: Annotated[Path, typer.Argument(help="The archive NAME.tar.gz, or the directory of model.tar.gz.")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="Clay checkpoint; default CHIPLAKE_CLAY_CHECKPOINT, else untrained weights.")
     ] = None,

@@ -1,4 +1,4 @@
-"""`chiplake ingest`: parses, calls `ingestion.ingest`, prints."""
+"""`chiplake ingest`: STAC items into the lake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ingest_command(
     catalog: Annotated[str | None, typer.Option(help="http or https address of a static STAC catalogue.")] = None,
     api: Annotated[str | None, typer.Option(help="Root address of a STAC API.")] = None,
     collection: Annotated[
-        str | None, typer.Option(help="STAC collection; of an API by default that of the settings.")
+        str | None, typer.Option(help="STAC collection; for an API, the default is CHIPLAKE_STAC_COLLECTION.")
     ] = None,
     bbox: Annotated[
         str | None, typer.Option(help="West,south,east,north in degrees; west > east crosses the antimeridian.")
@@ -41,19 +41,20 @@ def ingest_command(
     aoi: Annotated[Path | None, typer.Option(help="GeoJSON file of the area of interest.")] = None,
     start_date: Annotated[str | None, typer.Option(help="First day, YYYY-MM-DD, UTC.")] = None,
     end_date: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD, UTC, included.")] = None,
-    max_cloud: Annotated[float | None, typer.Option(min=0, max=100, help="Most cloud cover, percent.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Most items to take.")] = None,
+    max_cloud: Annotated[float | None, typer.Option(min=0, max=100, help="Highest cloud cover, percent.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Highest number of items.")] = None,
     since_last: Annotated[
-        bool, typer.Option("--since-last", help="Go on where the last such search of the API ended, with an overlap.")
+        bool,
+        typer.Option("--since-last", help="Continue where the last such search ended, with an overlap."),
     ] = False,
     overlap_days: Annotated[
-        int, typer.Option(min=0, max=3650, help="How far --since-last goes back, for scenes published late, days.")
+        int, typer.Option(min=0, max=3650, help="Overlap of --since-last for scenes that are published late, days.")
     ] = OVERLAP.days,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most requests to a server at the same time.")] = (
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Most simultaneous requests to a server.")] = (
         CONCURRENCY
     ),
     allow_file_hrefs: Annotated[
-        bool, typer.Option("--allow-file-hrefs", help="Local items may name local files outside their own folder.")
+        bool, typer.Option("--allow-file-hrefs", help="Allow local items to name local files outside their own folder.")
     ] = False,
 ) -> None:
     """Bring Sentinel-2 STAC items into the lake, from an API, a static catalogue or files."""
@@ -90,14 +91,14 @@ def ingest_command(
 
 
 def summary_table(summary: IngestSummary) -> Table:
-    """What became of the items, one line a fate."""
+    """Make a table of the numbers of items by result."""
     table = Table("items", "count", title="Ingest")
     table.columns[1].justify = "right"
     lines = {"received": summary.received, "written": summary.written, "unchanged": summary.unchanged}
     optional = {
         "superseded by a newer version": summary.superseded,
         "outside the filters": summary.skipped,
-        "given again by the server": summary.repeated,
+        "repeated by the server": summary.repeated,
     }
     rejects = {f"rejected: {reason}": count for reason, count in summary.rejected.items()}
     lines |= {name: count for name, count in optional.items() if count} | {"rejected": summary.rejected_total}
@@ -107,10 +108,10 @@ def summary_table(summary: IngestSummary) -> Table:
 
 
 def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """West, south, east, north from four numbers apart by commas or spaces.
+    """Parse west, south, east and north from four numbers with commas or spaces between them.
 
     Raises:
-        ValueError: it is no box on the globe.
+        ValueError: the text is not a box on the globe.
     """
     numbers = [float(part) for part in re.split(r"[,\s]+", text.strip())]
     if len(numbers) != 4:
@@ -123,7 +124,7 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
 
 def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | None:
     if sum(source is not None for source in (items, catalog, api)) != 1:
-        raise typer.BadParameter("give exactly one of them", param_hint="--items / --catalog / --api")
+        raise typer.BadParameter("give exactly one of the three", param_hint="--items / --catalog / --api")
     if items is not None and not items.exists():
         raise typer.BadParameter(f"{items} does not exist", param_hint="--items")
     return items
@@ -143,7 +144,7 @@ def _since_last(since_last: bool, api: str | None, start_date: str | None) -> bo
 
 
 def _dates(start_date: str | None, end_date: str | None) -> tuple[datetime | None, datetime | None]:
-    """The days as an interval that includes its start and not its end."""
+    """Turn days into an interval that includes its start but not its end."""
     start, last = _midnight(start_date, "--start-date"), _midnight(end_date, "--end-date")
     if start is not None and last is not None and last < start:
         raise typer.BadParameter(f"{end_date} is before {start_date}", param_hint="--end-date")
@@ -158,17 +159,17 @@ def _midnight(day: str | None, option: str) -> datetime | None:
             raise ValueError(day)
         return datetime.combine(date.fromisoformat(day), time(), UTC)
     except ValueError:
-        raise typer.BadParameter(f"{day!r} is no day such as 2023-08-15", param_hint=option) from None
+        raise typer.BadParameter(f"{day!r} is not a day such as 2023-08-15", param_hint=option) from None
 
 
 def _area(bbox: str | None, aoi: Path | None) -> BaseGeometry | None:
-    """The box, the area of interest, or what they share."""
+    """Return the box, the area of interest, or their intersection."""
     box, area = _bbox_area(bbox), _aoi_area(aoi)
     if box is None or area is None:
         return area if box is None else box
     shared = box.intersection(area)
     if shared.is_empty:
-        raise typer.BadParameter("the box and the area of interest have nothing in common", param_hint="--bbox / --aoi")
+        raise typer.BadParameter("the box and the area of interest do not overlap", param_hint="--bbox / --aoi")
     return shared
 
 
@@ -187,12 +188,12 @@ def _aoi_area(aoi: Path | None) -> BaseGeometry | None:
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{aoi} cannot be read as GeoJSON: {error}", param_hint="--aoi") from error
     if area is None:
-        raise typer.BadParameter(f"{aoi} holds no geometry", param_hint="--aoi")
+        raise typer.BadParameter(f"{aoi} has no geometry", param_hint="--aoi")
     return area
 
 
 def _shown(time: datetime) -> str:
-    """A moment, UTC; midnight as the day that ended with it."""
+    """Format a time, UTC; midnight becomes the day that ends with it."""
     if time == midnight(time):
         return f"{time - timedelta(days=1):%Y-%m-%d}, included"
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""`chiplake maintain`: parses, calls `chiplake.maintain.maintain`, prints."""
+"""`chiplake maintain`: small files, old snapshots, unreferenced files."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ def maintain_command(
         list[str] | None, typer.Option(help="A table, such as fct_chips or raw.stac_items; repeatable. Default all.")
     ] = None,
     older_than_days: Annotated[
-        int | None, typer.Option(min=1, help="Expire snapshots older than this; default of the settings, 7.")
+        int | None,
+        typer.Option(min=1, help="Expire snapshots older than this; default CHIPLAKE_MAINTAIN_OLDER_THAN_DAYS."),
     ] = None,
     retain_last: Annotated[
-        int | None, typer.Option(min=1, help="Never expire so many of the newest; default of the settings, 5.")
+        int | None,
+        typer.Option(min=1, help="Snapshots that never expire; default CHIPLAKE_MAINTAIN_RETAIN_LAST."),
     ] = None,
     only: Annotated[
-        Literal["compact", "expire", "orphans"] | None, typer.Option(help="Do this alone; default all, in this order.")
+        Literal["compact", "expire", "orphans"] | None, typer.Option(help="One step alone; default all, in this order.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
 ) -> None:
     """Merge small files, expire old snapshots, remove files that nothing refers to. No row changes.
 
-    Readers may go on: the files of their snapshot stay until it expires. Best run when no job is at work: a table that
-    a job writes to meanwhile is left for the next time, or the job fails and has to be run again.
+    Readers can continue: the files of their snapshot stay until it expires. Run it when no job runs: a table that a
+    job writes to meanwhile is left for the next time, or the job fails and must be run again.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
 
@@ -55,25 +57,25 @@ def maintain_command(
         reports = maintain(
             settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))
         )
-    console.print(_planned(reports) if dry_run else _done(reports))
+    console.print(_plan_table(reports) if dry_run else _results_table(reports))
     for report in reports:
         if report.detail:
-            _say(console, f"{report.table} {report.outcome}: {report.detail}")
+            _print_line(console, f"{report.table} {report.outcome}: {report.detail}")
         if dry_run:
             for orphan in report.orphans:
-                _say(console, f"would remove {orphan}")
+                _print_line(console, f"would remove {orphan}")
     failed = [report for report in reports if report.outcome == Outcome.FAILED]
     if failed:
         raise ChiplakeError(f"{len(failed)} tables failed, first {failed[0].table}: {failed[0].detail}")
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _planned(reports: list[TableReport]) -> Table:
+def _plan_table(reports: list[TableReport]) -> Table:
     columns = ("files", "small", "partitions to rewrite", "delete files", "bytes", "snapshots", "to expire", "orphans")
-    table = Table("table", title="Nothing is written: this would be done")
+    table = Table("table", title="Dry run: nothing is written")
     for column in columns:
         table.add_column(column, justify="right")
     for report in reports:
@@ -87,7 +89,7 @@ def _planned(reports: list[TableReport]) -> Table:
     return table
 
 
-def _done(reports: list[TableReport]) -> Table:
+def _results_table(reports: list[TableReport]) -> Table:
     table = Table("table", title="Before and after")
     for column in ("files", "delete files", "bytes", "snapshots", "expired", "orphans removed"):
         table.add_column(column, justify="right")

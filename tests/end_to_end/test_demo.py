@@ -1,4 +1,4 @@
-"""What a new user does: the demo, then plain dbt on its lake. Every command is a process of its own."""
+"""A new user's first steps: the demo, then plain dbt on its lake. Every command is a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODELS = {
 
 
 class Shell:
-    """Runs commands in the project, on a lake of their own."""
+    """Runs commands in the project, on the lake of the demo."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -41,17 +41,17 @@ class Shell:
         return done.stdout
 
     def dbt(self, *arguments: str, **environment: str) -> str:
-        """A plain dbt command, its artefacts beside the lake."""
-        places = ["--target-path", str(self.target), "--log-path", str(self.home / "logs")]
-        return self("dbt", "--no-use-colors", *arguments, *places, **environment)
+        """Run a plain dbt command, with its artefacts beside the lake."""
+        paths = ["--target-path", str(self.target), "--log-path", str(self.home / "logs")]
+        return self("dbt", "--no-use-colors", *arguments, *paths, **environment)
 
     @property
     def target(self) -> Path:
-        """Where dbt writes its artefacts."""
+        """The folder of dbt's artefacts."""
         return self.home / "target"
 
     def snapshot_ids(self) -> dict[str, list[int]]:
-        """The snapshots of every table, as PyIceberg sees them."""
+        """Return the snapshots of every table, as PyIceberg sees them."""
         catalog = open_catalog(Settings().replace(home=self.home))
         tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
         return {
@@ -64,15 +64,15 @@ class Shell:
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     home = tmp_path_factory.mktemp("demo")
     shell = Shell(home / "lake")
-    (home / "said.txt").write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="140"))
+    (home / "output.txt").write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="140"))
     return shell
 
 
 def test_the_demo_finds_the_planted_change_and_draws_it(shell: Shell) -> None:
-    said = (shell.home.parent / "said.txt").read_text()
-    assert "found in 32633_231_1981, 32633_232_1981" in said
-    assert "2 (0 outside the planted change)" in said
-    assert "untrained weights" in said
+    output = (shell.home.parent / "output.txt").read_text()
+    assert "found in 32633_231_1981, 32633_232_1981" in output
+    assert "2 (0 outside the planted change)" in output
+    assert "untrained weights" in output
     with Image.open(shell.home / "demo.png") as picture:
         assert picture.format == "PNG"
         assert picture.width >= 1200
@@ -84,11 +84,11 @@ def test_a_second_build_passes_every_test_and_writes_no_snapshot(shell: Shell) -
     exported = sorted(shell.home.glob("transform/**/*"))
     assert set(before) >= {f"chiplake.{model}" for model in MODELS}
 
-    said = shell.dbt("build")
+    output = shell.dbt("build")
     shell("chiplake", "run", "embedding_generation")
 
-    assert "ERROR=0" in said
-    assert "WARN=0" in said
+    assert "ERROR=0" in output
+    assert "WARN=0" in output
     assert shell.snapshot_ids() == before
     assert sorted(shell.home.glob("transform/**/*")) == exported
 
@@ -102,14 +102,14 @@ def test_sql_calls_sedona_and_python_functions(shell: Shell) -> None:
         from {{ ref('fct_filled_chips') }}
         inner join {{ ref('dim_grid_cells') }} using (cell_id)
     """
-    said = shell.dbt("show", "--inline", sql, "--output", "json", "--log-format", "text", "--quiet")
-    (row,) = json.loads(said[said.index("{") :])["show"]
+    output = shell.dbt("show", "--inline", sql, "--output", "json", "--log-format", "text", "--quiet")
+    (row,) = json.loads(output[output.index("{") :])["show"]
     assert row["chips"] > 100
     assert 1 <= row["least_mean"] <= 10_000
     assert 0 <= row["farthest"] < 1e-3
 
 
-def test_docs_describe_every_model_and_column_and_the_lineage_is_whole(shell: Shell) -> None:
+def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell) -> None:
     shell.dbt("docs", "generate")
     catalog = json.loads((shell.target / "catalog.json").read_text())
     manifest = json.loads((shell.target / "manifest.json").read_text())
@@ -148,7 +148,7 @@ def _ancestors(parents: dict[str, Any], node: str) -> set[str]:
     return found
 
 
-def test_source_freshness_is_known(shell: Shell) -> None:
+def test_dbt_measures_the_freshness_of_the_source(shell: Shell) -> None:
     assert "stac_items" in shell.dbt("source", "freshness")
 
 

@@ -1,4 +1,4 @@
-"""Maintenance changes files and snapshots, never rows; what is in use stays, whoever wrote it."""
+"""Maintenance changes files and snapshots, never rows; files in use stay, whichever engine wrote them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TEN_DAYS_AGO = (datetime.now(UTC) - timedelta(days=10)).timestamp()
 
 @pytest.fixture(autouse=True)
 def lake(spark: SparkSession, settings: Settings) -> None:
-    """An empty lake, without what dropped tables left behind."""
+    """An empty lake, without the files of dropped tables."""
     empty_lake(spark, settings)
     in_use = {_path(location) for location in _metadata_files(settings).values()}
     for file in map(Path, _files(settings)):
@@ -55,7 +55,7 @@ def _usual() -> Retention:
 
 
 def _expiring(retain_last: int) -> Retention:
-    """All snapshots but the last few are old enough."""
+    """All snapshots except for the last few are old enough."""
     return Retention(datetime.now(UTC) + timedelta(minutes=1), retain_last, datetime.now(UTC) - timedelta(days=3))
 
 
@@ -180,7 +180,7 @@ def test_fewer_files_hold_the_same_rows_and_a_second_run_writes_nothing(
         assert report.before is not None
         assert report.after is not None
         assert report.before == planned[name].before
-        assert report.after.data_files == report.before.groups_to_rewrite, "one a partition, as the dry run said"
+        assert report.after.data_files == report.before.groups_to_rewrite, "one a partition, as in the dry run"
         assert report.after.groups_to_rewrite == report.after.delete_files == 0
         assert report.after.size_bytes < report.before.size_bytes
         assert _by_spark(spark, name) == by_spark[name]
@@ -193,10 +193,10 @@ def test_fewer_files_hold_the_same_rows_and_a_second_run_writes_nothing(
     places = spark.sql(f"select _file, geohash, acquired_at from {CHIPS} order by _file, _pos").collect()
     assert places == sorted(places), "in order of place, then of time"
 
-    there = _metadata_files(settings)
+    metadata = _metadata_files(settings)
     again = maintain(settings, tables, ALL, _usual())
     assert [report.outcome for report in again] == [Outcome.UNCHANGED] * 3
-    assert _metadata_files(settings) == there
+    assert _metadata_files(settings) == metadata
 
 
 READER = """
@@ -220,7 +220,7 @@ def test_readers_at_work_see_the_same_rows_throughout(spark: SparkSession, setti
     expected = _by_spark(spark, CHIPS)
     snapshot = open_catalog(settings).load_table(CHIPS).current_snapshot()
     assert snapshot is not None
-    # Scans that began before, one in each engine, read on afterwards.
+    # A scan in each engine begins before the maintenance and ends after it.
     by_spark = spark.table(CHIPS).repartition(8).toLocalIterator()
     by_python = open_catalog(settings).load_table(CHIPS).scan()
     tasks = list(by_python.plan_files())
@@ -255,9 +255,9 @@ def test_readers_at_work_see_the_same_rows_throughout(spark: SparkSession, setti
     assert report.outcome == Outcome.DONE
     assert report.after is not None
     assert report.after.data_files == 4
-    words = rest.splitlines()[-1].split()
-    assert int(words[0]) >= 3
-    assert words[1] == "1", "each scan of the other process saw the same rows"
+    scan_count, distinct_results = rest.splitlines()[-1].split()
+    assert int(scan_count) >= 3
+    assert distinct_results == "1", "each scan of the other process saw the same rows"
     assert sorted([first, *by_spark], key=str) == expected
     assert all(Path(unquote(task.file.file_path)).exists() for task in tasks)
     assert by_python.to_arrow().num_rows == len(expected)
@@ -285,12 +285,13 @@ def test_old_snapshots_expire_and_the_current_rows_stay(spark: SparkSession, set
     for name in tables:
         assert planned[name].expired == done[name].expired > 0
         assert (_by_spark(spark, name), _by_python(settings, name)) == expected[name]
-    assert done[CHIPS].after is not None
-    assert done[STAC_ITEMS].after is not None
-    assert done[CHIPS].after.snapshots == 3 + 1, "and the one with a tag"
-    assert done[STAC_ITEMS].after.snapshots == 3
+    chips, items = done[CHIPS].after, done[STAC_ITEMS].after
+    assert chips is not None
+    assert items is not None
+    assert chips.snapshots == 3 + 1, "and the one with a tag"
+    assert items.snapshots == 3
     assert spark.sql(f"select * from {CHIPS} version as of 'first_append'").count() == 12
-    # One commit more and the files from before the compaction are in no snapshot that is kept.
+    # After one more expiry, no snapshot has the files of before the compaction.
     maintain(settings, [CHIPS], [Step.EXPIRE], _expiring(1))
     gone = before.keys() - _files(settings).keys()
     assert any("/maintained_chips/data/" in file for file in gone)
@@ -303,7 +304,7 @@ def test_only_old_files_that_nothing_refers_to_are_removed(
     _make_chips(spark)
     _make_items(settings)
     _make_embeddings(spark, settings)
-    # A place that must be quoted in a URI, as PyIceberg and as Spark write it.
+    # A location that must be quoted in a URI, as PyIceberg and as Spark write it.
     catalog = open_catalog(settings)
     odd = tmp_path / "a place 100%25" / "é"
     catalog.create_table(
@@ -319,7 +320,7 @@ def test_only_old_files_that_nothing_refers_to_are_removed(
     expected = {name: (_by_spark(spark, name), _by_python(settings, name)) for name in tables}
     folders = {name: _folder(settings, name) for name in tables}
 
-    # All files are old, so that nothing but their being in use protects them.
+    # All files are old, so that only their use protects them.
     live = {path for folder in folders.values() for path in folder.rglob("*") if path.is_file()}
     assert len(live) > 100
     planted, young = set(), set()
@@ -353,9 +354,7 @@ def _path(location: str) -> Path:
     return Path("/" + location.removeprefix("file:").lstrip("/"))
 
 
-def test_files_in_use_are_never_taken_for_orphans_under_another_address(
-    spark: SparkSession, settings: Settings
-) -> None:
+def test_files_in_use_are_no_orphans_under_another_address(spark: SparkSession, settings: Settings) -> None:
     _make_embeddings(spark, settings)
     table = open_catalog(settings).load_table(CLAY_EMBEDDINGS)
     (snapshot, *_) = table.metadata.snapshots
@@ -388,25 +387,25 @@ def test_tables_in_one_folder_keep_their_files(spark: SparkSession, settings: Se
     assert {name: _by_spark(spark, name) for name in (CHIPS, OTHER_CHIPS)} == expected
 
 
-def test_a_dry_run_says_what_would_be_done_and_writes_nothing(spark: SparkSession, settings: Settings) -> None:
+def test_a_dry_run_reports_what_would_be_done_and_writes_nothing(spark: SparkSession, settings: Settings) -> None:
     _make_chips(spark, appends=5)
     lost = _folder(settings, CHIPS) / "data" / "lost.parquet"
     lost.write_bytes(b"lost")
     os.utime(lost, (TEN_DAYS_AGO, TEN_DAYS_AGO))
     before, metadata = _files(settings), _metadata_files(settings)
 
-    said = CliRunner().invoke(app, ["maintain", "--dry-run"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["maintain", "--dry-run"], env={"COLUMNS": "200"})
 
-    assert said.exit_code == 0, said.output
-    assert "Nothing is written" in said.output
-    cells = next(line for line in said.output.splitlines() if CHIPS in line).split("│")
+    assert result.exit_code == 0, result.output
+    assert "Dry run: nothing is written" in result.output
+    cells = next(line for line in result.output.splitlines() if CHIPS in line).split("│")
     assert [cell.strip() for cell in cells[-3:-1]] == ["0", "1"], "no snapshot to expire, an orphan"
-    assert f"would remove file:{lost}" in said.output
+    assert f"would remove file:{lost}" in result.output
     assert _files(settings) == before
     assert _metadata_files(settings) == metadata
 
 
-def test_names_that_are_no_table_are_refused(spark: SparkSession, settings: Settings) -> None:
+def test_names_that_are_not_tables_are_refused(spark: SparkSession, settings: Settings) -> None:
     names = [
         "raw.stac_items'); drop table raw.stac_items; --",
         "raw.stac_items', options => map('min-input-files', '1",
@@ -418,9 +417,9 @@ def test_names_that_are_no_table_are_refused(spark: SparkSession, settings: Sett
     ]
     before = _files(settings)
     for name in names:
-        said = CliRunner().invoke(app, ["maintain", "--table", STAC_ITEMS, "--table", name], env={"COLUMNS": "200"})
-        assert said.exit_code == 2, "wrong usage"
-        assert "there is no table" in said.output
+        result = CliRunner().invoke(app, ["maintain", "--table", STAC_ITEMS, "--table", name], env={"COLUMNS": "200"})
+        assert result.exit_code == 2, "wrong usage"
+        assert "there is no table" in result.output
     assert _files(settings) == before
 
 
@@ -448,9 +447,7 @@ def test_models_are_named_without_their_namespace(spark: SparkSession, settings:
     assert set(chosen_tables(catalog, [])) >= {CHIPS, STAC_ITEMS, CLAY_EMBEDDINGS}
 
 
-def test_a_table_that_another_writes_to_is_left_and_the_others_are_done(
-    spark: SparkSession, settings: Settings
-) -> None:
+def test_a_table_with_another_writer_is_left_and_the_others_are_done(spark: SparkSession, settings: Settings) -> None:
     _make_chips(spark)
     _make_chips(spark, OTHER_CHIPS, appends=5)
     others = _by_spark(spark, OTHER_CHIPS)
@@ -460,7 +457,7 @@ def test_a_table_that_another_writes_to_is_left_and_the_others_are_done(
     written = catalog.load_table(CHIPS).metadata_location
     expected = _by_spark(spark, CHIPS)
 
-    # The delete comes between the planning of the compaction and its commit, which a lock on the catalog holds up.
+    # A lock on the catalog delays the commit of the compaction, so that the delete comes between plan and commit.
     point = "update iceberg_tables set metadata_location = ? where table_name = 'maintained_chips'"
     with (
         closing(sqlite3.connect(settings.lake.catalog_file, isolation_level=None, check_same_thread=False)) as lock,
@@ -487,7 +484,7 @@ def test_a_table_that_another_writes_to_is_left_and_the_others_are_done(
     assert [report.outcome for report in reports] == [Outcome.LEFT, Outcome.DONE], reports
     assert _by_spark(spark, CHIPS) == expected
     assert _by_spark(spark, OTHER_CHIPS) == others
-    # The next time it is done.
+    # The next run does it.
     (report,) = maintain(settings, [CHIPS], [Step.COMPACT], _usual())
     assert report.outcome == Outcome.DONE
     assert _by_spark(spark, CHIPS) == expected
@@ -509,13 +506,13 @@ def test_a_broken_table_fails_alone(spark: SparkSession, settings: Settings) -> 
     whole = metadata.read_bytes()
     metadata.unlink()
 
-    said = CliRunner().invoke(app, ["maintain", "--only", "compact"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["maintain", "--only", "compact"], env={"COLUMNS": "200"})
     metadata.write_bytes(whole)
 
-    assert isinstance(said.exception, ChiplakeError), said.output  # which main() turns into exit code 1
-    assert f"2 tables failed, first {CHIPS}" in str(said.exception)
-    assert "is not a Parquet file" in said.output, "and why"
-    assert f"{OTHER_CHIPS} failed" in said.output
+    assert isinstance(result.exception, ChiplakeError), result.output  # which main() turns into exit code 1
+    assert f"2 tables failed, first {CHIPS}" in str(result.exception)
+    assert "is not a Parquet file" in result.output, "the reason"
+    assert f"{OTHER_CHIPS} failed" in result.output
     embeddings = open_catalog(settings).load_table(CLAY_EMBEDDINGS)
     assert len(embeddings.inspect.data_files()) == 1
     assert _by_spark(spark, CLAY_EMBEDDINGS) == expected
