@@ -1,0 +1,143 @@
+"""Lakes that earlier releases made: this release reads them, leaves them as they are, and goes on with them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lake_tables import Rows, rows_of
+from pyiceberg.catalog import Catalog
+
+from chiplake.lake import open_catalog
+from chiplake.settings import Settings
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+BIN = Path(sys.executable).parent
+RELEASES = sorted(path.parent.name for path in HERE.glob("*/lake.tar.xz"))
+MARKER = "is-a-chiplake-release-fixture"
+
+CHIPS_WITH_ERRORS = "chiplake.fct_chips"  # each run tries rows with an error again, which makes a snapshot
+INCOMPLETE = 3  # exit code where a chip could not be read
+NEW_ROWS = {  # of the items in items-next.json
+    "raw.stac_items": 2,
+    "raw.clay_embeddings": 3,
+    "chiplake.stg_stac__items": 2,
+    "chiplake.int_scenes": 2,
+    "chiplake.int_datatakes": 1,
+    "chiplake.int_scene_cells": 5,
+    "chiplake.int_chip_inputs": 3,
+    "chiplake.int_fill_inputs": 3,
+    "chiplake.int_chip_pairs": 3,
+    "chiplake.dim_grid_cells": 0,
+    "chiplake.fct_chips": 3,
+    "chiplake.fct_filled_chips": 3,
+    "chiplake.fct_chip_statistics": 3,
+    "chiplake.fct_chip_embeddings": 3,
+    "chiplake.fct_chip_changes": 3,
+}
+
+
+@dataclass(frozen=True)
+class ReleaseLake:
+    """A lake of an earlier release, unpacked."""
+
+    root: Path
+    expected: dict[str, Any]  # by table
+
+    def catalog(self) -> Catalog:
+        return open_catalog(Settings(home=self.root / "lake"))
+
+    def rows(self) -> dict[str, Rows]:
+        with closing(self.catalog()) as catalog:
+            return {name: rows_of(catalog.load_table(name), table["key"]) for name, table in self.expected.items()}
+
+    def snapshots(self) -> dict[str, int]:
+        with closing(self.catalog()) as catalog:
+            return {name: len(catalog.load_table(name).snapshots()) for name in self.expected}
+
+    def run(self, *command: str, exit_code: int = 0) -> None:
+        """Run a command of this release on the lake, with the defaults of the settings that decide about rows."""
+        kept = ("CHIPLAKE_JARS_DIR", "CHIPLAKE_SPARK_MASTER", "CHIPLAKE_SPARK_DRIVER_MEMORY")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CHIPLAKE_")}
+        environment |= {name: os.environ[name] for name in kept if name in os.environ}
+        environment["CHIPLAKE_HOME"] = str(self.root / "lake")
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]], cwd=PROJECT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == exit_code, f"{command}: {done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.fixture(params=RELEASES)
+def lake(request: pytest.FixtureRequest) -> Iterator[ReleaseLake]:
+    """A fresh copy at the one path at which it can be read; test processes take turns."""
+    folder = HERE / request.param
+    expected = json.loads((folder / "expected.json").read_text())
+    root = Path(expected["root"])
+    try:
+        lock = root.with_name(f"{root.name}.lock").open("w")
+    except OSError as error:
+        pytest.skip(f"the lake of release {request.param} lies at {root} alone: {error}")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if root.exists() and not (root / MARKER).exists():
+            pytest.skip(f"{root} is there and is no lake of a release; move it away")
+        shutil.rmtree(root, ignore_errors=True)
+        with tarfile.open(folder / "lake.tar.xz") as archive:
+            archive.extractall(root.parent, filter="data")
+        yield ReleaseLake(root, expected["tables"])
+        shutil.rmtree(root)
+
+
+def test_its_rows_can_be_read(lake: ReleaseLake) -> None:
+    with closing(lake.catalog()) as catalog:
+        for name, expected in lake.expected.items():
+            table = catalog.load_table(name)
+            assert rows_of(table, expected["key"]) == expected["rows"], name
+            assert {field.name for field in table.schema().fields} == set(expected["columns"]), name
+            assert len(table.snapshots()) == expected["snapshots"], name
+
+
+def test_this_release_goes_on_with_it(lake: ReleaseLake) -> None:
+    before = lake.snapshots()
+    lake.run("dbt", "build", "--exclude-resource-type", "unit_test", "--quiet")
+    after = lake.snapshots()
+    assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS}
+    assert after[CHIPS_WITH_ERRORS] == before[CHIPS_WITH_ERRORS] + 1
+    _check_old_rows(lake, new_rows=dict.fromkeys(lake.expected, 0))
+
+    lake.run("chiplake", "ingest", "--items", str(lake.root / "scenes" / "items-next.json"))
+    lake.run("chiplake", "run", "nightly", exit_code=INCOMPLETE)
+    _check_old_rows(lake, new_rows=dict.fromkeys(lake.expected, 0) | NEW_ROWS)
+
+    before = lake.snapshots()
+    lake.run("dbt", "run", "--quiet")  # the nightly job has run the tests
+    after = lake.snapshots()
+    assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS}
+
+
+def _check_old_rows(lake: ReleaseLake, new_rows: dict[str, int]) -> None:
+    """Each old row has the hashes and the pixels that it had, and there are so many new ones."""
+    for name, rows in lake.rows().items():
+        old = lake.expected[name]["rows"]
+        assert old.keys() <= rows.keys(), name
+        assert len(rows) - len(old) == new_rows[name], name
+        columns = [column for column in lake.expected[name]["columns"] if _decides(column)]
+        for key, row in old.items():
+            kept = {column: row[column] for column in columns}
+            assert {column: rows[key][column] for column in columns} == kept, (name, key)
+
+
+def _decides(column: str) -> bool:
+    return column.endswith(("_hash", "_id", "fraction")) or column in ("red", "swir22", "scl", "embedding", "geohash")
