@@ -11,9 +11,10 @@ import pytest
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 # Tests run for seconds: a JVM that compiles with its fast compiler alone needs half of the processor's time. Commands
-# that tests start inherit it.
+# that tests start inherit it. Its code cache is too small by default, and a full one ends all compilation.
 os.environ.setdefault(
-    "PYSPARK_SUBMIT_ARGS", "--conf spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 pyspark-shell"
+    "PYSPARK_SUBMIT_ARGS",
+    '--conf "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m" pyspark-shell',
 )
 
 

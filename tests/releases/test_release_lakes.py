@@ -19,8 +19,8 @@ import pytest
 from lake_tables import Rows, rows_of
 from pyiceberg.catalog import Catalog
 
-from chiplake.lake import open_catalog
-from chiplake.settings import Settings
+from lakehouse.catalog import open_catalog
+from lakehouse.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
@@ -109,6 +109,8 @@ def test_its_rows_can_be_read(lake: ReleaseLake) -> None:
             assert len(table.snapshots()) == expected["snapshots"], name
 
 
+@pytest.mark.java
+@pytest.mark.slow
 def test_this_release_goes_on_with_it(lake: ReleaseLake) -> None:
     before = lake.snapshots()
     lake.run("dbt", "build", "--exclude-resource-type", "unit_test", "--quiet")
