@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 
 from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.days import Days
 from lakehouse.errors import IncompleteError
 from lakehouse.settings import Settings
 
@@ -33,26 +33,17 @@ class Unreadable:
             raise IncompleteError(f"{self.chips} chips could not be read, see column error of fct_chips: {self.first}")
 
 
-def unreadable_chips(settings: Settings, start: date | None = None, end: date | None = None) -> Unreadable:
+def unreadable_chips(settings: Settings, days: Days) -> Unreadable:
     """Count the rows of fct_chips with an error.
 
     Args:
         settings: where the catalog is.
-        start: first day of acquisition, UTC; None for no bound.
-        end: last day of acquisition, UTC, included; None for no bound.
+        days: the days of acquisition.
     """
     try:
         table = open_catalog(settings).load_table(CHIPS)
     except NoSuchTableError:
         return Unreadable(0, "")
-    conditions = ["error is not null"]
-    if start:
-        conditions.append(f"acquired_at >= '{_midnight(start)}'")
-    if end:
-        conditions.append(f"acquired_at < '{_midnight(end + timedelta(days=1))}'")
+    conditions = ["error is not null", *days.conditions("acquired_at")]
     errors = table.scan(" and ".join(conditions), selected_fields=("error",)).to_arrow()["error"]
     return Unreadable(len(errors), str(pc.min(errors).as_py() or ""))
-
-
-def _midnight(day: date) -> str:
-    return datetime.combine(day, time(), UTC).isoformat()

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import PROJECT_DIR, get_settings
 
@@ -21,19 +21,13 @@ OnLine = Callable[[str], None]  # takes one line about a finished step
 
 
 @dataclass(frozen=True)
-class Window:
-    """The days of acquisition that a job is limited to, both included; None means no bound.
+class Window(Days):
+    """The days of acquisition that a job is limited to.
 
     With `recompute`, chips of these days that were made by older settings are made again.
     """
 
-    start: date | None = None
-    end: date | None = None
     recompute: bool = False
-
-    def __post_init__(self) -> None:
-        if self.start and self.end and self.start > self.end:
-            raise ChiplakeError(f"the start date {self.start} is after the end date {self.end}")
 
     def dbt_vars(self) -> dict[str, str | bool]:
         """Return the dbt variables of the window."""
@@ -47,7 +41,7 @@ def chip_extraction(window: Window, on_line: OnLine) -> None:
     from chiplake.failures import unreadable_chips
 
     dbt_build("chip_extraction", window, on_line)
-    unreadable_chips(get_settings(), window.start, window.end).raise_if_any()
+    unreadable_chips(get_settings(), window).raise_if_any()
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:

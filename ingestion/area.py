@@ -9,6 +9,8 @@ import shapely
 from shapely.geometry import MultiPolygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
+from lakehouse.box import BBox, crosses_180
+
 
 def area_of_geojson(document: Any) -> BaseGeometry | None:
     """Return the area of a GeoJSON document: a geometry, a Feature, or the union of a FeatureCollection.
@@ -38,8 +40,9 @@ def area_of_geojson(document: Any) -> BaseGeometry | None:
     return area if area.is_valid else shapely.make_valid(area)
 
 
-def area_of_bbox(west: float, south: float, east: float, north: float) -> BaseGeometry:
-    """Return the area of a bounding box in degrees. West > east crosses the antimeridian, as in GeoJSON."""
-    if west <= east:
-        return box(west, south, east, north)
-    return MultiPolygon([box(west, south, 180.0, north), box(-180.0, south, east, north)])
+def area_of_bbox(bbox: BBox) -> BaseGeometry:
+    """Return the area of a bounding box, in two parts if it crosses 180 degrees."""
+    west, south, east, north = bbox
+    if crosses_180(bbox):
+        return MultiPolygon([box(west, south, 180.0, north), box(-180.0, south, east, north)])
+    return box(west, south, east, north)

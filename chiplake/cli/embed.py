@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from chiplake.cli.options import Day, as_date
+from chiplake.cli.options import Day
 from chiplake.cli.progress import progress_bar
 from embedding.serve_command import serve_command
 from lakehouse.errors import ChiplakeError, IncompleteError
@@ -35,7 +35,7 @@ def export(
     """Write filled chips without an embedding as objects for a transform."""
     from embedding.pipeline import run_export
 
-    run = run_export(get_settings(), as_date(start_date), as_date(end_date), load_leftovers=load_leftovers)
+    run = run_export(get_settings(), start_date, end_date, load_leftovers=load_leftovers)
     if run is None:
         Console().print("nothing to export: every chip that is complete enough has its embedding")
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from chiplake.cli.options import Day, as_date
+from chiplake.cli.options import Day
+from lakehouse.days import Days
 from lakehouse.settings import get_settings
 
 
@@ -12,5 +13,5 @@ def failures_command(start_date: Day = None, end_date: Day = None) -> None:
     """Count the chips that could not be read; exit code 3 if there are any. The next run tries them again."""
     from chiplake.failures import unreadable_chips
 
-    unreadable_chips(get_settings(), as_date(start_date), as_date(end_date)).raise_if_any()
+    unreadable_chips(get_settings(), Days(start_date, end_date)).raise_if_any()
     Console().print("every chip could be read")

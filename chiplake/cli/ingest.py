@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from shapely.geometry.base import BaseGeometry
 
-from chiplake.cli.options import usage_errors
+from chiplake.cli.options import Day, usage_errors
 from chiplake.cli.progress import progress_bar
 from ingestion.area import area_of_bbox, area_of_geojson
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.run import ingest
 from ingestion.sources.urls import check_root_url
 from ingestion.windows import midnight
+from lakehouse.box import parse_box
+from lakehouse.days import Days
 from lakehouse.settings import get_settings
 
 
@@ -39,8 +40,8 @@ def ingest_command(
         str | None, typer.Option(help="West,south,east,north in degrees; west > east crosses the antimeridian.")
     ] = None,
     aoi: Annotated[Path | None, typer.Option(help="GeoJSON file of the area of interest.")] = None,
-    start_date: Annotated[str | None, typer.Option(help="First day, YYYY-MM-DD, UTC.")] = None,
-    end_date: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD, UTC, included.")] = None,
+    start_date: Day = None,
+    end_date: Day = None,
     max_cloud: Annotated[float | None, typer.Option(min=0, max=100, help="Highest cloud cover, percent.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Highest number of items.")] = None,
     since_last: Annotated[
@@ -61,15 +62,16 @@ def ingest_command(
     if allow_file_hrefs and items is None:
         raise typer.BadParameter("it goes with --items", param_hint="--allow-file-hrefs")
     settings = get_settings()
-    start, end = _dates(start_date, end_date)
+    with usage_errors("--end-date"):
+        days = Days(start_date, end_date)
     request = IngestRequest(
         items=_items(items, catalog, api),
         catalog=_address(catalog, "--catalog"),
         api=_address(api, "--api"),
         filters=Filters(
             area=_area(bbox, aoi),
-            start=start,
-            end=end,
+            start=days.start_time,
+            end=days.end_time,
             max_cloud=max_cloud,
             collection=collection or (settings.stac.collection if api else None),
         ),
@@ -107,21 +109,6 @@ def summary_table(summary: IngestSummary) -> Table:
     return table
 
 
-def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """Parse west, south, east and north from four numbers with commas or spaces between them.
-
-    Raises:
-        ValueError: the text is not a box on the globe.
-    """
-    numbers = [float(part) for part in re.split(r"[,\s]+", text.strip())]
-    if len(numbers) != 4:
-        raise ValueError(f"expected four numbers, found {len(numbers)}")
-    west, south, east, north = numbers
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90) or west == east:
-        raise ValueError("expected -180 <= west, east <= 180 and -90 <= south < north <= 90")
-    return west, south, east, north
-
-
 def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | None:
     if sum(source is not None for source in (items, catalog, api)) != 1:
         raise typer.BadParameter("give exactly one of the three", param_hint="--items / --catalog / --api")
@@ -135,31 +122,12 @@ def _address(url: str | None, option: str) -> str | None:
         return None if url is None else check_root_url(url)
 
 
-def _since_last(since_last: bool, api: str | None, start_date: str | None) -> bool:
+def _since_last(since_last: bool, api: str | None, start_date: date | None) -> bool:
     if since_last and api is None:
         raise typer.BadParameter("it goes with --api", param_hint="--since-last")
     if since_last and start_date is not None:
         raise typer.BadParameter("give one of them", param_hint="--since-last / --start-date")
     return since_last
-
-
-def _dates(start_date: str | None, end_date: str | None) -> tuple[datetime | None, datetime | None]:
-    """Turn days into an interval that includes its start but not its end."""
-    start, last = _midnight(start_date, "--start-date"), _midnight(end_date, "--end-date")
-    if start is not None and last is not None and last < start:
-        raise typer.BadParameter(f"{end_date} is before {start_date}", param_hint="--end-date")
-    return start, None if last is None else last + timedelta(days=1)
-
-
-def _midnight(day: str | None, option: str) -> datetime | None:
-    if day is None:
-        return None
-    try:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", day) or day.startswith("9999"):
-            raise ValueError(day)
-        return datetime.combine(date.fromisoformat(day), time(), UTC)
-    except ValueError:
-        raise typer.BadParameter(f"{day!r} is not a day such as 2023-08-15", param_hint=option) from None
 
 
 def _area(bbox: str | None, aoi: Path | None) -> BaseGeometry | None:
@@ -175,7 +143,7 @@ def _area(bbox: str | None, aoi: Path | None) -> BaseGeometry | None:
 
 def _bbox_area(bbox: str | None) -> BaseGeometry | None:
     try:
-        return None if bbox is None else area_of_bbox(*parse_bbox(bbox))
+        return None if bbox is None else area_of_bbox(parse_box(bbox))
     except ValueError as error:
         raise typer.BadParameter(f"{bbox!r}: {error}", param_hint="--bbox") from error
 

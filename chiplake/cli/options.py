@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated
 
 import typer
 
+from lakehouse.days import parse_day
 from lakehouse.errors import ChiplakeError
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of acquisition, UTC, included.")]
-
-
-def as_date(day: Day) -> date | None:
-    """Return the date of a day option, which typer reads as its midnight."""
-    return day.date() if day else None
+Day = Annotated[
+    date | None, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="Day of acquisition, UTC, included.")
+]
 
 
 @contextmanager

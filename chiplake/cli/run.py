@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from chiplake.cli.options import Day, as_date, usage_errors
+from chiplake.cli.options import Day, usage_errors
 from chiplake.jobs import JOBS, Window, check_job, run_job
 
 
@@ -27,5 +27,5 @@ def run_command(
     with usage_errors():
         check_job(job, recompute)
     console = Console()
-    window = Window(as_date(start_date), as_date(end_date), recompute)
+    window = Window(start_date, end_date, recompute)
     run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))

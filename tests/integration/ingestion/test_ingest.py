@@ -66,7 +66,7 @@ def test_all_pages_of_a_search_become_rows_and_a_second_ingest_commits_nothing(
 
 def test_what_the_server_does_not_filter_is_filtered_here(stac_api: str, ingest_settings: Settings) -> None:
     filters = Filters(
-        area=area_of_bbox(15.5, 45.5, 15.6, 45.6),
+        area=area_of_bbox((15.5, 45.5, 15.6, 45.6)),
         start=datetime(2023, 8, 5, tzinfo=UTC),
         end=datetime(2023, 8, 8, tzinfo=UTC),
         max_cloud=40,
@@ -85,7 +85,7 @@ def test_a_limit_ends_the_paging(stac_api: str, ingest_settings: Settings) -> No
 
 
 def test_an_area_without_items_is_no_failure(stac_api: str, ingest_settings: Settings) -> None:
-    filters = Filters(area=area_of_bbox(0, 0, 1, 1), collection="sentinel-2-l2a")
+    filters = Filters(area=area_of_bbox((0, 0, 1, 1)), collection="sentinel-2-l2a")
     assert ingest(IngestRequest(api=stac_api, filters=filters), ingest_settings) == IngestSummary()
 
 

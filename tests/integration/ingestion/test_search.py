@@ -134,7 +134,7 @@ def test_a_cap_below_the_page_size_loses_nothing(even_year: list[Item]) -> None:
 def test_other_collections_and_places_do_not_come(even_year: list[Item]) -> None:
     other = [item | {"collection": "sentinel-1-grd"} for item in even_year[:50]]
     far = [item | {"bbox": [40.0, 0.0, 41.0, 1.0]} for item in even_year[50:100]]
-    filters = replace(IN_2023, area=area_of_bbox(15, 45, 16, 46))
+    filters = replace(IN_2023, area=area_of_bbox((15, 45, 16, 46)))
     with serving([*other, *far, *even_year[100:1000]]) as server:
         assert Counter(found(server, filters)) == Counter(ids(even_year[100:1000]))
 
@@ -443,7 +443,7 @@ def test_going_on_needs_a_checkpoint_of_the_same_search(usable_year: list[Item],
         for other in (
             replace(go_on.filters, collection="sentinel-2-c1-l2a"),
             replace(go_on.filters, max_cloud=40),
-            replace(go_on.filters, area=area_of_bbox(15, 45, 16, 46)),
+            replace(go_on.filters, area=area_of_bbox((15, 45, 16, 46))),
         ):
             with pytest.raises(ChiplakeError, match="--start-date once"):
                 ingest(replace(go_on, filters=other), ingest_settings)

@@ -217,10 +217,10 @@ FILTERS = {
     "an open end": Filters(collection=S2, start=datetime(2023, 12, 8, 18, tzinfo=UTC)),
     "one crowded instant": Filters(collection=S2, start=CROWD_AT, end=CROWD_AT + timedelta(milliseconds=1)),
     "a box": Filters(
-        collection=S2, area=area_of_bbox(14.5, 45.5, 15.1, 45.97), start=datetime(2023, 11, 1, tzinfo=UTC)
+        collection=S2, area=area_of_bbox((14.5, 45.5, 15.1, 45.97)), start=datetime(2023, 11, 1, tzinfo=UTC)
     ),
     "a box across the antimeridian": Filters(
-        collection=S2, area=area_of_bbox(179.5, 60, -179.5, 66), start=datetime(2023, 11, 1, tzinfo=UTC)
+        collection=S2, area=area_of_bbox((179.5, 60, -179.5, 66)), start=datetime(2023, 11, 1, tzinfo=UTC)
     ),
     "a polygon": Filters(
         collection=S2, area=Polygon([(1.0, 43.5), (15.2, 45.2), (1.0, 45.0)]), start=datetime(2023, 11, 1, tzinfo=UTC)
@@ -228,7 +228,7 @@ FILTERS = {
     "cloud": Filters(collection=S2, max_cloud=10, start=datetime(2023, 10, 1, tzinfo=UTC)),
     "all at once": Filters(
         collection=S2,
-        area=area_of_bbox(15.2, 46.0, 16.3, 46.04),
+        area=area_of_bbox((15.2, 46.0, 16.3, 46.04)),
         start=datetime(2023, 3, 5, 6, tzinfo=UTC),
         end=datetime(2023, 9, 30, 18, tzinfo=UTC),
         max_cloud=33,

@@ -211,7 +211,7 @@ def test_the_box_of_a_footprint_across_the_antimeridian_is_that_of_geojson() -> 
     footprint = footprint_of_bbox([179.0, 68.0, -179.25, 69.0])
     assert footprint is not None
     assert (footprint.xmin, footprint.ymin, footprint.xmax, footprint.ymax) == (179.0, 68.0, -179.25, 69.0)
-    assert footprint.outline.equals(area_of_bbox(179.0, 68.0, -179.25, 69.0))
+    assert footprint.outline.equals(area_of_bbox((179.0, 68.0, -179.25, 69.0)))
     assert footprint.centre == pytest.approx((179.875, 68.5))
     assert footprint.square_degrees == pytest.approx(1.75)
     # A box that only touches the antimeridian is not cut.

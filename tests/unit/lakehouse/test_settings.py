@@ -1,0 +1,59 @@
+"""Settings: groups, variables of the environment, and the list of all."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lakehouse.settings import InvalidSettingError, Settings
+from lakehouse.settings.listing import list_settings
+
+
+def test_every_setting_has_one_variable_a_group_a_type_and_a_sentence() -> None:
+    settings = list_settings(Settings())
+    assert len({setting.variable for setting in settings}) == len(settings)
+    for setting in settings:
+        assert setting.variable == f"CHIPLAKE_{setting.name.upper()}"
+        assert re.fullmatch(r"[A-Zs].*[.…]", setting.description), setting
+        assert setting.type, setting
+
+
+def test_a_variable_of_each_kind_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPLAKE_SHUFFLE_PARTITIONS", "3")
+    monkeypatch.setenv("CHIPLAKE_FILL_MIN_COMPLETE", "0.5")
+    monkeypatch.setenv("CHIPLAKE_EMBED_BBOX", "[179, 0, -179, 1]")
+    monkeypatch.setenv("CHIPLAKE_BANDS", '["nir", "red"]')
+    settings = Settings()
+    assert settings.runtime.shuffle_partitions == 3
+    assert settings.filling.min_complete == 0.5
+    assert settings.embedding.bbox == (179.0, 0.0, -179.0, 1.0)
+    assert settings.cutting.bands == ("red", "nir")
+    values = {setting.variable: setting.value for setting in list_settings(settings)}
+    assert values["CHIPLAKE_BANDS"] == '["red", "nir"]'
+    assert values["CHIPLAKE_SHUFFLE_PARTITIONS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("CHIPLAKE_FILL_MAX_AGE_DAYS", "0"),
+        ("CHIPLAKE_BBOX", "[0, 10, 1, 9]"),
+        ("CHIPLAKE_VALID_SCL_CLASSES", "[0]"),
+        ("CHIPLAKE_TRANSFORM_MAX_PAYLOAD_MB", "51"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(InvalidSettingError, match=rf"^setting {variable}: "):
+        Settings()
+
+
+def test_a_copy_with_other_values_leaves_the_rest_and_is_checked() -> None:
+    settings = Settings().replace(spark_master="yarn", change_min_score=3.0)
+    assert (settings.runtime.spark_master, settings.change.min_score) == ("yarn", 3.0)
+    assert settings.replace(change_history=5).change.min_score == 3.0
+    with pytest.raises(InvalidSettingError, match="CHIPLAKE_CHANGE_HISTORY"):
+        settings.replace(change_history=0)
+    with pytest.raises(KeyError, match="no_such_setting"):
+        settings.replace(no_such_setting=1)
