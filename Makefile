@@ -65,9 +65,10 @@ test-long: $(TEST_READY) ## The longest counts, by hand (hours)
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
 
-lint: $(READY) ## Check the style of Python and SQL
+lint: $(READY) ## Check the style of Python and SQL, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
 
 types: $(READY) ## Check the types
