@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
-from lakehouse.spark.jars import JARS, check_java, sha256_of
+from lakehouse.spark.jars import JARS, Jar, check_java, sha256_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Check everything that the pipeline needs on this machine. Nothing is fetched."""
-    return [_java(), *(_jar(settings, index) for index in range(len(JARS))), _catalog(settings), _checkpoint(settings)]
+    jars = [_jar(settings.runtime.jars_dir, jar) for jar in JARS]
+    return [_java(), *jars, _catalog(settings), _checkpoint(settings.clay.checkpoint)]
 
 
 def _java() -> Finding:
@@ -31,9 +33,8 @@ def _java() -> Finding:
         return Finding("Java", False, str(error))
 
 
-def _jar(settings: Settings, index: int) -> Finding:
-    jar = JARS[index]
-    path = settings.runtime.jars_dir / jar.file_name
+def _jar(jars_dir: Path, jar: Jar) -> Finding:
+    path = jars_dir / jar.file_name
     if not path.exists():
         return Finding(jar.coordinate, False, "missing: run `chiplake setup`")
     if sha256_of(path) != jar.sha256:
@@ -42,18 +43,16 @@ def _jar(settings: Settings, index: int) -> Finding:
 
 
 def _catalog(settings: Settings) -> Finding:
+    subject = f"{settings.lake.catalog} catalog"
     try:
         catalog = ensure_sources(settings)
         tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
     except Exception as error:  # any error of the catalog's client is the finding
-        return Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}")
-    return Finding(
-        f"{settings.lake.catalog} catalog", True, f"{tables} tables, warehouse {settings.lake.warehouse_location}"
-    )
+        return Finding(subject, False, f"{type(error).__name__}: {error}")
+    return Finding(subject, True, f"{tables} tables, warehouse {settings.lake.warehouse_location}")
 
 
-def _checkpoint(settings: Settings) -> Finding:
-    path = settings.clay.checkpoint
+def _checkpoint(path: Path | None) -> Finding:
     if path is None:
         return Finding("Clay checkpoint", True, "not set: a seeded encoder with untrained weights takes its place")
     return Finding("Clay checkpoint", path.exists(), str(path) if path.exists() else f"{path} does not exist")

@@ -405,7 +405,7 @@ def test_a_dry_run_reports_what_would_be_done_and_writes_nothing(spark: SparkSes
     assert _metadata_files(settings) == metadata
 
 
-def test_names_that_are_not_tables_are_refused(spark: SparkSession, settings: Settings) -> None:
+def test_names_that_are_not_tables_are_refused(settings: Settings) -> None:
     names = [
         "raw.stac_items'); drop table raw.stac_items; --",
         "raw.stac_items', options => map('min-input-files', '1",
@@ -423,7 +423,7 @@ def test_names_that_are_not_tables_are_refused(spark: SparkSession, settings: Se
     assert _files(settings) == before
 
 
-def test_a_name_that_sql_must_quote_is_maintained(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
+def test_a_name_that_sql_must_quote_is_maintained(settings: Settings, tmp_path: Path) -> None:
     catalog = open_catalog(settings)
     name = "chiplake.it's `odd` \\"
     catalog.create_table(name, STAC_ITEMS_SCHEMA, location=f"file://{tmp_path}/odd")

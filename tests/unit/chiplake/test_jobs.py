@@ -111,6 +111,6 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
 def test_a_failed_build_names_the_first_node_and_its_reason(
     monkeypatch: pytest.MonkeyPatch, done: SimpleNamespace, message: str
 ) -> None:
-    monkeypatch.setattr(dbt, "dbtRunner", lambda callbacks: SimpleNamespace(invoke=lambda _arguments: done))
+    monkeypatch.setattr(dbt, "dbtRunner", lambda **_: SimpleNamespace(invoke=lambda _arguments: done))
     with pytest.raises(ChiplakeError, match=message):
         dbt_build("temporal_merge", ALL_DAYS, forget)
