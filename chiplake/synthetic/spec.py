@@ -26,7 +26,7 @@ class TileWindow:
     height: int  # metres
 
     def __post_init__(self) -> None:
-        """Refuse a window that is no crop of the tile on its pixel lattice."""
+        """Refuse a window that does not lie on the tile and on its pixel lattice."""
         east, south = self.west + self.width, self.north - self.height
         inside = self.tile_west <= self.west < east <= self.tile_west + TILE_SIDE_M
         inside &= self.tile_north >= self.north > south >= self.tile_north - TILE_SIDE_M

@@ -31,7 +31,7 @@ def a_summary(changed: tuple[str, ...], is_untrained: bool = True) -> DemoSummar
     )
 
 
-def test_the_table_says_that_seeded_weights_are_untrained() -> None:
+def test_the_table_marks_seeded_weights_as_untrained() -> None:
     assert "untrained weights" in printed(a_summary(("a",)))
     assert "untrained" not in printed(a_summary(("a",), is_untrained=False))
 
@@ -44,7 +44,7 @@ def test_the_table_says_that_seeded_weights_are_untrained() -> None:
         (("b", "a"), "found in a, b", "2 (0 outside"),
     ],
 )
-def test_the_table_says_whether_the_planted_change_was_found(
+def test_the_table_states_whether_the_planted_change_was_found(
     changed: tuple[str, ...], verdict: str, others: str
 ) -> None:
     text = printed(a_summary(changed))

@@ -35,7 +35,7 @@ def read(scene: Scene, name: str) -> NDArray[Any]:
 
 
 def reflectance(scene: Scene, name: str) -> NDArray[np.int32]:
-    """Reflectance x 10,000 after the offset that the scene says it carries; 0 is nodata."""
+    """Reflectance x 10,000 without the offset of the scene; 0 is nodata."""
     pixels = read(scene, name).astype(np.int32)
     return np.where(pixels > 0, pixels - scene.offset, 0)
 
@@ -68,7 +68,7 @@ def test_another_seed_gives_another_landscape(archive: Archive, tmp_path: Path) 
     assert (read(archive.scenes[0], "red") != read(other.scenes[0], "red")).mean() > 0.5
 
 
-def test_writing_twice_into_one_folder_replaces(tmp_path: Path) -> None:
+def test_a_second_archive_in_one_folder_replaces_the_first(tmp_path: Path) -> None:
     one_date = replace(SPEC, passes=SPEC.passes[:1], bands=("red",), flooded_cell=None)
     first = write_archive(one_date, tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -88,14 +88,14 @@ def test_tiles_of_one_datatake_agree_where_they_overlap(archive: Archive, name: 
         np.testing.assert_array_equal(left[:, -overlap:], right[:, :overlap])
 
 
-def test_a_smaller_window_sees_the_same_ground() -> None:
+def test_a_smaller_window_has_the_same_ground() -> None:
     large = make_ground(Grid(598_000, 5_072_000, 10, 240, 300), 3, 5_071_000, None)
     small = make_ground(Grid(598_700, 5_071_400, 10, 100, 120), 3, 5_071_000, None)
     np.testing.assert_array_equal(large.index[60:160, 70:190], small.index)
     np.testing.assert_array_equal(large.texture[60:160, 70:190], small.texture)
 
 
-def test_rasters_are_tiled_cogs_on_the_tile_s_own_pixel_lattice(archive: Archive) -> None:
+def test_rasters_are_tiled_cogs_on_the_pixel_lattice_of_the_tile(archive: Archive) -> None:
     for scene in archive.scenes:
         window = window_of(scene)
         for name, path in scene.rasters.items():
@@ -115,7 +115,7 @@ def test_rasters_are_tiled_cogs_on_the_tile_s_own_pixel_lattice(archive: Archive
                 assert asset["proj:shape"] == list(dataset.shape)
 
 
-def test_items_tell_the_truth_about_clouds_and_nodata(archive: Archive) -> None:
+def test_items_state_the_cloud_and_nodata_percentages_of_the_pixels(archive: Archive) -> None:
     for scene in archive.scenes:
         scl = read(scene, "scl")
         properties = item_of(scene)["properties"]
@@ -140,7 +140,7 @@ def test_the_footprint_covers_the_pixels_with_data(archive: Archive) -> None:
         assert whole.buffer(1e-6).covers(footprint)
 
 
-def test_pixels_carry_the_offset_exactly_where_the_flag_says_so(archive: Archive) -> None:
+def test_pixels_have_the_offset_exactly_where_the_flag_is_false(archive: Archive) -> None:
     flags = {}
     for scene in archive.scenes:
         item = item_of(scene)
@@ -153,7 +153,7 @@ def test_pixels_carry_the_offset_exactly_where_the_flag_says_so(archive: Archive
     assert [key for key, is_applied in flags.items() if not is_applied] == [("33TXL", date(2023, 8, 10))]
 
 
-def test_the_change_is_there_from_its_day_on_and_nowhere_else(archive: Archive) -> None:
+def test_the_change_begins_on_its_day_and_is_nowhere_else(archive: Archive) -> None:
     change = archive.change
     assert change is not None
     assert change.day == SPEC.passes[-1].day
@@ -169,7 +169,7 @@ def test_the_change_is_there_from_its_day_on_and_nowhere_else(archive: Archive) 
     assert (read(after, "scl")[flood & clear] == 6).all()
 
 
-def test_the_planted_cells_can_be_compared_on_the_day_and_at_three_earlier_dates(tmp_path: Path) -> None:
+def test_the_planted_cells_are_clear_on_the_day_and_on_three_earlier_dates(tmp_path: Path) -> None:
     spec = ArchiveSpec.small()
     archive = write_archive(replace(spec, bands=("red",)), tmp_path)
     assert archive.change is not None
