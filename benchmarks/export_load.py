@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embedding.checkpoint import ModelCard, describe_model
-from embedding.export import FILLED_CHIPS, GRID_CELLS, export_chips
+from embedding.export import EMBEDDING_INPUTS, FILLED_CHIPS, export_chips
 from embedding.load import load_run
 from embedding.preprocess import Preprocessing
 from embedding.runs import OUT_SUFFIX, ExportedObject, Run, new_run
@@ -49,13 +49,13 @@ Result = dict[str, Any]
 
 
 def make_lake(chips: pa.Table) -> None:
-    """Write a table of filled chips and one of their cells."""
+    """A table of filled chips, and one that lists all of them for the export."""
     catalog = ensure_sources(get_settings())
     cell_ids = pa.array([f"32632_{number}_0" for number in range(chips.num_rows)])
     filled = chips.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)
     filled = filled.append_column("complete_fraction", pa.array([1.0] * chips.num_rows))
-    cells = chips.select(["longitude", "latitude"]).append_column("cell_id", cell_ids)
-    catalog.create_table(GRID_CELLS, cells.schema).append(cells)
+    inputs = chips.select(["chip_id", "input_hash", "acquired_at", "longitude", "latitude"])
+    catalog.create_table(EMBEDDING_INPUTS, inputs.schema).append(inputs)
     table = catalog.create_table(FILLED_CHIPS, filled.schema)
     share = -(-chips.num_rows // FILES)
     for start in range(0, chips.num_rows, share):

@@ -53,6 +53,8 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
     """fct_filled_chips to raw.clay_embeddings."""
     from embedding.pipeline import run_embedding  # imports torch
 
+    # temporal_merge has built it, too; the settings may have changed since.
+    dbt_build("embedding_generation", window, on_line)
     summary = run_embedding(get_settings(), window.start, window.end)
     on_line(f"{summary.embedded} embeddings by {summary.model_id} ({summary.weights})")
     summary.raise_if_incomplete()

@@ -1,4 +1,4 @@
-"""Export: filled chips that have no embedding yet become objects of chips, written by Spark's executors.
+"""Export: chips of int_embedding_inputs that have no embedding yet become objects, written by Spark's executors.
 
 The driver sees keys' counts and the manifest, never pixels.
 """
@@ -9,14 +9,15 @@ import hashlib
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
+from pyspark.sql import Window
+from pyspark.sql import functions as f
 
 from embedding.runs import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
-from lakehouse.box import BBox
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
@@ -24,12 +25,13 @@ from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from embedding.checkpoint import ModelCard
 
 FILLED_CHIPS: Final = f"{MODEL_NAMESPACE}.fct_filled_chips"
-GRID_CELLS: Final = f"{MODEL_NAMESPACE}.dim_grid_cells"
+EMBEDDING_INPUTS: Final = f"{MODEL_NAMESPACE}.int_embedding_inputs"
+_KEY: Final = ["chip_id", "input_hash"]
 
 _BLOSC_OVERHEAD: Final = 16  # bytes by which a frame may exceed what it holds
 _ROW_OVERHEAD: Final = 1024  # bytes for identity, offsets and padding
@@ -51,11 +53,11 @@ def export_chips(
     start: date | None = None,
     end: date | None = None,
 ) -> Run | None:
-    """Write the filled chips that this model has no embedding of as objects, and a manifest last.
+    """Write the chips of int_embedding_inputs that this model has no embedding of as objects, and a manifest last.
 
     Args:
         spark: the session.
-        settings: bands, least complete share, box and chips an object.
+        settings: catalog, transform directory and chips per object.
         card: the model that will embed them.
         start: first day of acquisition, UTC; None for no bound.
         end: last day of acquisition, UTC, included; None for no bound.
@@ -64,55 +66,57 @@ def export_chips(
         The run, or None if there was nothing to export; then nothing is written.
 
     Raises:
-        ChiplakeError: the tables to export from are not there, or executors write to a file system of their own.
+        ChiplakeError: a table to export from is missing, or executors write to a file system of their own.
     """
     ensure_sources(settings)
-    for table in (FILLED_CHIPS, GRID_CELLS):
+    for table in (FILLED_CHIPS, EMBEDDING_INPUTS):
         if not spark.catalog.tableExists(table):
-            raise ChiplakeError(f"there is no table {table}; make it with `dbt build`")
-    for table in (FILLED_CHIPS, GRID_CELLS, CLAY_EMBEDDINGS):
+            raise ChiplakeError(f"there is no table {table}; build it with `chiplake run temporal_merge`")
+    for table in (FILLED_CHIPS, EMBEDDING_INPUTS, CLAY_EMBEDDINGS):
         spark.catalog.refreshTable(table)  # another process may have written it a moment ago
     size = chips_per_object(settings.embedding.chips_per_object, BAND_NAMES)
-    where, arguments = _selection(settings, start, end)
-    keys = spark.sql(
-        # row_number over all keys is one task, but of keys only: no pixels are read for it.
-        f"""
-        select
-            chips.chip_id,
-            chips.input_hash,
-            cells.longitude,
-            cells.latitude,
-            int((row_number() over (order by chips.chip_id) - 1) div {size}) as object_index
-        from {FILLED_CHIPS} as chips
-        inner join {GRID_CELLS} as cells
-            on chips.cell_id = cells.cell_id
-        left anti join {CLAY_EMBEDDINGS} as embedded
-            on
-                chips.chip_id = embedded.chip_id
-                and chips.input_hash = embedded.input_hash
-                and embedded.model_id = :model_id
-                and embedded.error is null
-        where {where}
-        """,  # noqa: S608 (table names and an integer of our own; values are parameters)
-        args=arguments | {"model_id": card.model_id},
-    ).persist()
+    keys = chips_to_embed(spark, card.model_id, size, start, end).persist()
     try:
         if keys.isEmpty():
             return None
         run = new_run(settings.lake.transform_dir)
-        payload = spark.table(FILLED_CHIPS).select("chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index")
-        entries = (
-            payload.join(keys, ["chip_id", "input_hash"])
-            .groupBy("object_index")
-            .applyInArrow(object_writer(run.input_dir, BAND_NAMES), _ENTRY_DDL)
-            .orderBy("name")
-            .collect()
-        )
+        entries = _write_objects(spark, keys, run)
     finally:
         keys.unpersist()
     check_objects(run, [entry.name for entry in entries])
-    run.write_manifest(card, BAND_NAMES, (ExportedObject(**entry.asDict()) for entry in entries))
+    run.write_manifest(card, BAND_NAMES, entries)
     return run
+
+
+def chips_to_embed(
+    spark: SparkSession, model_id: str, chips_per_object: int, start: date | None = None, end: date | None = None
+) -> DataFrame:
+    """Select the chips that a model has no embedding of, numbered by object in the order of chip_id.
+
+    Args:
+        spark: the session.
+        model_id: the model that will embed them.
+        chips_per_object: how many chips have the same object_index.
+        start: as for `export_chips`.
+        end: as for `export_chips`.
+
+    Returns:
+        chip_id, input_hash, longitude, latitude (degrees) and object_index, from 0.
+    """
+    inputs = spark.table(EMBEDDING_INPUTS)
+    if start is not None:
+        inputs = inputs.where(f.col("acquired_at") >= f.to_timestamp(f.lit(start.isoformat())))
+    if end is not None:
+        inputs = inputs.where(f.col("acquired_at") < f.to_timestamp(f.lit((end + timedelta(days=1)).isoformat())))
+    # A chip that was filled again since int_embedding_inputs was built waits until that is built again.
+    filled = spark.table(FILLED_CHIPS).select(*_KEY)
+    embedded = spark.table(CLAY_EMBEDDINGS).where((f.col("model_id") == model_id) & f.col("error").isNull())
+    pending = inputs.join(filled, _KEY, "left_semi").join(embedded.select(*_KEY), _KEY, "left_anti")
+    # row_number over all keys is one task, but of keys only: no pixels are read for it.
+    position = f.row_number().over(Window.orderBy("chip_id")) - 1
+    return pending.select(
+        *_KEY, "longitude", "latitude", f.floor(position / chips_per_object).cast("int").alias("object_index")
+    )
 
 
 def chips_per_object(wanted: int, bands: tuple[str, ...]) -> int:
@@ -159,29 +163,14 @@ def check_objects(run: Run, names: list[str]) -> None:
         )
 
 
-def _selection(settings: Settings, start: date | None, end: date | None) -> tuple[str, dict[str, Any]]:
-    """The condition on the chips to embed, and its parameters."""
-    conditions = ["chips.complete_fraction >= :min_complete"]
-    arguments: dict[str, Any] = {"min_complete": settings.embedding.min_complete}
-    if settings.embedding.bbox is not None:
-        condition, box = _in_box(settings.embedding.bbox)
-        conditions.append(condition)
-        arguments |= box
-    if start is not None:
-        conditions.append("chips.acquired_at >= timestamp(:start)")
-        arguments["start"] = start.isoformat()
-    if end is not None:
-        conditions.append("chips.acquired_at < timestamp(:after)")
-        arguments["after"] = (end + timedelta(days=1)).isoformat()
-    return " and ".join(conditions), arguments
-
-
-def _in_box(box: BBox) -> tuple[str, dict[str, Any]]:
-    west, south, east, north = box
-    # A box whose west lies east of its east crosses the antimeridian.
-    joined = "and" if west <= east else "or"
-    condition = (
-        f"(cells.longitude >= :west {joined} cells.longitude <= :east)"
-        " and cells.latitude >= :south and cells.latitude <= :north"
+def _write_objects(spark: SparkSession, keys: DataFrame, run: Run) -> list[ExportedObject]:
+    """Write the chips of these keys, each object on one executor; return the objects in the order of their names."""
+    chips = spark.table(FILLED_CHIPS).select(*_KEY, "acquired_at", *BAND_NAMES, "source_index")
+    entries = (
+        chips.join(keys, _KEY)
+        .groupBy("object_index")
+        .applyInArrow(object_writer(run.input_dir, BAND_NAMES), _ENTRY_DDL)
+        .orderBy("name")
+        .collect()
     )
-    return condition, {"west": west, "south": south, "east": east, "north": north}
+    return [ExportedObject(**entry.asDict()) for entry in entries]

@@ -1,17 +1,9 @@
 {% macro in_window(relation) %}
     {%- set start_date = var('start_date', none) -%}
     {%- set end_date = var('end_date', none) -%}
-    {%- set bbox = setting('bbox') -%}
     {% if start_date %}and {{ relation }}.acquired_at >= {{ day(start_date) }}{% endif %}
     {% if end_date %}and {{ relation }}.acquired_at < {{ day(end_date) }} + interval 1 day{% endif %}
-    {% if bbox %}
-    {#- A box whose west lies east of its east crosses the antimeridian. -#}
-    and (
-        {{ relation }}.longitude >= {{ bbox[0] | float }}
-        {{ 'and' if bbox[0] | float <= bbox[2] | float else 'or' }} {{ relation }}.longitude <= {{ bbox[2] | float }}
-    )
-    and {{ relation }}.latitude between {{ bbox[1] | float }} and {{ bbox[3] | float }}
-    {% endif %}
+    {{ in_box(relation, setting('bbox')) }}
 {% endmacro %}
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from support.embeddings import ACQUIRED_AT, make_chip
+from support.lakes import dbt
 from typer.testing import CliRunner
 
 from chiplake.cli import embed as commands
@@ -28,6 +29,7 @@ from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
 
 CHIPS = 5
+TABLES = ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells", "chiplake.int_embedding_inputs")
 
 
 @pytest.fixture
@@ -35,9 +37,14 @@ def small(settings: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[S
     """Settings with two chips an object, on a lake with five filled chips of five cells and no embedding."""
     ensure_sources(settings)
     spark.sql("delete from raw.clay_embeddings")
-    for table in ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells"):
+    for table in TABLES:
         spark.sql(f"drop table if exists {table}")
     spark.sql("create table chiplake.dim_grid_cells (cell_id string, longitude double, latitude double) using iceberg")
+    spark.sql(
+        """create table chiplake.int_embedding_inputs (
+            chip_id string, input_hash string, cell_id string, acquired_at timestamp, longitude double, latitude double
+        ) using iceberg"""
+    )
     bands = ", ".join(f"{band} binary" for band in BAND_NAMES)
     spark.sql(
         f"""create table chiplake.fct_filled_chips (
@@ -49,7 +56,7 @@ def small(settings: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[S
     yield settings.replace(embed_chips_per_object=2)
     shutil.rmtree(settings.lake.transform_dir, ignore_errors=True)
     spark.sql("delete from raw.clay_embeddings")
-    for table in ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells"):
+    for table in TABLES:
         spark.sql(f"drop table if exists {table}")
 
 
@@ -61,13 +68,11 @@ def filled_chip(number: int, **columns: Any) -> dict[str, Any]:
 
 
 def add_chips(spark: SparkSession, chips: list[dict[str, Any]]) -> None:
-    chip_columns = spark.table("chiplake.fct_filled_chips").schema
-    rows = [tuple(chip[name] for name in chip_columns.names) for chip in chips]
-    spark.createDataFrame(rows, chip_columns).writeTo("chiplake.fct_filled_chips").append()
-    cells = [(chip["cell_id"], chip["longitude"], chip["latitude"]) for chip in chips]
-    spark.createDataFrame(cells, spark.table("chiplake.dim_grid_cells").schema).writeTo(
-        "chiplake.dim_grid_cells"
-    ).append()
+    """Add filled chips with their cells, all of them to be embedded."""
+    for table in TABLES:
+        columns = spark.table(table).schema
+        rows = [tuple(chip[name] for name in columns.names) for chip in chips]
+        spark.createDataFrame(rows, columns).writeTo(table).append()
 
 
 def embeddings(spark: SparkSession) -> dict[str, Any]:
@@ -134,6 +139,8 @@ def test_every_filled_chip_is_embedded_and_a_second_run_does_nothing(
 def test_a_chip_whose_content_changed_is_embedded_again(spark: SparkSession, small: Settings) -> None:
     run_embedding(small)
     spark.sql("update chiplake.fct_filled_chips set input_hash = 'other' where chip_id = 'chip-002'")
+    assert run_embedding(small).exported_chips == 0, "int_embedding_inputs does not list it yet"
+    spark.sql("update chiplake.int_embedding_inputs set input_hash = 'other' where chip_id = 'chip-002'")
     assert run_embedding(small).embedded == 1
     rows = spark.table("raw.clay_embeddings").where("chip_id = 'chip-002'").collect()
     assert sorted(row.input_hash for row in rows) == ["hash-002", "other"]
@@ -159,15 +166,26 @@ def test_objects_are_sorted_whole_and_the_same_each_time(small: Settings) -> Non
 def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small: Settings) -> None:
     add_chips(spark, [filled_chip(7, complete_fraction=0.9)])
     day = ACQUIRED_AT.date()
-    boxed = small.replace(embed_bbox=(16.0, 45.0, 18.9, 46.0), bands=("blue",))
+    variables = {"embed_bbox": [16.0, 45.0, 18.9, 46.0]}
+    dbt("run", "--select", "int_embedding_inputs", "--vars", json.dumps(variables))
+    of_one_band = small.replace(bands=("blue",))
 
-    run = run_export(boxed, start=day + timedelta(days=2), end=day + timedelta(days=3))
+    run = run_export(of_one_band, start=day + timedelta(days=2), end=day + timedelta(days=3))
 
     assert run is not None
     assert exported_ids(run) == ["chip-002", "chip-003"]
     table = read_table((run.input_dir / "chips-00000.arrow").read_bytes(), ARROW_STREAM)
     # All that the chips have, whatever this process would cut: the chip's hash says which bands those are.
     assert table.column_names[5:] == [*BAND_NAMES, "source_index"]
+
+
+def test_the_export_says_what_builds_a_missing_table(spark: SparkSession, small: Settings) -> None:
+    spark.sql("drop table chiplake.int_embedding_inputs")
+    with pytest.raises(ChiplakeError) as raised:
+        run_export(small)
+    assert str(raised.value) == (
+        "there is no table chiplake.int_embedding_inputs; build it with `chiplake run temporal_merge`"
+    )
 
 
 def test_nothing_is_written_when_there_is_nothing_to_export(small: Settings) -> None:

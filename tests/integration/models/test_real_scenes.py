@@ -64,7 +64,7 @@ def built(
     subprocess.run([sys.executable, tool, "--out", scenes, "--bounds", *bounds], check=True, capture_output=True)
     with empty_lake_of(BANDS, spark, settings):
         ingest_file(scenes / "items.json", settings)
-        dbt("run", "--select", "+fct_filled_chips")
+        dbt("run", "--select", "+int_embedding_inputs")
         yield spark
 
 
