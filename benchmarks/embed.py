@@ -28,12 +28,12 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
 
-from embedding.checkpoint import ClayModel, load_model, seeded_encoder
-from embedding.encoder import KNOWN_SIZES
-from embedding.inference import batch_of, embed_table, encode, encode_chips, inputs_of, prepare_rows
-from embedding.preprocess import Precision, Preprocessing
-from embedding.server import keep_freed_memory
-from embedding.transform import transform_objects
+from embedding.model.encoder import KNOWN_SIZES
+from embedding.model.inference import batch_of, embed_table, encode, encode_chips, inputs_of, prepare_rows
+from embedding.model.preprocess import Precision, Preprocessing
+from embedding.model.weights import ClayModel, load_model, seeded_encoder
+from embedding.runs.local_transform import transform_locally
+from embedding.server.serve import keep_freed_memory
 from embedding.wire import ARROW_STREAM, write_table
 
 CHIPS_PER_OBJECT: Final = 16
@@ -76,10 +76,10 @@ def measure_transform(model: ClayModel, chips: pa.Table) -> float:
         for number, start in enumerate(range(0, chips.num_rows, CHIPS_PER_OBJECT)):
             table = chips.slice(start, CHIPS_PER_OBJECT).combine_chunks()
             (objects / f"chips-{number:05d}.arrow").write_bytes(write_table(table, ARROW_STREAM))
-        report = transform_objects(
+        report = transform_locally(
             objects,
             folder / "output",
-            checkpoint=checkpoint,
+            weights_file=checkpoint,
             preprocessing=model.preprocessing,
             on_progress=lambda _stage, done, _total: answered.append(time.perf_counter()) if done else None,
         )

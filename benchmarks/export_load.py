@@ -28,11 +28,11 @@ from harness.timing import REPEATS, best_s, wall_s
 from rich.console import Console
 from rich.table import Table
 
-from embedding.checkpoint import ModelCard, describe_model
-from embedding.export import EMBEDDING_INPUTS, FILLED_CHIPS, export_chips
-from embedding.load import load_run
-from embedding.preprocess import Preprocessing
-from embedding.runs import OUT_SUFFIX, ExportedObject, Run, new_run
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import ModelCard, describe_model
+from embedding.runs.export import EMBEDDING_INPUTS, FILLED_CHIPS, export_chips
+from embedding.runs.files import OUT_SUFFIX, ExportedObject, Run, new_run
+from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from embedding.serve_command import serve_command
+from embedding.server.command import serve_command
 from lakehouse.errors import ChiplakeError
 
 app = typer.Typer(add_completion=False)

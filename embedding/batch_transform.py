@@ -32,17 +32,10 @@ from embedding.aws import (
     session,
     upload_files,
 )
-from embedding.checkpoint import preprocessing_of
-from embedding.runs import OUT_SUFFIX, Manifest, Run
-from embedding.transform import (
-    ObjectFailure,
-    Progress,
-    TransformReport,
-    answer_path,
-    no_progress,
-    objects_of,
-    preprocessing_environment,
-)
+from embedding.model.weights import preprocessing_of
+from embedding.runs.files import OUT_SUFFIX, Manifest, Run, answer_path, objects_of
+from embedding.runs.report import ObjectFailure, Progress, TransformReport, no_progress
+from embedding.server.process import preprocessing_environment
 from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
 from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.files import write_atomically

@@ -7,11 +7,12 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict
 
 from embedding.batch_transform import transform_on_sagemaker
-from embedding.checkpoint import ModelCard, describe_model, preprocessing_of
-from embedding.export import export_chips
-from embedding.load import load_run
-from embedding.runs import LoadReport, Run, exclusively, find_run, remove_partial_exports, unfinished_runs
-from embedding.transform import ObjectFailure, Progress, TransformReport, transform_objects
+from embedding.model.weights import ModelCard, describe_model, preprocessing_of
+from embedding.runs.export import export_chips
+from embedding.runs.files import LoadReport, Run, exclusively, find_run, remove_partial_exports, unfinished_runs
+from embedding.runs.load import load_run
+from embedding.runs.local_transform import transform_locally
+from embedding.runs.report import ObjectFailure, Progress, TransformReport
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
 from python_udfs.session import get_spark
@@ -156,10 +157,10 @@ def _finish(
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:
     if settings.transform.on == "sagemaker":
         return transform_on_sagemaker(run, settings, on_progress)
-    return transform_objects(
+    return transform_locally(
         run.input_dir,
         run.output_dir,
-        checkpoint=settings.clay.checkpoint,
+        weights_file=settings.clay.checkpoint,
         preprocessing=preprocessing_of(settings),
         expected_model_id=run.manifest().model_id,
         on_progress=on_progress,

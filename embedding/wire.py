@@ -17,6 +17,7 @@ from lakehouse.bands import BAND_NAMES
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 MEDIA_TYPES: Final = (ARROW_STREAM, PARQUET)
+MEDIA_TYPE_OF_SUFFIX: Final = {".arrow": ARROW_STREAM, ".parquet": PARQUET}  # of an object's file name
 
 UNTRAINED: Final = "untrained weights"  # what is said of a model without a checkpoint, wherever it is used
 

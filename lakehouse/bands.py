@@ -7,23 +7,16 @@ from dataclasses import dataclass
 CHIP_SIZE_M = 2560  # side of a grid cell and of its chip, metres
 CHIP_PIXELS_10M = 256
 CHIP_PIXELS_20M = 128
-CLAY_GSD_M = 10.0  # the resolution Clay is told: chips reach it on the 10 m grid
 
 
 @dataclass(frozen=True)
 class Band:
-    """One spectral band.
-
-    Wavelength and the training statistics are those of Clay's published metadata for Sentinel-2 L2A;
-    mean and std are in reflectance x 10,000 after the baseline offset.
-    """
+    """One spectral band. Wavelengths are those of Clay's published metadata for Sentinel-2 L2A."""
 
     name: str  # common name, and the column name in fct_chips
     code: str  # Sentinel-2 band code, as in product file names
     gsd: int  # ground sampling distance, metres: 10 or 20
     wavelength: float  # central wavelength, micrometres
-    mean: float
-    std: float
 
     @property
     def pixels(self) -> int:
@@ -32,16 +25,16 @@ class Band:
 
 
 BANDS: tuple[Band, ...] = (
-    Band("blue", "B02", 10, 0.493, 1105.0, 1809.0),
-    Band("green", "B03", 10, 0.560, 1355.0, 1757.0),
-    Band("red", "B04", 10, 0.665, 1552.0, 1888.0),
-    Band("rededge1", "B05", 20, 0.704, 1887.0, 1870.0),
-    Band("rededge2", "B06", 20, 0.740, 2422.0, 1732.0),
-    Band("rededge3", "B07", 20, 0.783, 2630.0, 1697.0),
-    Band("nir", "B08", 10, 0.842, 2743.0, 1742.0),
-    Band("nir08", "B8A", 20, 0.865, 2785.0, 1648.0),
-    Band("swir16", "B11", 20, 1.610, 2388.0, 1470.0),
-    Band("swir22", "B12", 20, 2.190, 1835.0, 1379.0),
+    Band("blue", "B02", 10, 0.493),
+    Band("green", "B03", 10, 0.560),
+    Band("red", "B04", 10, 0.665),
+    Band("rededge1", "B05", 20, 0.704),
+    Band("rededge2", "B06", 20, 0.740),
+    Band("rededge3", "B07", 20, 0.783),
+    Band("nir", "B08", 10, 0.842),
+    Band("nir08", "B8A", 20, 0.865),
+    Band("swir16", "B11", 20, 1.610),
+    Band("swir22", "B12", 20, 2.190),
 )
 BAND_BY_NAME: dict[str, Band] = {band.name: band for band in BANDS}
 BAND_NAMES: tuple[str, ...] = tuple(BAND_BY_NAME)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.warp import transform_geom
 
-from chiplake.synthetic import write_cog
+from chiplake.demo.scenes import write_cog
+from embedding.model.clay_bands import STATISTICS
 from lakehouse.bands import BAND_BY_NAME, BANDS, SCL
 
 TILE: Final = "33TWL"
@@ -96,7 +97,7 @@ def _texture(extent: Extent, layer: str, look: int) -> NDArray[np.uint16]:
     chance = np.random.default_rng([look, LAYERS.index(layer)])
     image = _smooth(extent.size_m, gsd, _RELIEF_M, chance)
     image *= _RELIEF_DN
-    image += BAND_BY_NAME[layer].mean
+    image += STATISTICS[layer].mean
     image += _GRAIN_DN * chance.standard_normal(image.shape, dtype=np.float32)
     return np.clip(image, 1, 10_000, out=image).astype(np.uint16)
 

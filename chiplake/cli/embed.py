@@ -10,7 +10,7 @@ from rich.console import Console
 
 from chiplake.cli.options import Day
 from chiplake.cli.progress import progress_bar
-from embedding.serve_command import serve_command
+from embedding.server.command import serve_command
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
 
@@ -107,8 +107,8 @@ def package(
     ] = None,
 ) -> None:
     """Write the server's code and the checkpoint as model data of a SageMaker model."""
-    from embedding.checkpoint import preprocessing_of
-    from embedding.package import write_package
+    from embedding.model.weights import preprocessing_of
+    from embedding.server.package import write_package
 
     settings = get_settings()
     archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings))

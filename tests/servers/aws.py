@@ -43,7 +43,7 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 from servers.processing_jobs import ProcessingRun
 
-from embedding.transform import STOP_TIMEOUT_S, stop_process
+from embedding.server.process import STOP_TIMEOUT_S, stop_process
 from lakehouse.settings import PROJECT_DIR
 
 REGION: Final = "eu-central-1"

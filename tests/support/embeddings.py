@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedding.checkpoint import describe_model
-from embedding.export import object_writer
-from embedding.preprocess import Preprocessing
-from embedding.runs import ExportedObject, Manifest, Run
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import describe_model
+from embedding.runs.export import object_writer
+from embedding.runs.files import ExportedObject, Manifest, Run
 from embedding.wire import request_schema
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES
 from python_udfs.codec import encode_array

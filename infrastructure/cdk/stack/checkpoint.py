@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from embedding.aws import S3Place, client, plain_errors, session, upload_files
-from embedding.checkpoint import preprocessing_of
-from embedding.package import write_package
+from embedding.model.weights import preprocessing_of
+from embedding.server.package import write_package
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 from lakehouse.spark.jars import sha256_of

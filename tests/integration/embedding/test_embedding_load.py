@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,11 +16,12 @@ from support.lakes import dbt
 from typer.testing import CliRunner
 
 from chiplake.cli import embed as commands
-from embedding import pipeline, transform
-from embedding.checkpoint import SEEDED_SIZE
-from embedding.load import load_run
+from embedding import pipeline
+from embedding.model.weights import SEEDED_SIZE
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
-from embedding.runs import Run, unfinished_runs
+from embedding.runs import local_transform
+from embedding.runs.files import Run, unfinished_runs
+from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources
@@ -33,7 +33,7 @@ TABLES = ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells", "chiplake.int_
 
 
 @pytest.fixture
-def small(settings: Settings, spark: SparkSession, tmp_path: Path) -> Iterator[Settings]:
+def small(settings: Settings, spark: SparkSession) -> Iterator[Settings]:
     """Settings with two chips an object, on a lake with five filled chips of five cells and no embedding."""
     ensure_sources(settings)
     spark.sql("delete from raw.clay_embeddings")
@@ -129,7 +129,7 @@ def test_every_filled_chip_is_embedded_and_a_second_run_does_nothing(
 
     before = snapshots(spark)
     directories = sorted(small.transform_dir.iterdir())
-    monkeypatch.setattr(transform, "inference_server", lambda *_: pytest.fail("a server was started"))
+    monkeypatch.setattr(local_transform, "inference_server", lambda *_: pytest.fail("a server was started"))
     again = run_embedding(small)
     assert (again.run_ids, again.exported_chips, again.embedded) == ((), 0, 0)
     assert snapshots(spark) == before

@@ -26,7 +26,7 @@ import pytest
 from support.embeddings import make_chip, make_request, write_export
 
 from chiplake.cli.main import main
-from embedding.runs import OUT_SUFFIX, Run, new_run
+from embedding.runs.files import OUT_SUFFIX, Run, new_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources, open_catalog

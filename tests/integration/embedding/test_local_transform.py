@@ -8,10 +8,12 @@ import psutil
 import pytest
 from support.embeddings import make_chip, make_request
 
-from embedding import transform
-from embedding.checkpoint import describe_model
-from embedding.preprocess import Preprocessing
-from embedding.transform import ServerDiedError, inference_server, transform_objects
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import describe_model
+from embedding.runs import local_transform
+from embedding.runs.local_transform import transform_locally
+from embedding.server import client
+from embedding.server.process import ServerDiedError, inference_server
 from embedding.wire import ARROW_STREAM, PARQUET, read_table, write_table
 from lakehouse.errors import ChiplakeError
 
@@ -39,7 +41,7 @@ def test_every_object_gets_one_answer_and_progress_is_told(input_dir: Path, outp
     (input_dir / "chips-3.parquet").write_bytes(write_table(parquet, PARQUET))
     calls: list[tuple[str, int, int]] = []
 
-    report = transform_objects(input_dir, output_dir, on_progress=lambda *call: calls.append(call))
+    report = transform_locally(input_dir, output_dir, on_progress=lambda *call: calls.append(call))
 
     assert (report.status, report.transformed, report.skipped, report.failures) == ("Completed", 4, 0, ())
     assert sorted(path.name for path in output_dir.iterdir()) == [
@@ -56,7 +58,7 @@ def test_every_object_gets_one_answer_and_progress_is_told(input_dir: Path, outp
 
 def test_when_an_object_fails_the_others_go_on(input_dir: Path, output_dir: Path) -> None:
     (input_dir / "chips-1.arrow").write_bytes(b"damaged")
-    report = transform_objects(input_dir, output_dir)
+    report = transform_locally(input_dir, output_dir)
     assert (report.status, report.transformed) == ("Failed", 2)
     assert [failure.name for failure in report.failures] == ["chips-1.arrow"]
     assert report.failures[0].reason.startswith("the inference server answered 400: no readable")
@@ -66,25 +68,25 @@ def test_when_an_object_fails_the_others_go_on(input_dir: Path, output_dir: Path
 def test_objects_with_an_answer_are_skipped(input_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output_dir.mkdir()
     (output_dir / "chips-0.arrow.out").write_bytes(b"kept")
-    report = transform_objects(input_dir, output_dir)
+    report = transform_locally(input_dir, output_dir)
     assert (report.status, report.transformed, report.skipped) == ("Completed", 2, 1)
     assert (output_dir / "chips-0.arrow.out").read_bytes() == b"kept"
 
-    monkeypatch.setattr(transform, "inference_server", lambda *_: pytest.fail("a server was started"))
-    assert transform_objects(input_dir, output_dir).skipped == 3
+    monkeypatch.setattr(local_transform, "inference_server", lambda *_: pytest.fail("a server was started"))
+    assert transform_locally(input_dir, output_dir).skipped == 3
 
 
 def test_a_server_that_dies_midway_is_a_clear_failure_and_the_answers_so_far_stay(
     input_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transform, "CONCURRENT_OBJECTS", 1)
+    monkeypatch.setattr(client, "MAX_CONCURRENT_OBJECTS", 1)
 
     def kill_server(_stage: str, done: int, _total: int) -> None:
         if done == 1:
             (server,) = [child for child in psutil.Process().children() if "embedding" in child.cmdline()]
             server.kill()
 
-    report = transform_objects(input_dir, output_dir, on_progress=kill_server)
+    report = transform_locally(input_dir, output_dir, on_progress=kill_server)
 
     assert report.status == "Failed"
     assert (output_dir / "chips-0.arrow.out").is_file()
@@ -93,7 +95,7 @@ def test_a_server_that_dies_midway_is_a_clear_failure_and_the_answers_so_far_sta
     done = {f"{path.name}" for path in output_dir.iterdir()}
     assert done | {f"{failure.name}.out" for failure in report.failures} == {f"chips-{n}.arrow.out" for n in range(3)}
 
-    assert transform_objects(input_dir, output_dir).status == "Completed", "the rest is done by the next call"
+    assert transform_locally(input_dir, output_dir).status == "Completed", "the rest is done by the next call"
 
 
 def test_a_checkpoint_is_used_and_a_wrong_model_is_refused(
@@ -102,10 +104,10 @@ def test_a_checkpoint_is_used_and_a_wrong_model_is_refused(
     checkpoint = sample_data / "clay" / "encoder-48.ckpt"
     model_id = describe_model(checkpoint, Preprocessing()).model_id
     with pytest.raises(ChiplakeError, match="the chips were exported for another"):
-        transform_objects(input_dir, output_dir, checkpoint=checkpoint, expected_model_id="another")
+        transform_locally(input_dir, output_dir, weights_file=checkpoint, expected_model_id="another")
     assert not output_dir.exists()
 
-    transform_objects(input_dir, output_dir, checkpoint=checkpoint, expected_model_id=model_id)
+    transform_locally(input_dir, output_dir, weights_file=checkpoint, expected_model_id=model_id)
     answers = read_table((output_dir / "chips-0.arrow.out").read_bytes(), ARROW_STREAM)
     assert set(answers["model_id"].to_pylist()) == {model_id}
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from chiplake.cli.embed import app
 from embedding import batch_transform
 from embedding.batch_transform import model_request, transform_on_sagemaker
-from embedding.package import write_package
-from embedding.preprocess import Preprocessing
-from embedding.runs import Run
-from embedding.transform import transform_objects
+from embedding.model.preprocess import Preprocessing
+from embedding.runs.files import Run
+from embedding.runs.local_transform import transform_locally
+from embedding.server.package import write_package
 from embedding.wire import ARROW_STREAM, read_table
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
@@ -90,7 +90,7 @@ def test_answers_are_those_of_the_local_transform(
 
     assert (report.status, report.transformed, report.skipped, report.failures) == ("Completed", 3, 0, ())
     local = tmp_path / "local" / "output"
-    assert transform_objects(run.input_dir, local).status == "Completed"
+    assert transform_locally(run.input_dir, local).status == "Completed"
     assert answers(run.output_dir) == answers(local)
     assert calls[:3] == [("upload", done, 3) for done in (1, 2, 3)]
     assert calls[-1] == ("transform", 3, 3)

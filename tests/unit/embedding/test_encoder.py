@@ -11,9 +11,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from embedding.checkpoint import ClayModel, load_model, seeded_encoder
-from embedding.encoder import KNOWN_SIZES, ClayEncoder, EncoderSize, position_codes, size_of_state, wavelength_codes
-from embedding.preprocess import Preprocessing
+from embedding.model.encoder import (
+    KNOWN_SIZES,
+    ClayEncoder,
+    EncoderSize,
+    position_codes,
+    size_of_state,
+    wavelength_codes,
+)
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import ClayModel, load_model, seeded_encoder
 
 CASES = {"ten_bands": list(range(10)), "four_bands": [0, 1, 2, 6], "zero_metadata": list(range(10))}
 

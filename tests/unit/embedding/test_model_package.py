@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from chiplake.cli.embed import app
-from embedding.checkpoint import describe_model
-from embedding.package import packaged_checkpoint, write_package
-from embedding.preprocess import Preprocessing
-from embedding.transform import inference_server
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import describe_model
+from embedding.server.package import packaged_weights, write_package
+from embedding.server.process import inference_server
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, get_settings
 
@@ -36,7 +36,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     names = [entry.name for entry in entries]
     assert names == sorted(names)
     assert {(entry.uid, entry.gid, entry.mtime, entry.uname) for entry in entries} == {(0, 0, 0, "")}
-    assert {"code/lakehouse/settings/__init__.py", "code/embedding/server.py", "code/python_udfs/codec.py"} <= set(
+    assert {"code/lakehouse/settings/__init__.py", "code/embedding/server/app.py", "code/python_udfs/codec.py"} <= set(
         names
     )
     assert all(name.startswith("code/") and name.endswith(".py") for name in names)
@@ -104,14 +104,14 @@ def test_a_checkpoint_that_cannot_be_used_is_not_packed(tmp_path: Path) -> None:
 
 
 def test_which_checkpoint_model_data_hold(tmp_path: Path) -> None:
-    assert packaged_checkpoint(tmp_path / "none") is None
-    assert packaged_checkpoint(tmp_path) is None
+    assert packaged_weights(tmp_path / "none") is None
+    assert packaged_weights(tmp_path) is None
     (tmp_path / "clay.ckpt").touch()
     (tmp_path / "clay.json").touch()
-    assert packaged_checkpoint(tmp_path) == tmp_path / "clay.ckpt"
+    assert packaged_weights(tmp_path) == tmp_path / "clay.ckpt"
     (tmp_path / "other.safetensors").touch()
     with pytest.raises(ChiplakeError, match=r"clay\.ckpt, other\.safetensors"):
-        packaged_checkpoint(tmp_path)
+        packaged_weights(tmp_path)
 
 
 def test_the_local_transform_does_not_take_model_data_for_its_model(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from embedding.preprocess import Preprocessing, latlon_vector, normalised_pixels, prepare_chip, time_vector
+from embedding.model.preprocess import Preprocessing, latlon_vector, normalised_pixels, prepare_chip, time_vector
 from python_udfs.codec import encode_array
 
 NOON = datetime(2023, 8, 15, 12, tzinfo=UTC)

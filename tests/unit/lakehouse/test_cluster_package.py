@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from embedding.export import check_objects
-from embedding.runs import Run
+from embedding.runs.export import check_objects
+from embedding.runs.files import Run
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
 from lakehouse.spark.cluster import cluster_conf, is_cluster, write_package
@@ -42,7 +42,8 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
     with zipfile.ZipFile(package) as members:
         assert all(name.endswith(".py") for name in members.namelist())
 
-    code = "import chiplake, embedding.export, embedding.load, python_udfs.extract.chips as used; print(used.__file__)"
+    modules = "chiplake, embedding.runs.export, embedding.runs.load, python_udfs.extract.chips as used"
+    code = f"import {modules}; print(used.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,

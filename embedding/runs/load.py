@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from pyspark.sql import functions as f
 
-from embedding.runs import OUT_SUFFIX, LoadReport, Manifest, Run
+from embedding.runs.files import LoadReport, Manifest, Run, answer_path
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table
 from lakehouse.catalog import ensure_sources
 from lakehouse.settings import Settings
@@ -44,7 +44,7 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
     """
     manifest = run.manifest()
     run.gather_answers()
-    answered = [entry for entry in manifest.objects if (run.output_dir / f"{entry.name}{OUT_SUFFIX}").is_file()]
+    answered = [entry for entry in manifest.objects if answer_path(run.output_dir, entry.name).is_file()]
     unanswered = tuple(entry.name for entry in manifest.objects if entry not in answered)
     embedded = errors = unchanged = 0
     if answered:
@@ -96,7 +96,7 @@ def answer_reader(
         for batch in batches:
             for name in batch.column("name").to_pylist():
                 request = _read_identity(input_dir / name)
-                answer = _read_answer(output_dir / f"{name}{OUT_SUFFIX}")
+                answer = _read_answer(answer_path(output_dir, name))
                 yield from checked_answers(request, answer, model_id, dimension).to_batches()
 
     return read

@@ -13,11 +13,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from embedding.checkpoint import ClayModel
-from embedding.encoder import PATCH_SIZE
-from embedding.preprocess import ChipInput, Floats, normalised_pixels, prepare_chip
+from embedding.model.clay_bands import GSD_M
+from embedding.model.encoder import PATCH_SIZE
+from embedding.model.preprocess import ChipInput, Floats, normalised_pixels, prepare_chip
+from embedding.model.weights import ClayModel
 from embedding.wire import ANSWER_SCHEMA, as_request
-from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CLAY_GSD_M
+from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels, wavelengths, time, latlon, as the encoder takes them
 
@@ -97,7 +98,7 @@ def encode(model: ClayModel, inputs: Inputs) -> Tensor:
     """Class tokens, (chips, dimension), on the model's device, in the precision asked for."""
     is_half = model.preprocessing.precision == "bfloat16"
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
-        tokens: Tensor = model.encoder(*inputs, gsd=CLAY_GSD_M)
+        tokens: Tensor = model.encoder(*inputs, gsd=GSD_M)
         return tokens[:, 0]
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from embedding.checkpoint import describe_model, load_model, seeded_encoder
-from embedding.encoder import EncoderSize
-from embedding.preprocess import Preprocessing
+from embedding.model.encoder import EncoderSize
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import describe_model, load_model, seeded_encoder
 from lakehouse.errors import ChiplakeError
 
 SIZE = EncoderSize(dim=48, depth=2, heads=2, dim_head=16, mlp_dim=96)
@@ -141,8 +141,8 @@ TO_QKV = "transformer.layers.1.0.to_qkv.weight"
         (lambda s: s | {"cls_token": torch.full((1, 1, 48), float("nan"))}, "not finite"),
         (lambda s: s | {"cls_token": torch.zeros(1, 1, 50)}, "multiple of 4"),
         (lambda s: s | {"cls_token": "text"}, "is no tensor of floats"),
-        (lambda s: {"weights": torch.zeros(1)}, "no Clay encoder"),
-        (lambda s: [1, 2], "it holds a list"),
+        (lambda _: {"weights": torch.zeros(1)}, "no Clay encoder"),
+        (lambda _: [1, 2], "it holds a list"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, state: State, change: Any, words: str) -> None:

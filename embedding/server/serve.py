@@ -1,7 +1,4 @@
-"""The inference server: the same program in the SageMaker container and under the local transform.
-
-`GET /ping`, `GET /execution-parameters`, `POST /invocations`. One process holds one model, loaded once.
-"""
+"""The program of the inference server: it loads a model and serves the application until it is stopped."""
 
 from __future__ import annotations
 
@@ -20,25 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-import anyio
-import pyarrow as pa
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from embedding.checkpoint import ClayModel, load_model
-from embedding.inference import embed_table
-from embedding.preprocess import Preprocessing
-from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_table
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import load_model
+from embedding.server.app import create_app
+from embedding.wire import MAX_OBJECT_BYTES
 from lakehouse.errors import ChiplakeError
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
-# While the encoder works on one request the next arrives; a GPU is so fast that the next are prepared, too.
-MAX_CONCURRENT_REQUESTS: Final = 2
-MAX_CONCURRENT_GPU_REQUESTS: Final = 4
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
@@ -51,7 +39,7 @@ _log = logging.getLogger("chiplake.embedding")
 class ServerOptions:
     """How a server runs."""
 
-    checkpoint: Path | None  # None: the seeded encoder with untrained weights
+    weights_file: Path | None  # None: the seeded encoder with untrained weights
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     expected_model_id: str | None = None  # no other model is served
     host: str = LOOPBACK
@@ -60,14 +48,6 @@ class ServerOptions:
     max_payload_bytes: int = MAX_OBJECT_BYTES  # a larger request is refused with 413
     listen_fd: int | None = None  # an already listening socket, used in place of host and port
     exit_with_parent: bool = False  # stop when standard input ends, which it does when the parent dies
-
-
-class _BadRequestError(Exception):
-    """A request that is refused: the HTTP status and the words."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
 
 
 class JsonFormatter(logging.Formatter):
@@ -87,62 +67,6 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> Starlette:
-    """Make the HTTP application around a loaded model."""
-    is_gpu = model.device.type == "cuda"
-    # On a processor torch already uses every core for one request.
-    encoder_turn = anyio.CapacityLimiter(MAX_CONCURRENT_GPU_REQUESTS if is_gpu else 1)
-    about = {"model_id": model.card.model_id, "dimension": model.card.dimension, "weights": model.card.weights}
-
-    async def ping(_: Request) -> Response:
-        return JSONResponse({"status": "healthy", **about})
-
-    async def execution_parameters(_: Request) -> Response:
-        return JSONResponse(
-            {
-                "MaxConcurrentTransforms": MAX_CONCURRENT_GPU_REQUESTS if is_gpu else MAX_CONCURRENT_REQUESTS,
-                "BatchStrategy": "SINGLE_RECORD",
-                "MaxPayloadInMB": max(1, max_payload_bytes // 1_000_000),
-                **about,
-            }
-        )
-
-    async def invocations(request: Request) -> Response:
-        started = time.perf_counter()
-        media_type = _media_type(request)
-        body = await _body(request, max_payload_bytes)
-
-        def work() -> tuple[bytes, int, int]:
-            try:
-                answers = embed_table(model, read_table(body, media_type))
-            except ValueError as error:
-                raise _BadRequestError(400, str(error)) from error
-            return write_table(answers, media_type), answers.num_rows, answers.num_rows - answers["error"].null_count
-
-        answer, chips, errors = await anyio.to_thread.run_sync(work, limiter=encoder_turn)
-        seconds = round(time.perf_counter() - started, 4)
-        data = {"chips": chips, "errors": errors, "request_bytes": body.size, "seconds": seconds, **about}
-        _log.info("invocation", extra={"data": data})
-        return Response(answer, media_type=media_type)
-
-    async def refused(request: Request, error: Exception) -> Response:
-        status = error.status if isinstance(error, _BadRequestError) else 500
-        _log.warning("request refused", extra={"data": {"path": request.url.path, "status": status, "why": str(error)}})
-        return JSONResponse({"error": str(error)}, status_code=status)
-
-    async def failed(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": f"internal error: {type(error).__name__}"}, status_code=500)
-
-    return Starlette(
-        routes=[
-            Route("/ping", ping, methods=["GET"]),
-            Route("/execution-parameters", execution_parameters, methods=["GET"]),
-            Route("/invocations", invocations, methods=["POST"]),
-        ],
-        exception_handlers={_BadRequestError: refused, Exception: failed},
-    )
-
-
 def serve(options: ServerOptions) -> None:
     """Load the model and answer requests until SIGTERM or SIGINT; requests in flight are finished first.
 
@@ -156,7 +80,7 @@ def serve(options: ServerOptions) -> None:
     if options.exit_with_parent:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     listener = _listener(options)
-    model = load_model(options.checkpoint, options.preprocessing, options.device)
+    model = load_model(options.weights_file, options.preprocessing, options.device)
     if options.expected_model_id not in (None, model.card.model_id):
         raise ChiplakeError(
             f"the model data hold {model.card.model_id} and the chips were exported for {options.expected_model_id}; "
@@ -182,26 +106,6 @@ def _listener(options: ServerOptions) -> socket.socket:
         raise ChiplakeError(
             f"cannot listen on {options.host}:{options.port} ({words}); choose another --port"
         ) from error
-
-
-def _media_type(request: Request) -> str:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type not in MEDIA_TYPES:
-        raise _BadRequestError(415, f"content type {media_type or 'missing'}; send {' or '.join(MEDIA_TYPES)}")
-    return media_type
-
-
-async def _body(request: Request, limit: int) -> pa.Buffer:
-    too_large = _BadRequestError(413, f"the request is larger than {limit} bytes; send fewer chips at once")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return pa.py_buffer(body)
 
 
 def keep_freed_memory() -> None:

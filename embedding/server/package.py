@@ -14,24 +14,24 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from embedding.checkpoint import ModelCard, describe_model
-from embedding.preprocess import Preprocessing
+from embedding.model.preprocess import Preprocessing
+from embedding.model.weights import ModelCard, describe_model
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import replaced_atomically
 from lakehouse.settings import PROJECT_DIR
 
 CODE_DIR: Final = "code"
 SERVER_PACKAGES: Final = ("lakehouse", "embedding", "python_udfs")
-CHECKPOINT_SUFFIXES: Final = (".ckpt", ".pt", ".pth", ".safetensors")
+WEIGHTS_SUFFIXES: Final = (".ckpt", ".pt", ".pth", ".safetensors")
 _ARCHIVE_NAME: Final = "model.tar.gz"
 
 
-def write_package(dest: Path, checkpoint: Path | None, preprocessing: Preprocessing) -> tuple[Path, ModelCard]:
+def write_package(dest: Path, weights_file: Path | None, preprocessing: Preprocessing) -> tuple[Path, ModelCard]:
     """Write the archive.
 
     Args:
         dest: the archive `NAME.tar.gz`, or a directory that gets `model.tar.gz`.
-        checkpoint: as for `checkpoint.load_model`; None packs the code alone.
+        weights_file: as for `weights.load_model`; None packs the code alone.
         preprocessing: the choices in force, for the model's name.
 
     Returns:
@@ -40,9 +40,9 @@ def write_package(dest: Path, checkpoint: Path | None, preprocessing: Preprocess
     Raises:
         ChiplakeError: the checkpoint cannot be used, or its name has no suffix of a checkpoint.
     """
-    card = describe_model(checkpoint, preprocessing)
+    card = describe_model(weights_file, preprocessing)
     archive = dest if dest.name.endswith(".tar.gz") else dest / _ARCHIVE_NAME
-    members = _members(checkpoint)
+    members = _members(weights_file)
     with (
         replaced_atomically(archive) as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed,
@@ -53,7 +53,7 @@ def write_package(dest: Path, checkpoint: Path | None, preprocessing: Preprocess
     return archive, card
 
 
-def packaged_checkpoint(model_dir: Path) -> Path | None:
+def packaged_weights(model_dir: Path) -> Path | None:
     """Find the checkpoint in unpacked model data; None if it holds the code alone.
 
     Raises:
@@ -61,26 +61,24 @@ def packaged_checkpoint(model_dir: Path) -> Path | None:
     """
     if not model_dir.is_dir():
         return None
-    found = sorted(path for path in model_dir.iterdir() if path.suffix in CHECKPOINT_SUFFIXES and path.is_file())
+    found = sorted(path for path in model_dir.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise ChiplakeError(f"{model_dir} holds several checkpoints ({names}); set CHIPLAKE_CLAY_CHECKPOINT to one")
     return found[0] if found else None
 
 
-def _members(checkpoint: Path | None) -> dict[str, Path]:
+def _members(weights_file: Path | None) -> dict[str, Path]:
     members = {
         f"{CODE_DIR}/{path.relative_to(PROJECT_DIR).as_posix()}": path
         for package in SERVER_PACKAGES
         for path in (PROJECT_DIR / package).rglob("*.py")
     }
-    if checkpoint is not None:
-        if checkpoint.suffix not in CHECKPOINT_SUFFIXES:
-            raise ChiplakeError(
-                f"{checkpoint}: a packed checkpoint must end in one of {', '.join(CHECKPOINT_SUFFIXES)}"
-            )
-        members[checkpoint.name] = checkpoint
-        sidecar = checkpoint.with_suffix(".json")
+    if weights_file is not None:
+        if weights_file.suffix not in WEIGHTS_SUFFIXES:
+            raise ChiplakeError(f"{weights_file}: a packed checkpoint must end in one of {', '.join(WEIGHTS_SUFFIXES)}")
+        members[weights_file.name] = weights_file
+        sidecar = weights_file.with_suffix(".json")
         if sidecar.is_file():
             members[sidecar.name] = sidecar
     return members

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from embedding.wire import MEDIA_TYPE_OF_SUFFIX
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
 
 if TYPE_CHECKING:
-    from embedding.checkpoint import ModelCard
+    from embedding.model.weights import ModelCard
 
 OUT_SUFFIX: Final = ".out"
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -145,6 +146,16 @@ class Run:
     def mark_loaded(self, report: LoadReport) -> None:
         """Leave the mark, so that no later run takes this one up again."""
         write_atomically(self.loaded_path, report.model_dump_json(indent=2).encode())
+
+
+def objects_of(input_dir: Path) -> list[Path]:
+    """Return the objects of chips of a directory, in the order of their names."""
+    return sorted(path for path in input_dir.iterdir() if path.suffix in MEDIA_TYPE_OF_SUFFIX and path.name[0] != ".")
+
+
+def answer_path(output_dir: Path, name: str) -> Path:
+    """Return where the answer to the object of this name belongs."""
+    return output_dir / f"{name}{OUT_SUFFIX}"
 
 
 def new_run(transform_dir: Path) -> Run:

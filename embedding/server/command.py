@@ -32,15 +32,15 @@ def serve_command(
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the inference server until it is stopped."""
-    from embedding.checkpoint import preprocessing_of
-    from embedding.package import packaged_checkpoint
-    from embedding.server import ServerOptions, serve
+    from embedding.model.weights import preprocessing_of
+    from embedding.server.package import packaged_weights
+    from embedding.server.serve import ServerOptions, serve
 
     settings = get_settings()
     serve(
         ServerOptions(
-            checkpoint=(
-                checkpoint or settings.clay.checkpoint or (packaged_checkpoint(model_dir) if model_dir else None)
+            weights_file=(
+                checkpoint or settings.clay.checkpoint or (packaged_weights(model_dir) if model_dir else None)
             ),
             preprocessing=preprocessing_of(settings),
             expected_model_id=expected_model_id,

@@ -15,8 +15,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from embedding.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
-from embedding.preprocess import PREPROCESS_VERSION, Preprocessing
+from embedding.model.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
+from embedding.model.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
 from lakehouse.errors import ChiplakeError, error_line
 from lakehouse.settings import Settings
@@ -79,26 +79,26 @@ def preprocessing_of(settings: Settings) -> Preprocessing:
     )
 
 
-def describe_model(checkpoint: Path | None, preprocessing: Preprocessing) -> ModelCard:
+def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> ModelCard:
     """Name a model. Reads a checkpoint's shapes and digest, not its weights into memory.
 
     Args:
-        checkpoint: a Lightning checkpoint, an encoder's state dict or safetensors; None for the seeded stand-in.
+        weights_file: a Lightning checkpoint, an encoder's state dict or safetensors; None for the seeded encoder.
         preprocessing: the choices in force; part of the id where they are not the default.
 
     Raises:
         ChiplakeError: the checkpoint cannot be used.
     """
-    if checkpoint is None:
+    if weights_file is None:
         return _seeded_card(seeded_encoder(), preprocessing)
-    return _checkpoint_card(checkpoint, _read_encoder(checkpoint)[1], preprocessing)
+    return _trained_card(weights_file, _read_encoder(weights_file)[1], preprocessing)
 
 
-def load_model(checkpoint: Path | None, preprocessing: Preprocessing, device: str = "cpu") -> ClayModel:
+def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: str = "cpu") -> ClayModel:
     """Load a model, ready to encode.
 
     Args:
-        checkpoint: as for `describe_model`.
+        weights_file: as for `describe_model`.
         preprocessing: as for `describe_model`.
         device: `cpu`, `cuda`, or `auto` for the accelerator if there is one.
 
@@ -106,19 +106,21 @@ def load_model(checkpoint: Path | None, preprocessing: Preprocessing, device: st
         ChiplakeError: the checkpoint cannot be used, or there is no such device.
     """
     target = _device(device)
-    if checkpoint is None:
+    if weights_file is None:
         encoder = seeded_encoder()
         card = _seeded_card(encoder, preprocessing)
         _log.warning("no checkpoint: a seeded encoder with %s stands in, %s", UNTRAINED, card.model_id)
     else:
-        state, size = _read_encoder(checkpoint)
-        card = _checkpoint_card(checkpoint, size, preprocessing)
+        state, size = _read_encoder(weights_file)
+        card = _trained_card(weights_file, size, preprocessing)
         encoder = _empty_encoder(size)
         # Cloned: a mapped file that is overwritten later must not change or crash the model.
         encoder.load_state_dict({key: value.float().clone() for key, value in state.items()}, strict=True, assign=True)
         broken = [key for key, value in encoder.state_dict().items() if not torch.isfinite(value).all()]
         if broken:
-            raise ChiplakeError(f"{checkpoint}: {broken[0]} holds values that are not finite; get the checkpoint again")
+            raise ChiplakeError(
+                f"{weights_file}: {broken[0]} holds values that are not finite; get the checkpoint again"
+            )
     encoder.requires_grad_(False)
     return ClayModel(card, encoder.eval().to(target), preprocessing, target)
 
@@ -153,7 +155,7 @@ def _seeded_card(encoder: ClayEncoder, preprocessing: Preprocessing) -> ModelCar
     return ModelCard(model_id + tag, size.dim, is_trained=False)
 
 
-def _checkpoint_card(path: Path, size: EncoderSize, preprocessing: Preprocessing) -> ModelCard:
+def _trained_card(path: Path, size: EncoderSize, preprocessing: Preprocessing) -> ModelCard:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
     names = [_NAMES[name] for name, known in KNOWN_SIZES.items() if known == size]

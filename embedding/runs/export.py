@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as f
 
-from embedding.runs import ExportedObject, Run, new_run
+from embedding.runs.files import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
@@ -27,7 +27,7 @@ from lakehouse.source_schemas import CLAY_EMBEDDINGS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from embedding.checkpoint import ModelCard
+    from embedding.model.weights import ModelCard
 
 FILLED_CHIPS: Final = f"{MODEL_NAMESPACE}.fct_filled_chips"
 EMBEDDING_INPUTS: Final = f"{MODEL_NAMESPACE}.int_embedding_inputs"

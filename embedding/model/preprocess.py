@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from embedding.model.clay_bands import STATISTICS
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
 from python_udfs.codec import decode_array
 from python_udfs.fill.source_index import STILL_MISSING
@@ -111,7 +112,8 @@ def normalised_pixels(chips: Sequence[ChipInput], device: torch.device) -> Tenso
         stored = torch.from_numpy(np.stack([chip.stored[place] for chip in chips])).to(device)
         values = stored.to(torch.float32)
         is_missing = values == 0
-        values.sub_(band.mean).div_(band.std).masked_fill_(is_missing, 0)
+        statistics = STATISTICS[band.name]
+        values.sub_(statistics.mean).div_(statistics.std).masked_fill_(is_missing, 0)
         if band.pixels != CHIP_PIXELS_10M:
             values = functional.interpolate(values[:, None], CHIP_PIXELS_10M, mode="nearest")[:, 0]
         pixels[:, place] = values

@@ -1,0 +1,34 @@
+"""How a transform tells of its progress and its end, wherever the server runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+
+class ObjectFailure(BaseModel):
+    """An object without an answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    reason: str
+
+
+class TransformReport(BaseModel):
+    """How a transform ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["Completed", "Failed"]
+    transformed: int  # objects answered by this call
+    skipped: int  # objects that had an answer before
+    failures: tuple[ObjectFailure, ...]
+
+
+def no_progress(_stage: str, _done: int, _total: int) -> None:
+    """Ignore progress: the default of `on_progress`."""
