@@ -1,4 +1,4 @@
-"""`python -m embedding serve …`: the inference server as a program of its own, in a container or a subprocess."""
+"""`python -m embedding serve …`: run the inference server alone, in a container or a subprocess."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app.command("serve")(serve_command)
 
 @app.callback()
 def program() -> None:
-    """The inference server of Clay."""  # a callback keeps `serve` a subcommand
+    """The inference server of Clay."""  # with one command and no callback, typer would drop the name `serve`
 
 
 if __name__ == "__main__":

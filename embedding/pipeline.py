@@ -1,7 +1,8 @@
-"""The job `embedding_generation`: finish what an earlier run left, export, transform, load."""
+"""The steps of the embedding job, each as a function: export, transform, load, and all of them in order."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict
@@ -17,15 +18,17 @@ from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
 from python_udfs.session import get_spark
 
+__all__ = ["EmbeddingSummary", "run_embedding", "run_export", "run_load", "run_transform"]
+
 
 class EmbeddingSummary(BaseModel):
-    """What one run of the job did."""
+    """What one call of `run_embedding` did."""
 
     model_config = ConfigDict(frozen=True)
 
     model_id: str
     weights: str  # `checkpoint`, or `untrained weights`
-    run_ids: tuple[str, ...]  # runs finished or made
+    run_ids: tuple[str, ...]  # export runs that this call finished, its own among them
     exported_chips: int  # chips exported by this call
     embedded: int  # embeddings written
     errors: int  # answers that were errors
@@ -33,23 +36,23 @@ class EmbeddingSummary(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every chip asked for was embedded."""
+        """Whether every exported chip was embedded."""
         return not self.failures and not self.errors
 
     def raise_if_incomplete(self) -> None:
-        """Turn what failed into one line.
+        """Raise an error of one line if anything failed.
 
         Raises:
             IncompleteError: an object has no answer, or a chip has an error in place of an embedding.
         """
-        words = []
+        reasons = []
         if self.failures:
             first = self.failures[0]
-            words.append(f"{len(self.failures)} objects were not transformed, first {first.name}: {first.reason}")
+            reasons.append(f"{len(self.failures)} objects were not transformed, first {first.name}: {first.reason}")
         if self.errors:
-            words.append(f"{self.errors} chips could not be embedded, see column error of raw.clay_embeddings")
-        if words:
-            raise IncompleteError("; ".join(words) + "; run the job again to try them again")
+            reasons.append(f"{self.errors} chips could not be embedded, see column error of raw.clay_embeddings")
+        if reasons:
+            raise IncompleteError("; ".join(reasons) + "; run the job again to try them again")
 
 
 def run_embedding(
@@ -58,56 +61,64 @@ def run_embedding(
     end: date | None = None,
     on_progress: Progress | None = None,
 ) -> EmbeddingSummary:
-    """Embed what has no embedding yet. With nothing new, no server is started and nothing is written.
+    """Embed the chips of int_embedding_inputs that have no embedding yet.
+
+    Export runs that an earlier call left unfinished are finished first. Without a new chip, no server is started and
+    nothing is written.
 
     Args:
-        settings: the settings in force.
-        start: first day of acquisition, UTC; None for no bound. Leftovers are finished whatever their days.
+        settings: of the model, the transform and the lake.
+        start: first day of acquisition, UTC; None for no bound. Unfinished runs are finished whatever their days.
         end: last day of acquisition, UTC, included; None for no bound.
         on_progress: called with (stage, done, total) as objects are transformed.
 
     Raises:
-        ChiplakeError: the job cannot run at all. What failed for some objects or chips is in the summary.
+        ChiplakeError: the job cannot run at all. Objects and chips that failed are in the summary.
     """
     card = _card(settings)
     with exclusively(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
-        failures: list[ObjectFailure] = []
-        loads: list[LoadReport] = []
-        for leftover in unfinished_runs(settings.lake.transform_dir):
-            _finish(settings, card, leftover, on_progress, loads, failures)
-        run = export_chips(get_spark(settings), settings, card, start, end)
-        if run is not None:
-            _finish(settings, card, run, on_progress, loads, failures)
+        finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
+        exported = export_chips(get_spark(settings), settings, card, start, end)
+        if exported is not None:
+            finished.append(_finish(settings, card, exported, on_progress))
     return EmbeddingSummary(
         model_id=card.model_id,
         weights=card.weights,
-        run_ids=tuple(load.run_id for load in loads),
-        exported_chips=run.manifest().chips if run else 0,
-        embedded=sum(load.embedded for load in loads),
-        errors=sum(load.errors for load in loads),
-        failures=tuple(failures),
+        run_ids=tuple(run.load.run_id for run in finished),
+        exported_chips=exported.manifest().chips if exported else 0,
+        embedded=sum(run.load.embedded for run in finished),
+        errors=sum(run.load.errors for run in finished),
+        failures=tuple(failure for run in finished for failure in run.failures),
     )
 
 
 def run_export(
     settings: Settings, start: date | None = None, end: date | None = None, load_leftovers: bool = False
 ) -> Run | None:
-    """Export only; None if there was nothing to export. Arguments as for `run_embedding`.
+    """Export the chips of int_embedding_inputs that have no embedding yet.
 
-    With `load_leftovers`, the answers of earlier runs that are not loaded yet are loaded first, so that their chips
-    without an answer are exported again; a transform of such a run that still works elsewhere is not waited for.
+    Args:
+        settings: as for `run_embedding`.
+        start: as for `run_embedding`.
+        end: as for `run_embedding`.
+        load_leftovers: load the answers of unfinished runs first, so that their chips without an answer are exported
+            again. A transform of such a run that is still at work elsewhere is not waited for.
+
+    Returns:
+        The run, or None if there was nothing to export.
 
     Raises:
-        ChiplakeError: an earlier export is not loaded yet, or there is nothing to export from.
+        ChiplakeError: an earlier run is not loaded yet, or a table to export from is missing.
     """
     card = _card(settings)
     with exclusively(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
-        for unfinished in unfinished_runs(settings.lake.transform_dir):  # its chips would be exported twice
+        for unfinished in unfinished_runs(settings.lake.transform_dir):
             if load_leftovers:
                 load_run(get_spark(settings), settings, unfinished)
                 continue
+            # Its chips would be exported twice.
             raise ChiplakeError(
                 f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
                 "or export with --load-leftovers"
@@ -124,7 +135,7 @@ def run_transform(
         How each transform ended, by run id.
 
     Raises:
-        ChiplakeError: there is no such run, the server cannot be started, or AWS refuses what was asked of it.
+        ChiplakeError: the run does not exist, the server cannot be started, or AWS refuses a request.
     """
     with exclusively(settings.lake.transform_dir):
         return {run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings, run_id)}
@@ -134,24 +145,26 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
     """Load the answers of one run, or of all that are not loaded yet.
 
     Raises:
-        ChiplakeError: there is no such run.
+        ChiplakeError: the run does not exist.
     """
     with exclusively(settings.lake.transform_dir):
         return [load_run(get_spark(settings), settings, run) for run in _chosen(settings, run_id)]
 
 
-def _finish(
-    settings: Settings,
-    card: ModelCard,
-    run: Run,
-    on_progress: Progress | None,
-    loads: list[LoadReport],
-    failures: list[ObjectFailure],
-) -> None:
-    # Chips exported for another model are exported again if this one wants them; their answers are kept.
+@dataclass(frozen=True)
+class _Finished:
+    """A run that was transformed and loaded."""
+
+    load: LoadReport
+    failures: tuple[ObjectFailure, ...]
+
+
+def _finish(settings: Settings, card: ModelCard, run: Run, on_progress: Progress | None) -> _Finished:
+    failures: tuple[ObjectFailure, ...] = ()
+    # A run for another model is only loaded: its answers are kept, and this model's export takes its chips again.
     if run.manifest().model_id == card.model_id:
-        failures.extend(_transform(settings, run, on_progress).failures)
-    loads.append(load_run(get_spark(settings), settings, run))
+        failures = _transform(settings, run, on_progress).failures
+    return _Finished(load_run(get_spark(settings), settings, run), failures)
 
 
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:

@@ -1,6 +1,6 @@
-"""What crosses the wire between export, inference server and load: columns, formats, file names.
+"""What export, inference server and load exchange: columns, formats and limits of requests and answers.
 
-Free of torch, so that Spark's Python workers import it at little cost.
+Free of torch, so that Spark's Python workers import it quickly.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from lakehouse.bands import BAND_NAMES
+from lakehouse.errors import error_line
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
 MEDIA_TYPES: Final = (ARROW_STREAM, PARQUET)
 MEDIA_TYPE_OF_SUFFIX: Final = {".arrow": ARROW_STREAM, ".parquet": PARQUET}  # of an object's file name
 
-UNTRAINED: Final = "untrained weights"  # what is said of a model without a checkpoint, wherever it is used
+UNTRAINED: Final = "untrained weights"  # name of the weights of a model without a checkpoint
 
-# An object stays below this, so that SageMaker's 100 MB hold four requests at once.
+# The largest object: four requests at once then fit the 100 MB that SageMaker allows.
 MAX_OBJECT_BYTES: Final = 25 * 1000 * 1000
 
 _IDENTITY: Final = (
@@ -45,7 +46,7 @@ ANSWER_SCHEMA: Final = pa.schema(
 
 
 def request_schema(bands: tuple[str, ...]) -> pa.Schema:
-    """The columns of a request: identity, one binary column a band, `source_index`."""
+    """Return the columns of a request: identity, one binary column a band, `source_index`."""
     return pa.schema([*_IDENTITY, *(pa.field(band, pa.binary()) for band in bands), _SOURCE_INDEX])
 
 
@@ -53,7 +54,7 @@ def read_table(body: bytes | pa.Buffer, media_type: str) -> pa.Table:
     """Read a table in one of `MEDIA_TYPES`.
 
     Raises:
-        ValueError: the bytes are no such table, or other ones.
+        ValueError: the media type is unknown, or the bytes are not a whole table of it.
     """
     if media_type not in MEDIA_TYPES:
         raise ValueError(f"unknown media type {media_type}; use one of {', '.join(MEDIA_TYPES)}")
@@ -65,13 +66,13 @@ def read_table(body: bytes | pa.Buffer, media_type: str) -> pa.Table:
             table = pq.read_table(pa.BufferReader(body))
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"no readable {media_type}: {reason}") from error
+        reason = error_line(error)
+        raise ValueError(f"not a readable {media_type}: {reason}") from error
     return table
 
 
 def write_table(table: pa.Table, media_type: str) -> bytes:
-    """Write a table in one of `MEDIA_TYPES`; equal tables give equal bytes."""
+    """Write a table in one of `MEDIA_TYPES`. Equal tables give equal bytes."""
     sink = io.BytesIO()
     if media_type == ARROW_STREAM:
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -82,31 +83,31 @@ def write_table(table: pa.Table, media_type: str) -> bytes:
 
 
 def as_request(table: pa.Table) -> pa.Table:
-    """Bring a request to the types of `request_schema`, with the bands that it has; other columns are dropped.
+    """Cast a request to `request_schema` of the bands that it has; drop other columns.
 
     Raises:
-        ValueError: a column is missing, comes twice, or cannot have its type.
+        ValueError: a column is missing, is there twice, or cannot be cast.
     """
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise ValueError(f"column {min(twice)} comes twice")
+        raise ValueError(f"column {min(twice)} is there twice")
     missing = [field.name for field in _IDENTITY if field.name not in table.column_names]
     if missing:
         raise ValueError(f"column {', '.join(missing)} is missing")
     bands = tuple(band for band in BAND_NAMES if band in table.column_names)
     if not bands:
-        raise ValueError(f"there is no band column; name at least one of {', '.join(BAND_NAMES)}")
+        raise ValueError(f"the request has no band; add at least one column of {', '.join(BAND_NAMES)}")
     schema = request_schema(bands)
     columns = []
     for field in schema:
-        if field.name not in table.column_names:  # only source_index may be absent: no pixel is missing then
+        if field.name not in table.column_names:  # only source_index may be absent, if no pixel is missing
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
         column = table.column(field.name)
         if pa.types.is_timestamp(field.type) and not pa.types.is_timestamp(column.type):
-            raise ValueError(f"column {field.name} is {column.type} and no timestamp")
+            raise ValueError(f"column {field.name} is {column.type}, not a timestamp")
         try:
             columns.append(column.cast(field.type, safe=not pa.types.is_timestamp(field.type)))
         except pa.ArrowException as error:
-            raise ValueError(f"column {field.name} is {column.type} and not {field.type}") from error
+            raise ValueError(f"column {field.name} is {column.type}, not {field.type}") from error
     return pa.table(columns, schema=schema)

@@ -1,6 +1,6 @@
-"""Clay's encoder: any set of bands, known by their wavelengths, to a class token and patch tokens.
+"""Clay's encoder: it turns any set of bands, given by their wavelengths, into a class token and patch tokens.
 
-The names of the parameters are those of the published checkpoints, so a state dict loads strictly.
+Parameters have the names of the published checkpoints, so that their state dicts load strictly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PATCH_SIZE: Final = 8  # pixels
-METADATA_DIM: Final = 8  # time (4) and latlon (4), the tail of every patch's position code
+METADATA_DIM: Final = 8  # time (4) and latlon (4), the last numbers of every patch's position code
 
 _WAVE_DIM: Final = 128
 _WAVE_TOKENS: Final = 128
@@ -26,28 +26,28 @@ _TEMPERATURE: Final = 10_000.0
 
 @dataclass(frozen=True)
 class EncoderSize:
-    """The numbers that fix an encoder's shape."""
+    """The numbers that determine an encoder's shape."""
 
     dim: int  # length of a token, and of the embedding
     depth: int  # transformer layers
-    heads: int  # attention heads; does not show in the shapes of the weights
+    heads: int  # attention heads; the shapes of the weights do not tell it
     dim_head: int  # length of one head
     mlp_dim: int  # hidden length of the feed-forward blocks
 
     def __post_init__(self) -> None:
-        """Refuse what no encoder can have.
+        """Check that an encoder of this size can exist.
 
         Raises:
-            ValueError: a number below 1, or a dim that the four blocks of the position code do not divide.
+            ValueError: a number is below 1, or dim cannot be split into the four blocks of the position code.
         """
         if min(self.dim, self.depth, self.heads, self.dim_head, self.mlp_dim) < 1:
-            raise ValueError(f"every number of an encoder's size must be positive: {self}")
+            raise ValueError(f"every number of an encoder's size must be at least 1: {self}")
         if self.dim < 16 or (self.dim - METADATA_DIM) % 4:
             raise ValueError(f"the embedding length must be 16 or more and a multiple of 4, not {self.dim}")
 
     @property
     def inner(self) -> int:
-        """Length of all heads together."""
+        """Length of all heads together: the attention's inner dimension."""
         return self.heads * self.dim_head
 
 
@@ -73,7 +73,7 @@ class _FullyConnected(nn.Module):
 
 
 class _WeightGenerator(nn.Module):
-    """Makes the patch convolution's kernel and bias from the codes of the wavelengths."""
+    """Transformer that makes the patch convolution's kernel and bias from the codes of the wavelengths."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _WeightGenerator(nn.Module):
 
 
 class _PatchEmbedding(nn.Module):
-    """Convolution with stride 8 whose kernel depends on the bands given."""
+    """Convolution of 8 x 8 pixels with stride 8, whose kernel depends on the wavelengths of the bands."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class _PatchEmbedding(nn.Module):
 
     def forward(self, pixels: Tensor, wavelengths: Tensor) -> Tensor:
         kernel, bias = self.weight_generator(self.fclayer(wavelength_codes(wavelengths)))
-        # A convolution whose stride is its size is one matrix product over patches.
+        # A convolution whose stride equals its size is one matrix product over patches.
         weight = rearrange(kernel, "band (dim y x) -> dim (band y x)", y=PATCH_SIZE, x=PATCH_SIZE)
         patches = rearrange(
             pixels, "chip band (row y) (col x) -> chip (row col) (band y x)", y=PATCH_SIZE, x=PATCH_SIZE
@@ -170,10 +170,10 @@ class _Transformer(nn.Module):
 
 
 class ClayEncoder(nn.Module):
-    """Clay's encoder without masking. Made with empty weights: load a state dict before use."""
+    """Clay's encoder without masking. Its weights are not initialised: load a state dict before use."""
 
     def __init__(self, size: EncoderSize) -> None:
-        """Make an encoder of this size."""
+        """Make an encoder of this size, with uninitialised weights."""
         super().__init__()
         self.size = size
         self.cls_token = nn.Parameter(torch.empty(1, 1, size.dim))
@@ -186,12 +186,12 @@ class ClayEncoder(nn.Module):
         Args:
             pixels: (chips, bands, rows, columns) float32, normalised; rows and columns are multiples of 8.
             wavelengths: (bands,) float32, micrometres, in the order of the bands.
-            time: (chips, 4) float32: sine and cosine of the week, then of the hour.
-            latlon: (chips, 4) float32: sines and cosines of the place.
+            time: (chips, 4) float32, sine and cosine of the week, then of the hour.
+            latlon: (chips, 4) float32, sine and cosine of one coordinate, then of the other.
             gsd: pixel size, metres.
 
         Returns:
-            (chips, 1 + patches, dim) float32: the class token, then the patches in row order.
+            (chips, 1 + patches, dim) float32, the class token, then the patches row by row.
         """
         rows, columns = pixels.shape[-2] // PATCH_SIZE, pixels.shape[-1] // PATCH_SIZE
         patches = self.patch_embedding(pixels, wavelengths)
@@ -204,7 +204,14 @@ class ClayEncoder(nn.Module):
 
 
 def wavelength_codes(wavelengths: Tensor) -> Tensor:
-    """Code wavelengths, (bands,) float32 in micrometres, as (bands, 128): all sines, then all cosines."""
+    """Encode wavelengths as sines and cosines.
+
+    Args:
+        wavelengths: (bands,) float32, micrometres.
+
+    Returns:
+        (bands, 128) float32, all sines, then all cosines.
+    """
     half = _WAVE_DIM // 2
     steps = torch.arange(half, dtype=torch.float32, device=wavelengths.device) / (half - 1)
     angles = wavelengths[:, None] * _TEMPERATURE**-steps
@@ -212,7 +219,17 @@ def wavelength_codes(wavelengths: Tensor) -> Tensor:
 
 
 def position_codes(rows: int, columns: int, dim: int, gsd: float) -> Tensor:
-    """Code the places of patches as (rows * columns, dim): blocks sin x, cos x, sin y, cos y, in row order."""
+    """Encode the positions of patches as sines and cosines.
+
+    Args:
+        rows: of patches.
+        columns: of patches.
+        dim: length of a code, a multiple of 4.
+        gsd: pixel size, metres.
+
+    Returns:
+        (rows * columns, dim) float32, row by row: blocks sin x, cos x, sin y, cos y.
+    """
     count = dim // 4
     steps = torch.arange(count, dtype=torch.float32) / max(count - 1, 1)
     omega = gsd / _TEMPERATURE ** (2 * steps / dim)
@@ -226,11 +243,11 @@ def size_of_state(state: dict[str, Tensor], heads: int | None = None) -> Encoder
 
     Args:
         state: the encoder's state dict.
-        heads: number of attention heads, for a size that is none of the published ones.
+        heads: number of attention heads; None for a published size.
 
     Raises:
-        KeyError: a weight that the size is read from is missing.
-        ValueError: the shapes contradict each other, or the number of heads is needed and unknown.
+        KeyError: a weight is missing that the size is read from; its argument is the name.
+        ValueError: the shapes contradict each other, or the size is not a published one and heads is None.
     """
     dim = state["cls_token"].shape[-1]
     prefix = "transformer.layers."
@@ -245,7 +262,9 @@ def size_of_state(state: dict[str, Tensor], heads: int | None = None) -> Encoder
         for known in KNOWN_SIZES.values():
             if (known.dim, known.depth, known.inner, known.mlp_dim) == (dim, depth, inner, mlp_dim):
                 return known
-        raise ValueError(f"{dim} dimensions and {depth} layers are no published size: the number of heads is not known")
+        raise ValueError(
+            f"{dim} dimensions and {depth} layers are not a published size, so the number of heads is unknown"
+        )
     if heads < 1 or inner % heads:
         raise ValueError(f"{inner} attention dimensions cannot be split over {heads} heads")
     return EncoderSize(dim=dim, depth=depth, heads=heads, dim_head=inner // heads, mlp_dim=mlp_dim)

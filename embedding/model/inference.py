@@ -1,4 +1,4 @@
-"""From a table of chips to a table of answers, one row a chip, in the same order."""
+"""Inference: a table of chips becomes a table of answers, one row a chip, in the same order."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels, wavelengths, time, latlon, as the encoder takes them
 
-_CPU_BATCH: Final = 8  # on a processor 16 are slower, they leave the cache
-_GPU_BATCH: Final = 64  # more is no faster
-_GPU_SHARE: Final = 0.25  # of the free memory, as other requests may be at work
+_CPU_BATCH: Final = 8  # 16 are slower on a CPU: they do not fit its cache
+_GPU_BATCH: Final = 64  # larger batches are not faster
+_GPU_SHARE: Final = 0.25  # of the free memory: other requests may be at work
 _PREPARING_THREADS: Final = min(8, os.cpu_count() or 1)
 
 
 def batch_of(model: ClayModel) -> int:
-    """Chips that the encoder takes at once: as many as are fast, and as the device's memory holds."""
+    """Return how many chips the encoder gets at once: a fast number that fits the device's memory."""
     if model.device.type == "cpu":
         return _CPU_BATCH
     free_bytes, _ = torch.cuda.mem_get_info(model.device)
@@ -37,28 +37,28 @@ def batch_of(model: ClayModel) -> int:
 
 
 def activation_bytes(model: ClayModel) -> int:
-    """Memory that one chip takes at the most while it passes through the encoder, float32."""
+    """Return the most memory that one chip needs in the encoder, bytes, at float32."""
     size = model.encoder.size
     tokens = 1 + (CHIP_PIXELS_10M // PATCH_SIZE) ** 2
-    # Query, key and value and their copies by head; the hidden layer before and after gelu; the tokens themselves.
+    # Query, key and value, and their copies by head; the hidden layer before and after gelu; the tokens.
     return tokens * (6 * size.inner + 2 * size.mlp_dim + 4 * size.dim) * 4
 
 
 def embed_table(model: ClayModel, chips: pa.Table, batch: int | None = None) -> pa.Table:
     """Embed every chip of a request.
 
-    A chip that cannot be embedded gets a row with `error`; the others are not touched by it.
+    A chip that cannot be embedded gets a row with `error` and does not affect the others.
 
     Args:
         model: the loaded model.
         chips: a table as `wire.as_request` takes it.
-        batch: chips the encoder takes at once, which bounds the memory used; default `batch_of`.
+        batch: chips that the encoder gets at once, which bounds the memory; None for `batch_of`.
 
     Returns:
         A table of `wire.ANSWER_SCHEMA`, row for row.
 
     Raises:
-        ValueError: the table as a whole is no request.
+        ValueError: the table is not a request.
     """
     chips = as_request(chips)
     batch = batch or batch_of(model)
@@ -81,13 +81,13 @@ def embed_table(model: ClayModel, chips: pa.Table, batch: int | None = None) -> 
 
 
 def encode_chips(model: ClayModel, chips: Sequence[ChipInput]) -> Floats:
-    """Embed chips that have the same bands: (chips, dimension) float32, the class tokens."""
+    """Embed chips that have the same bands; return their class tokens, (chips, dimension) float32."""
     result: Floats = encode(model, inputs_of(model, chips)).float().cpu().numpy()
     return result
 
 
 def inputs_of(model: ClayModel, chips: Sequence[ChipInput]) -> Inputs:
-    """Chips that have the same bands, on the model's device."""
+    """Return the encoder's inputs for chips that have the same bands, on the model's device."""
     time, latlon = (torch.from_numpy(np.stack([getattr(chip, name) for chip in chips])) for name in ("time", "latlon"))
     wavelengths = torch.tensor([band.wavelength for band in chips[0].bands], dtype=torch.float32)
     pixels = normalised_pixels(chips, model.device)
@@ -95,7 +95,7 @@ def inputs_of(model: ClayModel, chips: Sequence[ChipInput]) -> Inputs:
 
 
 def encode(model: ClayModel, inputs: Inputs) -> Tensor:
-    """Class tokens, (chips, dimension), on the model's device, in the precision asked for."""
+    """Return class tokens, (chips, dimension), on the model's device, in the precision of its preprocessing."""
     is_half = model.preprocessing.precision == "bfloat16"
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=is_half):
         tokens: Tensor = model.encoder(*inputs, gsd=GSD_M)
@@ -103,16 +103,16 @@ def encode(model: ClayModel, inputs: Inputs) -> Tensor:
 
 
 def prepare_rows(model: ClayModel, chips: pa.Table) -> list[ChipInput | str]:
-    """Every row's input for the encoder, or the words of an error."""
+    """Return for every row its input for the encoder, or an error message."""
     rows = range(chips.num_rows)
-    if model.device.type == "cpu":  # a thread more would only take a core from the encoder
+    if model.device.type == "cpu":  # another thread would take a core from the encoder
         return [_prepare(model, chips, index) for index in rows]
     with ThreadPoolExecutor(_PREPARING_THREADS) as threads:
         return list(threads.map(partial(_prepare, model, chips), rows))
 
 
 def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
-    """Yield an embedding or the words of an error for every row."""
+    """Yield for every row an embedding or an error message."""
     answers: list[Floats | str] = []
     prepared: dict[tuple[str, ...], list[tuple[int, ChipInput]]] = {}
     for index, chip in enumerate(prepare_rows(model, chips)):
@@ -121,19 +121,19 @@ def _embed_rows(model: ClayModel, chips: pa.Table) -> Iterator[Floats | str]:
         else:
             answers.append("not encoded")
             prepared.setdefault(tuple(band.name for band in chip.bands), []).append((index, chip))
-    for group in prepared.values():  # the encoder's kernel depends on the bands: one call for each set of them
+    for group in prepared.values():  # the kernel depends on the bands: one call for each set of bands
         for (index, _), embedding in zip(group, encode_chips(model, [chip for _, chip in group]), strict=True):
             finite = bool(np.isfinite(embedding).all())
-            answers[index] = embedding if finite else "the encoder's answer is not finite"
+            answers[index] = embedding if finite else "the embedding is not finite"
     yield from answers
 
 
 def _prepare(model: ClayModel, chips: pa.Table, index: int) -> ChipInput | str:
     try:
-        # Row by row: as Python objects the frames of a whole batch would be held twice.
+        # Row by row: Python objects of a whole batch would hold its frames a second time.
         row = {name: chips.column(name)[index].as_py() for name in chips.column_names}
     except OverflowError:
-        return "acquired_at is beyond the years that a date can hold"
+        return "acquired_at is outside the years 1 to 9999"
     if row["chip_id"] is None or row["input_hash"] is None:
         return "chip_id or input_hash is null"
     frames = {band: row.get(band) for band in BAND_NAMES}

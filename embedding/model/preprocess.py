@@ -1,10 +1,10 @@
-"""What the encoder sees of a chip: the one place where stored pixels become normalised tensors and vectors.
+"""What the encoder sees of a chip: the only place where stored pixels become normalised tensors and vectors.
 
-Decoding is a processor's work, chip by chip; normalising is done where the encoder is, a batch at once, so that a GPU
-gets pixels as stored, a quarter of the bytes. The numbers are the same on either: float32, one operation at a time.
+The CPU decodes chip by chip. The encoder's device normalises a batch at once, so that a GPU receives pixels as stored,
+which is a quarter of the bytes. CPU and GPU give the same numbers: float32, one operation at a time.
 
-A change here that changes a number must raise `PREPROCESS_VERSION`: it is part of the model's id, so old
-embeddings are made again and never compared with new ones.
+A change here that changes a number must raise `PREPROCESS_VERSION`. It is part of the model's id, so that embeddings
+of the old version are not compared with new ones, and all chips are embedded again.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The choices that change what the encoder sees, beside the version, and in what precision it computes."""
+    """Choices of the settings that change embeddings: what the encoder sees, and its precision."""
 
-    latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials say latitude first
-    hour: Hour = "training"  # 12 for every chip; Clay's tutorials give the hour of acquisition
+    latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials have latitude first
+    hour: Hour = "training"  # `training`: 12 for every chip; Clay's tutorials have the hour of acquisition
     precision: Precision = "float32"
 
     @property
     def tag(self) -> str:
-        """What a model's id says of the preprocessing; empty for the first version with its defaults."""
+        """The end of a model's id that names the preprocessing; empty for version 1 with its defaults."""
         version = "" if PREPROCESS_VERSION == 1 else f":pre{PREPROCESS_VERSION}"
         order = "" if self.latlon_order == "longitude_first" else f":{self.latlon_order.replace('_', '-')}"
         precision = "" if self.precision == "float32" else f":{self.precision}"
@@ -57,9 +57,9 @@ class Preprocessing:
 class ChipInput:
     """One chip, decoded and checked."""
 
-    bands: tuple[Band, ...]  # the bands the chip has, in the order of the band table
-    stored: tuple[NDArray[np.uint16], ...]  # one a band, (256, 256) or (128, 128)
-    missing: NDArray[np.bool_] | None  # (256, 256), pixels that no chip could fill; None: none known
+    bands: tuple[Band, ...]  # bands of the chip, in the order of the band table
+    stored: tuple[NDArray[np.uint16], ...]  # one a band, (256, 256) or (128, 128), reflectance x 10,000
+    missing: NDArray[np.bool_] | None  # (256, 256), pixels that no chip could fill; None if every pixel is filled
     time: Floats  # (4,)
     latlon: Floats  # (4,)
 
@@ -72,18 +72,18 @@ def prepare_chip(
     latitude: float | None,
     preprocessing: Preprocessing,
 ) -> ChipInput:
-    """Prepare one chip.
+    """Decode and check one chip.
 
     Args:
-        frames: Blosc frames of uint16 by band name; bands that are absent or None are left out.
-        source_index: Blosc frame of uint8 (256, 256), or None if no pixel is known to be missing.
+        frames: Blosc frames of uint16 by band name; bands that are absent or None are ignored.
+        source_index: Blosc frame of uint8 (256, 256), or None if no pixel is missing.
         acquired_at: time of acquisition; naive means UTC.
         longitude: of the cell's centre, degrees.
         latitude: of the cell's centre, degrees.
-        preprocessing: the choices in force.
+        preprocessing: the choices of the settings.
 
     Raises:
-        ValueError: the chip cannot be prepared, and why.
+        ValueError: a column is null, damaged or out of range; the message names it.
     """
     present = {name: frame for name in BAND_NAMES if (frame := frames.get(name)) is not None}
     if not present:
@@ -102,9 +102,16 @@ def prepare_chip(
 
 
 def normalised_pixels(chips: Sequence[ChipInput], device: torch.device) -> Tensor:
-    """Normalise chips that have the same bands, as (chips, bands, 256, 256) float32 on the device.
+    """Normalise chips that have the same bands.
 
-    Bands of 20 m are repeated onto the 10 m grid. A pixel that is missing gets 0, the normalised mean.
+    Pixels of 20 m are repeated onto the 10 m grid. A missing pixel becomes 0, the normalised mean.
+
+    Args:
+        chips: at least one.
+        device: of the result.
+
+    Returns:
+        (chips, bands, 256, 256) float32 on the device.
     """
     bands = chips[0].bands
     pixels = torch.empty((len(chips), len(bands), CHIP_PIXELS_10M, CHIP_PIXELS_10M), device=device)
@@ -125,11 +132,11 @@ def normalised_pixels(chips: Sequence[ChipInput], device: torch.device) -> Tenso
 
 
 def time_vector(acquired_at: datetime, hour: Hour = "training") -> Floats:
-    """Sine and cosine of the ISO week, then of the hour, (4,) float32.
+    """Return sine and cosine of the ISO week, then of the hour, (4,) float32.
 
     Args:
         acquired_at: time of acquisition; naive means UTC.
-        hour: `training` for 12, as in training, or `acquired` for the full hour of acquisition, UTC.
+        hour: `training` for 12, as in training, or `acquired` for the hour of acquisition, UTC, without minutes.
     """
     moment = acquired_at.replace(tzinfo=UTC) if acquired_at.tzinfo is None else acquired_at.astimezone(UTC)
     week = moment.isocalendar().week * 2 * math.pi / 52
@@ -138,13 +145,18 @@ def time_vector(acquired_at: datetime, hour: Hour = "training") -> Floats:
 
 
 def latlon_vector(longitude: float, latitude: float, order: LatLonOrder = "longitude_first") -> Floats:
-    """Sine and cosine of one coordinate, then of the other, (4,) float32.
+    """Return sine and cosine of one coordinate, then of the other, (4,) float32.
+
+    Args:
+        longitude: degrees.
+        latitude: degrees.
+        order: which coordinate comes first.
 
     Raises:
-        ValueError: a coordinate, in degrees, is out of range or not finite.
+        ValueError: a coordinate is out of range or not finite.
     """
     if not -180 <= longitude <= 180 or not -90 <= latitude <= 90:
-        raise ValueError(f"longitude {longitude}, latitude {latitude} is no place in degrees")
+        raise ValueError(f"longitude {longitude}, latitude {latitude} are not coordinates in degrees")
     pair = (longitude, latitude) if order == "longitude_first" else (latitude, longitude)
     first, second = map(math.radians, pair)
     return np.array([math.sin(first), math.cos(first), math.sin(second), math.cos(second)], dtype=np.float32)

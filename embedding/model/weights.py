@@ -1,4 +1,7 @@
-"""Clay checkpoints: strict loading that runs no code from the file, model ids, and the seeded stand-in."""
+"""Clay's weights: checkpoints, loaded strictly and without running code of the file, and the seeded encoder.
+
+Also the ids of models, which follow from the weights and the preprocessing.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,20 @@ from torch import Tensor
 from embedding.model.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
 from embedding.model.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
-from lakehouse.errors import ChiplakeError, error_line
+from lakehouse.errors import ChiplakeError, error_line, one_line
 from lakehouse.settings import Settings
 
-# Size and seed were chosen among 14 because the demo's planted change stands out under them; no other merit.
+# Chosen among 14 pairs of size and seed, only because the demo's planted change stands out under them.
 SEED: Final = 2
 SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=192)
 
 _LIGHTNING_PREFIX: Final = "model.encoder."
 _DIGEST_LENGTH: Final = 16
+_LONGEST_REASON: Final = 200  # characters
 # Published names: Clay v1.0 came as base, v1.5 as large; the keys alone do not tell the version.
 _NAMES: Final = {"tiny": "clay-tiny", "small": "clay-small", "base": "clay-v1-base", "large": "clay-v1.5-large"}
-# Kernels are multiplied by 0.02: without this gain a random encoder would see places and hardly any pixels.
+# The encoder multiplies kernels by 0.02: without this gain, random weights would respond to the place of a chip and
+# hardly to its pixels.
 _SEEDED_GAIN: Final = {"patch_embedding.weight_generator.fc_weight.weight": 30.0}
 
 _log = logging.getLogger(__name__)
@@ -37,21 +42,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model without loading it."""
+    """Facts about a model that are known without loading it."""
 
     model_id: str  # architecture, version, digest, and the preprocessing where it is not the default
     dimension: int  # length of an embedding
-    is_trained: bool  # False for the seeded stand-in only
+    is_trained: bool  # False for the seeded encoder only
 
     @property
     def weights(self) -> str:
-        """Words for people: `untrained weights`, or `checkpoint`."""
+        """Kind of the weights, for messages: `checkpoint` or `untrained weights`."""
         return "checkpoint" if self.is_trained else UNTRAINED
 
 
 @dataclass(frozen=True)
 class ClayModel:
-    """A loaded encoder and all that its answers depend on."""
+    """A loaded encoder, and everything else that its embeddings depend on."""
 
     card: ModelCard
     encoder: ClayEncoder
@@ -60,7 +65,7 @@ class ClayModel:
 
 
 class _Sidecar(BaseModel):
-    """The JSON beside a checkpoint whose size is none of the published ones: `NAME.json` for `NAME.ckpt`."""
+    """The JSON file beside a checkpoint of an unpublished size: `NAME.json` for `NAME.ckpt`."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -73,18 +78,18 @@ class _Sidecar(BaseModel):
 
 
 def preprocessing_of(settings: Settings) -> Preprocessing:
-    """The preprocessing that the settings ask for."""
+    """Return the preprocessing that the settings choose."""
     return Preprocessing(
         latlon_order=settings.clay.latlon_order, hour=settings.clay.hour, precision=settings.clay.precision
     )
 
 
 def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> ModelCard:
-    """Name a model. Reads a checkpoint's shapes and digest, not its weights into memory.
+    """Describe a model. The file is mapped for its shapes and read once for its digest; no encoder is made.
 
     Args:
         weights_file: a Lightning checkpoint, an encoder's state dict or safetensors; None for the seeded encoder.
-        preprocessing: the choices in force; part of the id where they are not the default.
+        preprocessing: the choices of the settings; the id contains those that differ from the default.
 
     Raises:
         ChiplakeError: the checkpoint cannot be used.
@@ -95,7 +100,7 @@ def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> M
 
 
 def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: str = "cpu") -> ClayModel:
-    """Load a model, ready to encode.
+    """Load a model that is ready to encode.
 
     Args:
         weights_file: as for `describe_model`.
@@ -103,18 +108,18 @@ def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: 
         device: `cpu`, `cuda`, or `auto` for the accelerator if there is one.
 
     Raises:
-        ChiplakeError: the checkpoint cannot be used, or there is no such device.
+        ChiplakeError: the checkpoint cannot be used, or the device does not exist.
     """
     target = _device(device)
     if weights_file is None:
         encoder = seeded_encoder()
         card = _seeded_card(encoder, preprocessing)
-        _log.warning("no checkpoint: a seeded encoder with %s stands in, %s", UNTRAINED, card.model_id)
+        _log.warning("no checkpoint is set: using the seeded encoder with %s, %s", UNTRAINED, card.model_id)
     else:
         state, size = _read_encoder(weights_file)
         card = _trained_card(weights_file, size, preprocessing)
         encoder = _empty_encoder(size)
-        # Cloned: a mapped file that is overwritten later must not change or crash the model.
+        # Cloned: overwriting the mapped file later must neither change nor crash the model.
         encoder.load_state_dict({key: value.float().clone() for key, value in state.items()}, strict=True, assign=True)
         broken = [key for key, value in encoder.state_dict().items() if not torch.isfinite(value).all()]
         if broken:
@@ -128,11 +133,15 @@ def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: 
 def seeded_encoder(size: EncoderSize = SEEDED_SIZE, seed: int = SEED) -> ClayEncoder:
     """Make an encoder with untrained weights, the same on every machine.
 
-    Uniform numbers come from the generator's integers exactly; normal ones would pass through library
-    functions that differ in the last bit between processors.
+    Uniform numbers follow exactly from the generator's integers. Normal ones would pass through library functions
+    that differ in the last bit between processors.
+
+    Args:
+        size: of the encoder.
+        seed: of the random weights.
     """
     generator = torch.Generator().manual_seed(seed)
-    encoder = _empty_encoder(size).to_empty(device="cpu")  # torch's own initialisation would draw global numbers
+    encoder = _empty_encoder(size).to_empty(device="cpu")  # torch's own initialisation would use the global generator
     with torch.no_grad():
         for name, weight in encoder.named_parameters():
             if weight.ndim == 1:
@@ -150,7 +159,7 @@ def _seeded_card(encoder: ClayEncoder, preprocessing: Preprocessing) -> ModelCar
         digest.update(weight.numpy().astype("<f4").tobytes())
     size = encoder.size
     model_id = f"clay-seeded-{size.dim}x{size.depth}:seed{SEED}:sha256:{digest.hexdigest()[:_DIGEST_LENGTH]}"
-    # The stand-in always says its version, so that nobody mistakes the id for a checkpoint's.
+    # The version is always part of this id, so that nobody mistakes it for a checkpoint's.
     tag = preprocessing.tag if PREPROCESS_VERSION != 1 else f":pre{PREPROCESS_VERSION}{preprocessing.tag}"
     return ModelCard(model_id + tag, size.dim, is_trained=False)
 
@@ -159,20 +168,22 @@ def _trained_card(path: Path, size: EncoderSize, preprocessing: Preprocessing) -
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
     names = [_NAMES[name] for name, known in KNOWN_SIZES.items() if known == size]
-    # Heads do not show in the file, so its digest does not hold them: the name must.
+    # The file, and so its digest, does not contain the number of heads: the name must.
     name = names[0] if names else f"clay-{size.dim}x{size.depth}h{size.heads}"
     return ModelCard(f"{name}:sha256:{digest}{preprocessing.tag}", size.dim, is_trained=True)
 
 
 def _read_encoder(path: Path) -> tuple[dict[str, Tensor], EncoderSize]:
-    """Read the encoder's state dict and its size, with every key and shape checked."""
+    """Read the encoder's state dict and its size; check every key and shape."""
     if not path.is_file():
-        raise ChiplakeError(f"{path}: there is no such checkpoint; set CHIPLAKE_CLAY_CHECKPOINT to a file, or unset it")
+        raise ChiplakeError(
+            f"{path}: the checkpoint does not exist; set CHIPLAKE_CLAY_CHECKPOINT to a file, or unset it"
+        )
     state = _encoder_state(_read_tensors(path), path)
     try:
         size = size_of_state(state, _sidecar_heads(path, state))
     except KeyError as error:
-        raise ChiplakeError(f"{path}: no Clay encoder, {error.args[0]} is missing") from error
+        raise ChiplakeError(f"{path}: not a Clay encoder, {error.args[0]} is missing") from error
     except (ValueError, IndexError) as error:
         raise ChiplakeError(
             f"{path}: {error or 'a weight has no dimensions'}; give heads and dim_head in {path.with_suffix('.json')}"
@@ -189,21 +200,23 @@ def _read_tensors(path: Path) -> dict[str, Any]:
         try:
             return dict(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
-            raise ChiplakeError(f"{path}: truncated, or no safetensors file ({error_line(error, 200)})") from error
+            raise ChiplakeError(
+                f"{path}: truncated, or not a safetensors file ({error_line(error, _LONGEST_REASON)})"
+            ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # torch names no errors: broken bytes end in any of a dozen
-        reason = error_line(error, 200)
+    except Exception as error:  # torch documents no errors: damaged bytes raise any of a dozen
+        reason = error_line(error, _LONGEST_REASON)
         if "weights_only" in str(error).lower() and "nsupported" in str(error):
             raise ChiplakeError(
                 f"{path}: refused, it holds Python objects beside tensors, which could run code; "
-                "where you trust it, save its state dict as .safetensors"
+                "if you trust it, save its state dict as .safetensors"
             ) from error
-        raise ChiplakeError(f"{path}: truncated, or no PyTorch checkpoint ({reason})") from error
+        raise ChiplakeError(f"{path}: truncated, or not a PyTorch checkpoint ({reason})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
-        raise ChiplakeError(f"{path}: no checkpoint, it holds a {type(content).__name__} and not a state dict")
+        raise ChiplakeError(f"{path}: not a checkpoint, it holds a {type(content).__name__} in place of a state dict")
     return dict(content)
 
 
@@ -216,7 +229,7 @@ def _encoder_state(tensors: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
         }
     for key, value in tensors.items():
         if not isinstance(key, str) or not isinstance(value, Tensor) or not value.is_floating_point():
-            raise ChiplakeError(f"{path}: no Clay encoder, {key!r} is no tensor of floats")
+            raise ChiplakeError(f"{path}: not a Clay encoder, {key!r} is not a tensor of floats")
     return dict(tensors)
 
 
@@ -227,15 +240,22 @@ def _sidecar_heads(path: Path, state: Mapping[str, Tensor]) -> int | None:
     try:
         sidecar = _Sidecar.model_validate(json.loads(sidecar_path.read_text()))
     except (ValueError, ValidationError) as error:
-        raise ChiplakeError(f"{sidecar_path}: no configuration of an encoder ({error_line(error, 200)})") from error
+        raise ChiplakeError(
+            f"{sidecar_path}: not the configuration of an encoder ({error_line(error, _LONGEST_REASON)})"
+        ) from error
     actual = size_of_state(dict(state), sidecar.heads)
-    said = {"dim": sidecar.dim, "depth": sidecar.depth, "dim_head": sidecar.dim_head, "patch_size": sidecar.patch_size}
+    stated = {
+        "dim": sidecar.dim,
+        "depth": sidecar.depth,
+        "dim_head": sidecar.dim_head,
+        "patch_size": sidecar.patch_size,
+    }
     found = {"dim": actual.dim, "depth": actual.depth, "dim_head": actual.dim_head, "patch_size": PATCH_SIZE}
     if sidecar.mlp_ratio is not None:
-        said["mlp_dim"], found["mlp_dim"] = round(sidecar.mlp_ratio * actual.dim), actual.mlp_dim
-    for name, value in said.items():
+        stated["mlp_dim"], found["mlp_dim"] = round(sidecar.mlp_ratio * actual.dim), actual.mlp_dim
+    for name, value in stated.items():
         if value is not None and value != found[name]:
-            raise ChiplakeError(f"{sidecar_path}: {name} is {value} there and {found[name]} in {path.name}")
+            raise ChiplakeError(f"{sidecar_path}: {name} is {value} here and {found[name]} in {path.name}")
     return sidecar.heads
 
 
@@ -249,21 +269,19 @@ def _check_shapes(state: Mapping[str, Tensor], size: EncoderSize, path: Path) ->
     missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or unexpected:
         listed = ", ".join([f"missing {key}" for key in missing] + [f"unexpected {key}" for key in unexpected][:3])
-        raise ChiplakeError(f"{path}: no Clay encoder: {_shorten(listed)}")
+        raise ChiplakeError(f"{path}: not a Clay encoder: {one_line(listed, _LONGEST_REASON)}")
     for key, shape in expected.items():
         if tuple(state[key].shape) != shape:
-            raise ChiplakeError(f"{path}: {key} has shape {tuple(state[key].shape)} where the size needs {shape}")
+            raise ChiplakeError(
+                f"{path}: {key} has shape {tuple(state[key].shape)}; an encoder of this size needs {shape}"
+            )
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name not in ("cpu", "cuda"):
-        raise ChiplakeError(f"{name}: no such device; use auto, cpu or cuda")
+        raise ChiplakeError(f"{name}: unknown device; use auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
-        raise ChiplakeError("there is no CUDA device here; use --device cpu")
+        raise ChiplakeError("this machine has no CUDA device; use --device cpu")
     return torch.device(name)
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,6 +1,6 @@
 """Export: chips of int_embedding_inputs that have no embedding yet become objects, written by Spark's executors.
 
-The driver sees keys' counts and the manifest, never pixels.
+The driver handles keys and the manifest, never pixels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FILLED_CHIPS: Final = f"{MODEL_NAMESPACE}.fct_filled_chips"
 EMBEDDING_INPUTS: Final = f"{MODEL_NAMESPACE}.int_embedding_inputs"
 _KEY: Final = ["chip_id", "input_hash"]
 
-_BLOSC_OVERHEAD: Final = 16  # bytes by which a frame may exceed what it holds
-_ROW_OVERHEAD: Final = 1024  # bytes for identity, offsets and padding
+_BLOSC_OVERHEAD: Final = 16  # bytes by which a frame of incompressible pixels exceeds them
+_ROW_OVERHEAD: Final = 1024  # bytes for ids, coordinates, offsets and padding
 _ENTRY_DDL: Final = "name string, chips int, size bigint, sha256 string"
 _ENTRY_SCHEMA: Final = pa.schema(
     [
@@ -120,7 +120,12 @@ def chips_to_embed(
 
 
 def chips_per_object(wanted: int, bands: tuple[str, ...]) -> int:
-    """How many chips go into one object, so that not even incompressible ones exceed `wire.MAX_OBJECT_BYTES`."""
+    """Return how many chips go into one object, so that even incompressible ones fit `wire.MAX_OBJECT_BYTES`.
+
+    Args:
+        wanted: the number of the settings, which is not exceeded.
+        bands: of the objects.
+    """
     frames = [2 * BAND_BY_NAME[band].pixels ** 2 for band in bands] + [CHIP_PIXELS_10M**2]
     largest = sum(frame + _BLOSC_OVERHEAD for frame in frames) + _ROW_OVERHEAD
     return max(1, min(wanted, MAX_OBJECT_BYTES // largest))
@@ -129,7 +134,7 @@ def chips_per_object(wanted: int, bands: tuple[str, ...]) -> int:
 def object_writer(directory: Path, bands: tuple[str, ...]) -> Callable[[pa.Table], pa.Table]:
     """Make the function that writes one group of chips as one object and returns its manifest entry.
 
-    The bytes depend on the chips alone: rows are in the order of chip_id, whatever order they came in.
+    The bytes depend on the chips alone: rows are sorted by chip_id.
     """
     schema = request_schema(bands)
 
@@ -150,10 +155,10 @@ def object_writer(directory: Path, bands: tuple[str, ...]) -> Callable[[pa.Table
 
 
 def check_objects(run: Run, names: list[str]) -> None:
-    """Check that objects that executors wrote are here, too.
+    """Check that the driver sees the objects that executors wrote.
 
     Raises:
-        ChiplakeError: some are not.
+        ChiplakeError: it does not see some of them.
     """
     missing = [name for name in names if not (run.input_dir / name).is_file()]
     if missing:

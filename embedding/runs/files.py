@@ -1,11 +1,11 @@
-"""The files of an embedding run, and what state it is in.
+"""The files of an export run, and the states that they mark.
 
     <transform_dir>/<run_id>/input/chips-00000.arrow      an object of chips
-    <transform_dir>/<run_id>/manifest.json                written last: the export is whole
+    <transform_dir>/<run_id>/manifest.json                written last: the export is complete
     <transform_dir>/<run_id>/output/chips-00000.arrow.out the server's answer
     <transform_dir>/<run_id>/loaded.json                  the answers are in raw.clay_embeddings
 
-Every file is written under another name and then renamed, so a file that is there is whole.
+Every file is written under another name and then renamed, so that no file is ever partial.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ExportedObject(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What one export wrote."""
+    """What one export wrote: the content of manifest.json."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,78 +59,78 @@ class Manifest(BaseModel):
 
     @property
     def chips(self) -> int:
-        """Chips in all objects together."""
+        """Number of chips in all objects."""
         return sum(entry.chips for entry in self.objects)
 
 
 class LoadReport(BaseModel):
-    """What one load did; written as the mark that a run is loaded."""
+    """What one load did: the content of loaded.json."""
 
     model_config = ConfigDict(frozen=True)
 
     run_id: str
     embedded: int  # embeddings written
-    errors: int  # answers that are errors, where the table has no embedding
-    unchanged: int  # answers that the table had already, or had better
-    unanswered_objects: tuple[str, ...]  # objects without an answer: their chips are exported again
+    errors: int  # answers that are errors, for chips without an embedding in the table
+    unchanged: int  # answers not written: the table has them, or an embedding in place of their error
+    unanswered_objects: tuple[str, ...]  # objects without an answer; their chips are exported again
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run's directory."""
+    """The directory of one export run."""
 
     path: Path
 
     @property
     def run_id(self) -> str:
-        """The id, which sorts by time."""
+        """The id; ids sort by time."""
         return self.path.name
 
     @property
     def input_dir(self) -> Path:
-        """Where the objects of chips are."""
+        """Directory of the objects of chips."""
         return self.path / "input"
 
     @property
     def output_dir(self) -> Path:
-        """Where the answers are."""
+        """Directory of the answers."""
         return self.path / "output"
 
     @property
     def manifest_path(self) -> Path:
-        """The manifest; there once the export is whole."""
+        """The manifest, which exists once the export is complete."""
         return self.path / "manifest.json"
 
     @property
     def loaded_path(self) -> Path:
-        """The mark that the answers were loaded."""
+        """The mark that the answers are loaded."""
         return self.path / "loaded.json"
 
     def manifest(self) -> Manifest:
         """Read the manifest.
 
         Raises:
-            ChiplakeError: there is none, or it cannot be read.
+            ChiplakeError: it is missing or cannot be read.
         """
         try:
             return Manifest.model_validate_json(self.manifest_path.read_bytes())
         except (OSError, ValidationError) as error:
             raise ChiplakeError(
-                f"{self.manifest_path}: no manifest of an export; remove {self.path} to have its chips exported again"
+                f"{self.manifest_path}: no valid manifest; remove {self.path} to export its chips again"
             ) from error
 
     def gather_answers(self) -> None:
-        """Move answers that lie deeper in `output/` up: how SageMaker names their folder is not said clearly."""
+        """Move answers from subfolders of `output/` to it: SageMaker's docs leave open which subfolder it uses."""
         for path in sorted(self.output_dir.glob(f"*/**/*{OUT_SUFFIX}")):
             path.replace(self.output_dir / path.name)
 
     def write_manifest(self, card: ModelCard, bands: tuple[str, ...], objects: Iterable[ExportedObject]) -> Manifest:
-        """Write the manifest, by which the export is whole.
+        """Write the manifest, which completes the export.
 
         Args:
             card: the model that the chips are for.
-            bands: what the objects hold.
-            objects: all that were written.
+            bands: of the objects.
+            objects: all objects of the run.
         """
         manifest = Manifest(
             run_id=self.run_id,
@@ -144,7 +144,7 @@ class Run:
         return manifest
 
     def mark_loaded(self, report: LoadReport) -> None:
-        """Leave the mark, so that no later run takes this one up again."""
+        """Write loaded.json, so that this run is not continued again."""
         write_atomically(self.loaded_path, report.model_dump_json(indent=2).encode())
 
 
@@ -159,7 +159,7 @@ def answer_path(output_dir: Path, name: str) -> Path:
 
 
 def new_run(transform_dir: Path) -> Run:
-    """Name a new run. Nothing is written."""
+    """Name a new run; write nothing."""
     return Run(transform_dir / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
 
 
@@ -167,21 +167,23 @@ def find_run(transform_dir: Path, run_id: str) -> Run:
     """Find an exported run.
 
     Raises:
-        ChiplakeError: there is no such run.
+        ChiplakeError: the run does not exist.
     """
     run = Run(transform_dir / run_id)
     if not _RUN_ID.fullmatch(run_id) or not run.manifest_path.is_file():
-        raise ChiplakeError(f"{run_id}: there is no such run in {transform_dir}; see `chiplake embed export`")
+        raise ChiplakeError(
+            f"{run_id}: no export run of this id in {transform_dir}; make one with `chiplake embed export`"
+        )
     return run
 
 
 def unfinished_runs(transform_dir: Path) -> list[Run]:
-    """Runs that were exported and not loaded, oldest first."""
+    """Return runs that are exported and not loaded, the oldest first."""
     return [run for run in _runs(transform_dir) if run.manifest_path.is_file() and not run.loaded_path.is_file()]
 
 
 def remove_partial_exports(transform_dir: Path) -> None:
-    """Remove what killed exports left. Call it only inside `exclusively`."""
+    """Remove what killed exports left behind. Call it inside `exclusively` only."""
     for run in _runs(transform_dir):
         if not run.manifest_path.is_file():
             shutil.rmtree(run.path)
@@ -189,10 +191,10 @@ def remove_partial_exports(transform_dir: Path) -> None:
 
 @contextmanager
 def exclusively(transform_dir: Path) -> Iterator[None]:
-    """Hold the transform directory: two runs at once would embed the same chips twice.
+    """Lock the transform directory: two jobs at once would embed the same chips twice.
 
     Raises:
-        ChiplakeError: another process holds it.
+        ChiplakeError: another process has locked it.
     """
     transform_dir.mkdir(parents=True, exist_ok=True)
     with (transform_dir / ".lock").open("a") as lock:

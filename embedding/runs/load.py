@@ -1,6 +1,6 @@
-"""Load: the answers of a run go into raw.clay_embeddings, each checked against what was asked.
+"""Load: the answers of a run go into raw.clay_embeddings, each checked against its request.
 
-Also the answers of a failed transform: what is there is loaded, the rest is exported again next time.
+A failed transform is loaded, too: chips without an answer are exported again by the next run.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _VIEW: Final = "chiplake_answers_to_load"
 def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
     """Merge the answers of a run into raw.clay_embeddings and mark the run as loaded.
 
-    An embedding replaces an error, an error never replaces an embedding, and what the table has already is not
-    written again: without news there is no snapshot.
+    An embedding replaces an error; an error never replaces an embedding. Answers that the table has already are not
+    written again: a load of such answers alone makes no snapshot.
 
     Args:
         spark: the session.
-        settings: whose catalog holds the table.
-        run: an exported run, transformed wholly or in part.
+        settings: of the catalog that holds the table.
+        run: an exported run, transformed completely or in part.
 
     Raises:
-        ChiplakeError: the run has no manifest.
+        ChiplakeError: the manifest of the run is missing.
     """
     manifest = run.manifest()
     run.gather_answers()
@@ -63,16 +63,16 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
 
 
 def checked_answers(request: pa.Table | None, answer: pa.Table | str, model_id: str, dimension: int) -> pa.Table:
-    """Check the answers to one object and give every chip asked for exactly one row.
+    """Check the answers to one object; return exactly one row for every chip of the request.
 
     Args:
-        request: `chip_id` and `input_hash` of the chips asked for; None if that is not known any more.
-        answer: the server's table, or words that say why it cannot be read.
-        model_id: the model that was asked.
+        request: `chip_id` and `input_hash` of the object's chips; None if the object is gone.
+        answer: the server's table, or a message why it cannot be read.
+        model_id: the model of the run.
         dimension: length of its embeddings.
 
     Returns:
-        A table of `wire.ANSWER_SCHEMA`: an embedding, or an error that says what is wrong with the answer.
+        A table of `wire.ANSWER_SCHEMA`: each row has an embedding, or an error that names the fault of the answer.
     """
     given, fault = _rows_by_chip(answer)
     asked = given.keys() if request is None else dict.fromkeys(_pairs(request)).keys()
@@ -89,7 +89,7 @@ def checked_answers(request: pa.Table | None, answer: pa.Table | str, model_id: 
 def answer_reader(
     run: Run, model_id: str, dimension: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Make the function that turns names of objects into checked answers, on an executor."""
+    """Make the function that turns names of objects into checked answers on an executor."""
     input_dir, output_dir = run.input_dir, run.output_dir
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -103,10 +103,10 @@ def answer_reader(
 
 
 def _merge(spark: SparkSession, run: Run, manifest: Manifest, names: list[str]) -> tuple[int, int, int]:
-    """Merge the answers of these objects. Returns embeddings written, errors met, and answers not written."""
+    """Merge the answers of these objects; return the numbers of embeddings written, errors, and unchanged answers."""
     answers = _compared_answers(spark, run, manifest, names).persist()
     try:
-        # Counted first: even a MERGE of nothing makes a snapshot.
+        # Counted first: a MERGE makes a snapshot even if it changes nothing.
         counted: Any = answers.selectExpr(
             "count_if(is_news and embedding is not null) as embedded",
             "count_if(error is not null and not has_embedding) as errors",
@@ -116,7 +116,7 @@ def _merge(spark: SparkSession, run: Run, manifest: Manifest, names: list[str]) 
         ).first()
         if counted.news:
             answers.where("is_news").drop("is_news", "is_known", "has_embedding").createOrReplaceTempView(_VIEW)
-            # Without a known key the update is left out: Iceberg then appends and rewrites no file.
+            # If no key is known, the update is left out: Iceberg then appends and rewrites no file.
             update = "when matched and target.embedding is null then update set *" if counted.updates else ""
             spark.sql(
                 f"""
@@ -137,9 +137,9 @@ def _merge(spark: SparkSession, run: Run, manifest: Manifest, names: list[str]) 
 
 
 def _compared_answers(spark: SparkSession, run: Run, manifest: Manifest, names: list[str]) -> DataFrame:
-    """The answers as rows of the table, with what the table has already.
+    """Return the answers as rows of the table, compared with those that the table has.
 
-    `is_news` marks what the table lacks: new keys, embeddings in place of errors, other errors in place of errors.
+    `is_news` marks rows to write: new keys, embeddings in place of errors, other errors in place of errors.
     """
     tasks = min(len(names), spark.sparkContext.defaultParallelism)
     objects = spark.createDataFrame([(name,) for name in names], "name string").repartition(tasks)
@@ -163,7 +163,7 @@ def _compared_answers(spark: SparkSession, run: Run, manifest: Manifest, names: 
 
 
 def _rows_by_chip(answer: pa.Table | str) -> tuple[dict[tuple[str, str], list[dict[str, Any]]], str | None]:
-    """Group answers by chip, or say what is wrong with all of them."""
+    """Group answers by (chip_id, input_hash). A fault of the whole answer comes second, otherwise None."""
     if isinstance(answer, str):
         return {}, answer
     missing = [name for name in _REQUIRED if name not in answer.column_names]
@@ -176,20 +176,20 @@ def _rows_by_chip(answer: pa.Table | str) -> tuple[dict[tuple[str, str], list[di
 
 
 def _judge(answers: list[dict[str, Any]], model_id: str, dimension: int) -> tuple[list[float] | None, str | None]:
-    """One chip's embedding, or why it has none."""
+    """Return the embedding of one chip and None, or None and an error message."""
     if len(answers) != 1:
         return None, f"the answer holds this chip {len(answers)} times"
     answer = answers[0]
     embedding, error = answer["embedding"], answer["error"]
     if answer["model_id"] != model_id:
-        return None, f"the answer is of {answer['model_id']}, asked was {model_id}"
+        return None, f"the answer is of {answer['model_id']}, the request was for {model_id}"
     if error is not None:
         return None, str(error)
     if embedding is None:
         return None, "the answer holds neither an embedding nor an error"
     if not isinstance(embedding, list) or len(embedding) != dimension:
         length = len(embedding) if isinstance(embedding, list) else "no"
-        return None, f"the embedding has {length} values where {model_id} gives {dimension}"
+        return None, f"the embedding has {length} values, embeddings of {model_id} have {dimension}"
     values = np.array(embedding, dtype=np.float32) if None not in embedding else np.array([np.nan])
     if not np.isfinite(values).all():
         return None, "the embedding holds values that are not finite"
@@ -201,10 +201,10 @@ def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
 
 
 def _read_identity(path: Path) -> pa.Table | None:
-    """Read who is in an object; None if it is gone."""
+    """Read `chip_id` and `input_hash` of an object's chips; None if the object is gone."""
     if not path.is_file():
         return None
-    # Mapped: the pixels between the identities are never read from disk.
+    # Mapped: the pixels between these columns are not read from disk.
     with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
         return reader.read_all().select(["chip_id", "input_hash"])
 

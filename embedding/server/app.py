@@ -21,7 +21,7 @@ from embedding.model.inference import embed_table
 from embedding.model.weights import ClayModel
 from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_table
 
-# While the encoder works on one request the next arrives; a GPU is so fast that the next are prepared, too.
+# The next request arrives while the encoder works on one. A GPU is so fast that further ones must be prepared.
 MAX_CONCURRENT_REQUESTS: Final = 2
 MAX_CONCURRENT_GPU_REQUESTS: Final = 4
 
@@ -29,17 +29,22 @@ _log = logging.getLogger("chiplake.embedding")
 
 
 class _BadRequestError(Exception):
-    """A request that is refused: the HTTP status and the words."""
+    """A request that is refused, with an HTTP status and a message."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
 def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> Starlette:
-    """Make the HTTP application around a loaded model."""
+    """Make the HTTP application of a loaded model.
+
+    Args:
+        model: the model.
+        max_payload_bytes: a larger request is refused with 413.
+    """
     is_gpu = model.device.type == "cuda"
-    # On a processor torch already uses every core for one request.
+    # On a CPU, torch uses every core for one request.
     encoder_turn = anyio.CapacityLimiter(MAX_CONCURRENT_GPU_REQUESTS if is_gpu else 1)
     about = {"model_id": model.card.model_id, "dimension": model.card.dimension, "weights": model.card.weights}
 

@@ -1,4 +1,4 @@
-"""The command that runs the inference server, for `chiplake embed serve` and for `python -m embedding serve`."""
+"""The command of `chiplake embed serve` and `python -m embedding serve`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Model data of a SageMaker model: one archive of the server's code and the checkpoint, which ends in /opt/ml/model.
+"""Model data of a SageMaker model: an archive of the server's code and a checkpoint, unpacked to /opt/ml/model.
 
-    code/lakehouse, code/embedding, code/python_udfs    what the server imports
-    NAME.ckpt, NAME.json                               the checkpoint and its sidecar, where one is given
+    code/lakehouse, code/embedding, code/python_udfs   what the server imports
+    NAME.ckpt, NAME.json                               the checkpoint and its sidecar, if there is one
 
-Equal content gives equal bytes, so an archive that did not change need not be copied again.
+Equal content gives equal bytes, so that an unchanged archive need not be uploaded again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def write_package(dest: Path, weights_file: Path | None, preprocessing: Preproce
     """Write the archive.
 
     Args:
-        dest: the archive `NAME.tar.gz`, or a directory that gets `model.tar.gz`.
-        weights_file: as for `weights.load_model`; None packs the code alone.
-        preprocessing: the choices in force, for the model's name.
+        dest: the archive `NAME.tar.gz`, or a directory for `model.tar.gz`.
+        weights_file: as for `weights.load_model`; None to pack the code alone.
+        preprocessing: the choices of the settings, for the model's id.
 
     Returns:
-        The archive, and the model that a server of it holds.
+        The archive, and the model that a server with it will hold.
 
     Raises:
-        ChiplakeError: the checkpoint cannot be used, or its name has no suffix of a checkpoint.
+        ChiplakeError: the checkpoint cannot be used, or its suffix is not one of a checkpoint.
     """
     card = describe_model(weights_file, preprocessing)
     archive = dest if dest.name.endswith(".tar.gz") else dest / _ARCHIVE_NAME
@@ -54,7 +54,7 @@ def write_package(dest: Path, weights_file: Path | None, preprocessing: Preproce
 
 
 def packaged_weights(model_dir: Path) -> Path | None:
-    """Find the checkpoint in unpacked model data; None if it holds the code alone.
+    """Find the checkpoint in unpacked model data; None if they hold the code alone.
 
     Raises:
         ChiplakeError: there are several.
@@ -86,7 +86,7 @@ def _members(weights_file: Path | None) -> dict[str, Path]:
 
 def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
     with path.open("rb") as file:
-        entry = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
+        entry = tarfile.TarInfo(name)  # owner 0 and time 0, so that the bytes do not depend on this machine
         entry.size = os.fstat(file.fileno()).st_size
         entry.mode = 0o644
         tar.addfile(entry, file)

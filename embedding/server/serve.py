@@ -39,19 +39,19 @@ _log = logging.getLogger("chiplake.embedding")
 class ServerOptions:
     """How a server runs."""
 
-    weights_file: Path | None  # None: the seeded encoder with untrained weights
+    weights_file: Path | None  # a checkpoint; None for the seeded encoder with untrained weights
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    expected_model_id: str | None = None  # no other model is served
+    expected_model_id: str | None = None  # refuse to serve another model
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
     device: str = "auto"  # auto, cpu or cuda
     max_payload_bytes: int = MAX_OBJECT_BYTES  # a larger request is refused with 413
-    listen_fd: int | None = None  # an already listening socket, used in place of host and port
-    exit_with_parent: bool = False  # stop when standard input ends, which it does when the parent dies
+    listen_fd: int | None = None  # descriptor of a listening socket, used in place of host and port
+    exit_with_parent: bool = False  # stop when standard input ends, as it does when the parent process ends
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and what the call gave as `extra={"data": …}`."""
+    """Formatter of one JSON object a line: time (UTC), level, logger, message, and the call's `extra={"data": …}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
@@ -68,14 +68,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def serve(options: ServerOptions) -> None:
-    """Load the model and answer requests until SIGTERM or SIGINT; requests in flight are finished first.
+    """Load the model and answer requests until SIGTERM or SIGINT. Requests in flight are finished first.
 
     Raises:
-        ChiplakeError: the checkpoint cannot be used or is of another model than expected, or the port is taken.
+        ChiplakeError: the checkpoint cannot be used, the model is not the expected one, or the port is taken.
     """
     _log_as_json()
     keep_freed_memory()
-    # Also before and after uvicorn's own handling: asked to stop is no failure.
+    # For the time before and after uvicorn's own handler: a requested stop is not a failure.
     signal.signal(signal.SIGTERM, _exit_cleanly)
     if options.exit_with_parent:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
@@ -84,9 +84,9 @@ def serve(options: ServerOptions) -> None:
     if options.expected_model_id not in (None, model.card.model_id):
         raise ChiplakeError(
             f"the model data hold {model.card.model_id} and the chips were exported for {options.expected_model_id}; "
-            "make the archive anew with `chiplake embed package`"
+            "make the archive again with `chiplake embed package`"
         )
-    gc.freeze()  # modules and model stay: each collection would look at all of their objects
+    gc.freeze()  # modules and model are kept to the end: collections need not look at their objects
     host, port = listener.getsockname()[:2]
     data = {"host": host, "port": port, "model_id": model.card.model_id, "weights": model.card.weights}
     _log.info("serving", extra={"data": data | {"device": str(model.device)}})
@@ -102,18 +102,18 @@ def _listener(options: ServerOptions) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port), backlog=128)
     except OSError as error:
-        words = error.strerror or error
+        reason = error.strerror or error
         raise ChiplakeError(
-            f"cannot listen on {options.host}:{options.port} ({words}); choose another --port"
+            f"cannot listen on {options.host}:{options.port} ({reason}); choose another --port"
         ) from error
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the memory of one batch for the next, in one heap of which all threads take.
+    """Make glibc keep the memory of one batch for the next, in one heap that all threads share.
 
-    By default each tensor and each unpacked band is of pages fresh from the system, which clears and maps every one of
-    them: a twentieth of the smallest encoder's time. Other C libraries have no `mallopt` and go on as they do.
-    Source of the numbers: glibc's malloc.h.
+    By default each tensor and each decoded band gets new pages of the system, which clears and maps every one of them.
+    That takes a twentieth of the smallest encoder's time. Other C libraries have no `mallopt` and are left as they
+    are. Source of the numbers: glibc's malloc.h.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -130,7 +130,7 @@ def _log_as_json() -> None:
 
 
 def _stop_at_end_of_input() -> None:
-    # The file descriptor and not sys.stdin: a thread blocked in the latter's lock would hang the interpreter's end.
+    # Not sys.stdin: a thread that holds its lock would block the interpreter's end.
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -206,7 +206,7 @@ def test_invalid_answers_become_errors_in_words(spark: SparkSession, small: Sett
     rows = embeddings(spark)
     assert {row.embedding for row in rows.values()} == {None}
     assert rows["chip-000"].error == "the embedding holds values that are not finite"
-    assert rows["chip-001"].error == f"the embedding has 3 values where {model_id} gives {SEEDED_SIZE.dim}"
+    assert rows["chip-001"].error == f"the embedding has 3 values, embeddings of {model_id} have {SEEDED_SIZE.dim}"
     assert rows["chip-002"].error == rows["chip-003"].error == "the answer has no column embedding"
     assert rows["chip-004"].error.startswith("the answer cannot be read: ")
 
@@ -220,7 +220,7 @@ def test_an_answer_of_another_model_or_without_the_chip_is_an_error(spark: Spark
     load_run(spark, small, run)
 
     rows = embeddings(spark)
-    assert rows["chip-000"].error == f"the answer is of other, asked was {run.manifest().model_id}"
+    assert rows["chip-000"].error == f"the answer is of other, the request was for {run.manifest().model_id}"
     assert rows["chip-003"].error == "the answer holds this chip 0 times"
     assert (rows["chip-002"].error, rows["chip-004"].error) == (None, None)
     assert "chip-999" not in rows

@@ -102,7 +102,7 @@ def test_a_date_that_python_cannot_hold_is_one_chip_s_error(client: httpx.Client
     table = make_request([make_chip(0, BANDS), make_chip(1, BANDS)], BANDS)
     instants = pa.array([2**62, 0], pa.timestamp("us", tz="UTC"))
     answers = invoke(client, table.set_column(2, "acquired_at", instants))
-    assert answers[0]["error"] == "acquired_at is beyond the years that a date can hold"
+    assert answers[0]["error"] == "acquired_at is outside the years 1 to 9999"
     assert answers[1]["error"] is None
 
 
@@ -132,14 +132,14 @@ def test_a_corrupt_request_is_refused(client: httpx.Client, media_type: str) -> 
     for content in (b"", b"nonsense", whole[: len(whole) // 2], b"\xff" * 64):
         response = post(client, content, media_type)
         assert response.status_code == 400, content[:16]
-        assert "no readable" in response.json()["error"]
+        assert "not a readable" in response.json()["error"]
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
         (["chip_id", "blue"], "column input_hash, acquired_at, longitude, latitude is missing"),
-        (["chip_id", "input_hash", "acquired_at", "longitude", "latitude"], "there is no band column"),
+        (["chip_id", "input_hash", "acquired_at", "longitude", "latitude"], "the request has no band"),
     ],
 )
 def test_a_request_without_its_columns_is_refused(client: httpx.Client, columns: list[str], words: str) -> None:
@@ -154,7 +154,7 @@ def test_a_column_of_another_type_is_refused(client: httpx.Client) -> None:
     table = table.append_column("acquired_at", pa.array(["yesterday"]))
     response = post(client, write_table(table, ARROW_STREAM))
     assert response.status_code == 400
-    assert response.json()["error"] == "column acquired_at is string and no timestamp"
+    assert response.json()["error"] == "column acquired_at is string, not a timestamp"
 
 
 def test_a_request_above_the_limit_is_refused_with_and_without_a_declared_length(client: httpx.Client) -> None:
@@ -182,7 +182,7 @@ def test_log_lines_are_json_and_tell_the_weights(client: httpx.Client, server: I
     assert all({"time", "level", "message"} <= line.keys() for line in lines)
     last = [line for line in lines if line["message"] == "invocation"][-1]
     assert (last["chips"], last["errors"], last["weights"]) == (1, 0, "untrained weights")
-    loads = [line for line in lines if "stands in" in line["message"]]
+    loads = [line for line in lines if "using the seeded encoder" in line["message"]]
     assert len(loads) == 1, "the model is loaded once"
 
 

@@ -61,7 +61,7 @@ def test_when_an_object_fails_the_others_go_on(input_dir: Path, output_dir: Path
     report = transform_locally(input_dir, output_dir)
     assert (report.status, report.transformed) == ("Failed", 2)
     assert [failure.name for failure in report.failures] == ["chips-1.arrow"]
-    assert report.failures[0].reason.startswith("the inference server answered 400: no readable")
+    assert report.failures[0].reason.startswith("the inference server answered 400: not a readable")
     assert sorted(path.name for path in output_dir.iterdir()) == ["chips-0.arrow.out", "chips-2.arrow.out"]
 
 

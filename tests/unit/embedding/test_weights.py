@@ -89,7 +89,7 @@ def test_the_seeded_encoder_leaves_the_global_random_numbers_alone() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ChiplakeError, match=r"none\.ckpt: there is no such checkpoint"):
+    with pytest.raises(ChiplakeError, match=r"none\.ckpt: the checkpoint does not exist"):
         load_model(tmp_path / "none.ckpt", DEFAULT)
 
 
@@ -137,11 +137,14 @@ TO_QKV = "transformer.layers.1.0.to_qkv.weight"
         (lambda s: _without(s, TO_QKV), f"missing {TO_QKV}"),
         (lambda s: _without(s, "cls_token"), "cls_token is missing"),
         (lambda s: s | {"transformer.extra": torch.zeros(1)}, r"unexpected transformer\.extra"),
-        (lambda s: s | {TO_QKV: torch.zeros(95, 48)}, r"has shape \(95, 48\) where the size needs \(96, 48\)"),
+        (
+            lambda s: s | {TO_QKV: torch.zeros(95, 48)},
+            r"has shape \(95, 48\); an encoder of this size needs \(96, 48\)",
+        ),
         (lambda s: s | {"cls_token": torch.full((1, 1, 48), float("nan"))}, "not finite"),
         (lambda s: s | {"cls_token": torch.zeros(1, 1, 50)}, "multiple of 4"),
-        (lambda s: s | {"cls_token": "text"}, "is no tensor of floats"),
-        (lambda _: {"weights": torch.zeros(1)}, "no Clay encoder"),
+        (lambda s: s | {"cls_token": "text"}, "is not a tensor of floats"),
+        (lambda _: {"weights": torch.zeros(1)}, "not a Clay encoder"),
         (lambda _: [1, 2], "it holds a list"),
     ],
 )
@@ -153,7 +156,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path, state: State,
 
 def test_an_unknown_size_needs_its_heads_beside_it(tmp_path: Path, state: State) -> None:
     path = saved(tmp_path / "own.ckpt", state, heads=None)
-    with pytest.raises(ChiplakeError, match=r"the number of heads is not known; give heads .*own\.json"):
+    with pytest.raises(ChiplakeError, match=r"the number of heads is unknown; give heads .*own\.json"):
         describe_model(path, DEFAULT)
 
 
@@ -164,7 +167,7 @@ def test_an_unknown_size_needs_its_heads_beside_it(tmp_path: Path, state: State)
         ({"heads": 2, "dim_head": 64}, "dim_head is 64 there and 16"),
         ({"heads": 2, "patch_size": 16}, "patch_size is 16 there and 8"),
         ({"heads": 2, "mlp_ratio": 4}, "mlp_dim is 192 there and 96"),
-        ({"dim": 48}, "no configuration of an encoder"),
+        ({"dim": 48}, "not the configuration of an encoder"),
     ],
 )
 def test_a_configuration_that_contradicts_the_weights_is_refused(
