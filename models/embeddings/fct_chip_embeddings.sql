@@ -6,6 +6,8 @@
     unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale', 'missing_fraction']}
 ) }}
 
+-- depends_on: {{ ref('int_embedding_inputs') }}
+
 with embeddings as (
 
     select
