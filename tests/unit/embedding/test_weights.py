@@ -164,9 +164,9 @@ def test_an_unknown_size_needs_its_heads_beside_it(tmp_path: Path, state: State)
     ("sidecar", "words"),
     [
         ({"heads": 5}, "cannot be split over 5 heads"),
-        ({"heads": 2, "dim_head": 64}, "dim_head is 64 there and 16"),
-        ({"heads": 2, "patch_size": 16}, "patch_size is 16 there and 8"),
-        ({"heads": 2, "mlp_ratio": 4}, "mlp_dim is 192 there and 96"),
+        ({"heads": 2, "dim_head": 64}, "dim_head is 64 here and 16"),
+        ({"heads": 2, "patch_size": 16}, "patch_size is 16 here and 8"),
+        ({"heads": 2, "mlp_ratio": 4}, "mlp_dim is 192 here and 96"),
         ({"dim": 48}, "not the configuration of an encoder"),
     ],
 )
