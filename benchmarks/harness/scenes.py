@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.warp import transform_geom
 
-from chiplake.demo.scenes import write_cog
+from chiplake.synthetic import write_cog
 from embedding.model.clay_bands import STATISTICS
 from lakehouse.bands import BAND_BY_NAME, BANDS, SCL
 

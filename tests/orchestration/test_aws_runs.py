@@ -22,7 +22,7 @@ from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
 
-from chiplake.demo.scenes import ArchiveSpec, Overpass, TileWindow, write_archive
+from chiplake.synthetic import ArchiveSpec, Overpass, TileWindow, write_archive
 from embedding.runs.files import Run
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR, Settings
