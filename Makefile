@@ -6,11 +6,11 @@ READY := .venv/.ready
 SERVERS := .venv-stac-server
 AIRFLOW := .venv-airflow-3.0
 TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready
-# In the order of files: units, which are short, come last, so that no process waits for a long file of another.
+# In the order of tests/support/file_times.py: the longest file first.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow check test test-all test-long bench lint types format lock clean
+.PHONY: help setup demo airflow check units test test-all test-long bench lint style types format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -50,14 +50,18 @@ airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home
 		AIRFLOW__COSMOS__DBT_DOCS_PROJECTS='{"chiplake": {"dir": "$(CURDIR)/target/docs", "name": "Chiplake"}}' \
 		$(BIN)/airflow standalone
 
-check: $(READY) types ## Lint, types and the tests that need neither Java nor Airflow (under a minute)
+check: $(READY) ## Style of Python, types, and the tests that need neither Java nor Airflow (under a minute)
+	@$(MAKE) --no-print-directory --jobs --output-sync=target style types units
+
+units: $(READY)
 	$(PYTEST) -m "not (java or airflow or slow or long)" tests/unit
 
-test: $(TEST_READY) lint types ## Lint, types and every test but the long ones (20 minutes)
+test: $(TEST_READY) ## Lint, types and every test but the long ones (20 minutes)
+	@$(MAKE) --no-print-directory --jobs --output-sync=target lint types
 	$(PYTEST) -m "not (slow or long)"
 
-test-all: $(TEST_READY) ## The long tests that `make test` leaves out: kill loops, a whole tile, a cluster, a day on AWS
-	$(PYTEST) -m "slow and not long"
+test-all: $(TEST_READY) ## What `make test` leaves out: kill loops, a whole tile, a cluster, a day on AWS, all examples of a property
+	$(PYTEST) --hypothesis-profile thorough -m "(slow or (hypothesis and not java)) and not long"
 
 test-long: $(TEST_READY) ## The longest counts, by hand (hours)
 	$(PYTEST) -m long
@@ -65,11 +69,13 @@ test-long: $(TEST_READY) ## The longest counts, by hand (hours)
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
 
-lint: $(READY) ## Check the style of Python and SQL, and which package imports which
+lint: $(READY) style ## Check the style of Python and SQL, and which package imports which
+	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
 
 types: $(READY) ## Check the types
 	$(BIN)/mypy

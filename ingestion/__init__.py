@@ -11,7 +11,20 @@ The public API is `ingest`, with what it takes and returns. An example:
 reject, and `store` writes rows, rejects and the progress of searches.
 """
 
+from typing import TYPE_CHECKING
+
 from ingestion.model import Filters, IngestRequest, IngestSummary, Reason
-from ingestion.run import ingest
+
+if TYPE_CHECKING:
+    from ingestion.run import ingest
 
 __all__ = ["Filters", "IngestRequest", "IngestSummary", "Reason", "ingest"]
+
+
+def __getattr__(name: str) -> object:
+    """Import `ingest` on first use: it needs PyIceberg, which takes seconds to import."""
+    if name != "ingest":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ingestion.run import ingest
+
+    return ingest

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
-
-from shapely.geometry.base import BaseGeometry
+from typing import TYPE_CHECKING, Any, Final
 
 from ingestion.windows import Window
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 JsonObject = dict[str, Any]
 

@@ -10,6 +10,8 @@ import pytest
 
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
+pytest_plugins = ["support.file_times", "support.examples"]
+
 # Tests run for seconds: a JVM that compiles with its fast compiler alone needs half of the processor's time. Commands
 # that tests start inherit it. Its code cache is too small by default, and a full one ends all compilation.
 os.environ.setdefault(

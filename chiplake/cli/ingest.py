@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from shapely.geometry.base import BaseGeometry
 
 from chiplake.cli.options import Day, usage_errors
 from chiplake.cli.progress import progress_bar
-from ingestion.area import area_of_bbox, area_of_geojson
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
-from ingestion.run import ingest
-from ingestion.sources.urls import check_root_url
 from ingestion.windows import midnight
 from lakehouse.box import parse_box
 from lakehouse.days import Days
 from lakehouse.settings import get_settings
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 
 def ingest_command(
@@ -81,6 +80,8 @@ def ingest_command(
         overlap=timedelta(days=overlap_days),
         allow_file_hrefs=allow_file_hrefs,
     )
+    from ingestion.run import ingest  # imports PyIceberg
+
     console = Console()
     with progress_bar(console, "Ingesting", limit) as show_progress:
         summary = ingest(request, settings, lambda so_far: show_progress("Ingesting", _done(so_far), limit))
@@ -118,6 +119,8 @@ def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | N
 
 
 def _address(url: str | None, option: str) -> str | None:
+    from ingestion.sources.urls import check_root_url
+
     with usage_errors(option):
         return None if url is None else check_root_url(url)
 
@@ -142,6 +145,8 @@ def _area(bbox: str | None, aoi: Path | None) -> BaseGeometry | None:
 
 
 def _bbox_area(bbox: str | None) -> BaseGeometry | None:
+    from ingestion.area import area_of_bbox
+
     try:
         return None if bbox is None else area_of_bbox(parse_box(bbox))
     except ValueError as error:
@@ -149,6 +154,8 @@ def _bbox_area(bbox: str | None) -> BaseGeometry | None:
 
 
 def _aoi_area(aoi: Path | None) -> BaseGeometry | None:
+    from ingestion.area import area_of_geojson
+
     if aoi is None:
         return None
     try:

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from chiplake.cli.options import usage_errors
 from chiplake.cli.progress import progress_bar
-from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 
@@ -42,6 +41,7 @@ def maintain_command(
     job writes to meanwhile is left for the next time, or the job fails and must be run again.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
+    from lakehouse.catalog import ensure_sources
 
     settings = get_settings()
     with usage_errors():

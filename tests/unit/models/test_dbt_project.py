@@ -179,5 +179,6 @@ def test_every_reason_of_ingestion_is_an_accepted_one(manifest: Node) -> None:
     assert test["test_metadata"]["kwargs"]["values"] == [reason.value for reason in Reason]
 
 
+@pytest.mark.slow  # `make lint` lints every model
 def test_sql_is_linted_without_java(tmp_path: Path) -> None:
     run_without_java(["sqlfluff", "lint", "models/scenes/int_datatakes.sql"], tmp_path)

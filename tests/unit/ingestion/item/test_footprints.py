@@ -13,6 +13,7 @@ from pyproj import Transformer
 from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 from shapely.geometry.base import BaseGeometry
+from support.examples import examples
 
 from ingestion.area import area_of_bbox
 from ingestion.item.footprints import (
@@ -121,7 +122,7 @@ STYLES = st.sampled_from(
 TILES = grids() | grids(at_the_antimeridian=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(TILES)
 def test_the_outline_of_a_grid_is_the_true_one(grid: Grid) -> None:
     true = true_outline(grid)
@@ -133,7 +134,7 @@ def test_the_outline_of_a_grid_is_the_true_one(grid: Grid) -> None:
     check(footprint_of_projected_geojson(epsg, mapping(box(*extent))), true)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(TILES, STYLES, st.booleans(), st.booleans())
 def test_every_way_to_write_a_ring_gives_the_true_outline(
     grid: Grid, style: str, is_reversed: bool, is_closed: bool
@@ -150,7 +151,7 @@ def test_every_way_to_write_a_ring_gives_the_true_outline(
     assert is_on_grid(footprint, *grid)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(TILES, STYLES.filter(lambda style: style != "cut"), st.integers(0, 3), st.integers(0, 3))
 def test_a_ring_that_crosses_itself_still_covers_the_tile(grid: Grid, style: str, one: int, other: int) -> None:
     true = true_outline(grid)
@@ -162,7 +163,7 @@ def test_a_ring_that_crosses_itself_still_covers_the_tile(grid: Grid, style: str
     check(footprint, true, is_hull=one != other)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(TILES, st.integers(60_000, 300_000), st.sampled_from([(1, 0), (0, 1), (-1, 0), (0, -1)]))
 def test_a_footprint_that_was_moved_off_its_grid_is_recognised(
     grid: Grid, metres: int, direction: tuple[int, int]

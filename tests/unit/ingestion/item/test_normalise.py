@@ -12,6 +12,7 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.normalised import ALL_BANDS, API, changed, outcomes, reject_of, row_of
 from support.provider_items import in_stac_1_1
 from support.stac_items import NORTH, WEST, make_asset, make_item
@@ -166,7 +167,7 @@ def test_normalising_any_json_raises_nothing(value: Any) -> None:
     assert isinstance(normalise(Received(value, None, API)), Reject)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.data(), JSON_VALUES)
 def test_normalising_any_damaged_item_raises_nothing(data: st.DataObject, value: Any) -> None:
     item = copy.deepcopy(make_item())

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.examples import examples
 
 from python_udfs.codec import decode_array, encode_array
 from python_udfs.fill.table_function import FILLED_CHIP, FILLED_LAYERS, FillChips
@@ -301,7 +302,7 @@ def sequences(draw: st.DrawFn, min_size: int = 1) -> tuple[list[Chip], Rule]:
 
 
 thorough = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
