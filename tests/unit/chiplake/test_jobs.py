@@ -1,4 +1,4 @@
-"""Jobs have one list, and what failed for some chips does not stop the night."""
+"""The jobs, what dbt builds in each, and how failures of single chips are reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_job_that_dbt_does_has_a_selector_of_its_name(monkeypatch: pytest.M
     assert set(built) <= {selector["name"] for selector in selectors}
 
 
-def test_the_night_goes_on_after_failed_chips_and_reports_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_night_continues_after_failed_chips_and_reports_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
 
     def job(name: str, error: str = "") -> object:
