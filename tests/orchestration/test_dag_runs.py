@@ -109,6 +109,7 @@ def lake_of_older(lake: Lake, scenes: Path, manifest: Path) -> Lake:
     return Lake(lake.home, scenes, manifest, OLDER_BIN)
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_is_cleared_completes(lake: Lake) -> None:
     is_green, log = lake.run_and_kill("2023-08-13", "embed", "export")
     assert not is_green
@@ -130,6 +131,7 @@ def test_a_killed_run_that_is_cleared_completes(lake: Lake) -> None:
     assert (PROJECT_DIR / "target" / "docs" / "index.html").is_file()
 
 
+@pytest.mark.slow  # test_demo proves it of dbt and of the embedding
 def test_the_same_run_again_writes_nothing(lake: Lake) -> None:
     before = lake.snapshots()
     is_green, log = lake.run("2023-08-13", "--mark-success-pattern", r"tests_and_docs\..*")

@@ -11,12 +11,14 @@ from _pytest.terminal import TerminalReporter
 
 # A process takes one file after the other. With the longest first, no process waits long for another at the end.
 LONGEST_FIRST: Final = (
+    "test_whole_tile",
+    "test_cluster",
+    "test_arrival_orders",
     "test_aws_runs",
     "test_dag_runs",
     "test_demo",
     "test_incremental",
     "test_rules",
-    "test_arrival_orders",
     "test_fill_histories",
     "test_chips_of_odd_rasters",
     "test_embedding_resume",

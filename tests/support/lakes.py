@@ -70,7 +70,9 @@ def compiled(statement: str, **variables: Any) -> str:
 
 def _invoke(*arguments: str) -> Any:
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    return dbtRunner().invoke(["--quiet", *arguments, *project])
+    # Nobody reads the log or the artefacts of these runs.
+    silent = ["--quiet", "--log-level-file", "none", "--no-write-json"]
+    return dbtRunner().invoke([*silent, *arguments, *project])
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

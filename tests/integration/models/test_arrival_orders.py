@@ -28,6 +28,8 @@ from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_ITEMS
 
+pytestmark = pytest.mark.slow  # test_incremental proves it of one order
+
 SELECT = ("--select", "+fct_filled_chips")
 
 SPEC = replace(
