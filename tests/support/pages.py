@@ -1,0 +1,90 @@
+"""The blocks of code in the project's pages, and a shell that runs the commands of a page one after the other.
+
+A block is run if its language is `console`, `sql` or `python`. In a `console` block, a line that starts with `$ ` is a
+command (a line that ends in a backslash goes on in the next one) and the lines below it are what it prints. `...` in
+printed lines stands for any text, alone in a line for any number of lines. A block that cannot be run in a test has the
+comment `<!-- not run: REASON -->` above it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LANGUAGES: Final = ("console", "sql", "python")
+
+_FENCE: Final = re.compile(
+    r"^(?:<!-- not run: (?P<reason>.+) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str  # path in the project
+    line: int  # of the fence, from 1
+    language: str
+    text: str
+    reason: str | None  # why it is not run
+
+    @property
+    def commands(self) -> tuple[tuple[str, str], ...]:
+        """Commands of a `console` block, each with what the page says that it prints."""
+        found = re.split(r"^\$ ((?:.*\\\n)*.*)\n", self.text, flags=re.MULTILINE)
+        return tuple(zip(found[1::2], found[2::2], strict=True))
+
+
+def blocks_of(page: str, text: str) -> Iterator[Block]:
+    """Yield the fenced blocks of a page, in order."""
+    for fence in _FENCE.finditer(text):
+        line = text.count("\n", 0, fence.start("language")) + 1
+        yield Block(page, line, fence["language"], fence["text"], fence["reason"])
+
+
+def prints_as_said(printed: str, said: str) -> bool:
+    """Whether printed text is what the page says, whatever the white space at the ends of lines."""
+    if not said.strip():
+        return True
+    lines = [re.escape(line.rstrip()).replace(r"\.\.\.", ".*") for line in said.strip("\n").splitlines()]
+    pattern = "\n".join(r"(?:.*\n?)*?" if line == ".*" else line for line in lines)
+    text = "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())
+    return re.fullmatch(pattern.replace("(?:.*\\n?)*?\n", "(?:.*\\n)*?"), text) is not None
+
+
+class PageShell:
+    """A shell that keeps its folder and its variables from one command to the next, as a reader's does."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._state = folder / "state.sh"
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        self._environment = dict(environment)
+        self._folder = Path.cwd()
+
+    def run(self, command: str, expected_code: int = 0) -> str:
+        """Run a command, and return what it prints to standard output.
+
+        Raises:
+            AssertionError: it ends with another exit code.
+        """
+        script = f"{command}\ncode=$?\n{{ pwd; env -0; }} > {self._state}\nexit $code\n"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=self._folder, env=self._environment, capture_output=True, text=True
+        )
+        assert done.returncode == expected_code, f"{command}\n{done.stdout}{done.stderr}"
+        folder, _, variables = self._state.read_text().partition("\n")
+        self._folder = Path(folder)
+        kept = (variable.partition("=") for variable in variables.split("\0") if variable)
+        self._environment = {name: value for name, _, value in kept if name not in ("_", "SHLVL")}
+        return done.stdout
+
+
+def environment_of_a_reader(home: Path, bin: Path) -> dict[str, str]:
+    """What a reader's shell has: the project's programs on the path, and no setting but the lake's home."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHIPLAKE_", "DBT_"))}
+    return kept | {"CHIPLAKE_HOME": str(home), "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
