@@ -1,65 +1,22 @@
-"""The demo's lake, made once for all tests of a process."""
+"""The demo's lake, made once for all test processes."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import fcntl
 
 import pytest
-
-from lakehouse.catalog import open_catalog
-from lakehouse.settings import PROJECT_DIR, Settings
-
-BIN = Path(sys.executable).parent
-
-
-class Shell:
-    """Runs commands in the project, on a lake of their own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def __call__(self, command: str, *arguments: str, **environment: str) -> str:
-        done = subprocess.run(
-            [BIN / command, *arguments],
-            cwd=PROJECT_DIR,
-            env=os.environ | {"CHIPLAKE_HOME": str(self.home)} | environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def dbt(self, *arguments: str, **environment: str) -> str:
-        """Run a plain dbt command, its artefacts beside the lake."""
-        places = ["--target-path", str(self.target), "--log-path", str(self.home / "logs")]
-        return self("dbt", "--no-use-colors", *arguments, *places, **environment)
-
-    @property
-    def target(self) -> Path:
-        """Where dbt writes its artefacts."""
-        return self.home / "target"
-
-    @property
-    def demo_output(self) -> str:
-        """What `chiplake demo` printed when it made the lake."""
-        return (self.home.parent / "demo.txt").read_text()
-
-    def snapshot_ids(self) -> dict[str, list[int]]:
-        """The snapshots of every table, as PyIceberg sees them."""
-        catalog = open_catalog(Settings(home=self.home))
-        tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
-        return {
-            ".".join(name): [snapshot.snapshot_id for snapshot in catalog.load_table(name).snapshots()]
-            for name in tables
-        }
+from support.demo_lake import Shell
 
 
 @pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    home = tmp_path_factory.mktemp("demo")
-    shell = Shell(home / "lake")
-    (home / "demo.txt").write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="120"))
+def shell(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Shell:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "demo"
+    folder.mkdir(exist_ok=True)
+    shell = Shell(folder / "lake")
+    output = folder / "demo.txt"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            output.write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="120"))
     return shell

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-
-from lakehouse.catalog import open_catalog
-from lakehouse.settings import PROJECT_DIR, Settings
+from support.demo_lake import Shell
 
 BIN = Path(sys.executable).parent
 MODELS = {
@@ -23,53 +19,8 @@ MODELS = {
 }  # fmt: skip
 
 
-class Shell:
-    """Runs commands in the project, on the lake of the demo."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def __call__(self, command: str, *arguments: str, **environment: str) -> str:
-        done = subprocess.run(
-            [BIN / command, *arguments],
-            cwd=PROJECT_DIR,
-            env=os.environ | {"CHIPLAKE_HOME": str(self.home)} | environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def dbt(self, *arguments: str, **environment: str) -> str:
-        """Run a plain dbt command, with its artefacts beside the lake."""
-        paths = ["--target-path", str(self.target), "--log-path", str(self.home / "logs")]
-        return self("dbt", "--no-use-colors", *arguments, *paths, **environment)
-
-    @property
-    def target(self) -> Path:
-        """The folder of dbt's artefacts."""
-        return self.home / "target"
-
-    def snapshot_ids(self) -> dict[str, list[int]]:
-        """Return the snapshots of every table, as PyIceberg sees them."""
-        catalog = open_catalog(Settings().replace(home=self.home))
-        tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
-        return {
-            ".".join(name): [snapshot.snapshot_id for snapshot in catalog.load_table(name).snapshots()]
-            for name in tables
-        }
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    home = tmp_path_factory.mktemp("demo")
-    shell = Shell(home / "lake")
-    (home / "output.txt").write_text(shell("chiplake", "demo", "--home", str(shell.home), COLUMNS="140"))
-    return shell
-
-
 def test_the_demo_finds_the_planted_change_and_draws_it(shell: Shell) -> None:
-    output = (shell.home.parent / "output.txt").read_text()
+    output = shell.demo_output
     assert "found in 32633_231_1981, 32633_232_1981" in output
     assert "2 (0 outside the planted change)" in output
     assert "untrained weights" in output

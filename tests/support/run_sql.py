@@ -1,6 +1,6 @@
-"""Run queries through dbt in one process, on the lake of the environment: a JSON list of queries comes by standard input.
+"""Run queries through dbt in one process, on the lake of the environment.
 
-Prints a JSON list, for each query the error, or null.
+Standard input has a JSON list of queries. The last line printed is a JSON list: for each query its error, or null.
 """
 
 from __future__ import annotations

@@ -1,0 +1,46 @@
+"""What pages link to exists, and the README stays short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.pages import LANGUAGES, blocks_of
+
+from lakehouse.settings import PROJECT_DIR
+
+PAGES = sorted(
+    path.relative_to(PROJECT_DIR).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "[a-z]*/README.md", "infrastructure/cdk/README.md", "tests/**/README.md")
+    for path in PROJECT_DIR.glob(pattern)
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of the headings of a page, as a link ends in them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", (PROJECT_DIR / page).read_text()):
+        if target.startswith(("https://", "mailto:")):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (PROJECT_DIR / page).parent / name if name else PROJECT_DIR / page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_the_readme_is_read_in_two_screens() -> None:
+    assert len((PROJECT_DIR / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_commands_says_its_language(page: str) -> None:
+    """An indented block is neither run nor excused, so there is none with a command."""
+    text = (PROJECT_DIR / page).read_text()
+    assert re.findall(r"\n\n    (?:chiplake|dbt|make|export|airflow|\./deploy\.sh) .*", text) == []
+    assert {block.language for block in blocks_of(page, text)} <= {*LANGUAGES, "text", "yaml", "toml"}
