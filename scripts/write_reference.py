@@ -47,8 +47,9 @@ def functions_page() -> str:
     """Every Python function that SQL can call."""
     parts = [
         "# Functions of SQL\n",
-        "Python functions that every session registers, beside Sedona's `ST_` and `RS_` functions. In brackets: optional",
-        "arguments. Null in gives null out. Functions of your own: [your-own-models.md](../your-own-models.md).\n",
+        "Python functions that every session registers, beside Sedona's `ST_` and `RS_` functions. Arguments in",
+        "brackets are optional. Null in gives null out.",
+        "[your-own-models.md](../your-own-models.md) says how to add functions of your own.\n",
         *_table(
             ("function", "arguments", "returns", "meaning"),
             ((f"`{one.name}`", f"`{one.arguments}`", f"`{one.returns}`", one.doc) for one in FUNCTIONS),
@@ -88,7 +89,7 @@ def commands_page() -> str:
                 ("2", "wrong usage"),
                 (
                     "3",
-                    "everything was done except for some chips, each a row with an error (`CHIPLAKE_INCOMPLETE_EXIT_CODE`)",
+                    "done except for some chips, each a row with an error (or `CHIPLAKE_INCOMPLETE_EXIT_CODE`)",
                 ),
             ),
         ),
