@@ -1,7 +1,7 @@
 {#
-    1.4826 turns the median absolute deviation (MAD) into a standard deviation where distances are normal
-    (Rousseeuw and Croux 1993). The spread is taken as at least a quarter of the median: two or three earlier
-    distances may lie close together by chance, and every ripple would stand out.
+    1.4826 times the median absolute deviation (MAD) is the standard deviation of normally distributed distances
+    (Rousseeuw and Croux 1993). The spread is at least a quarter of the median: two or three earlier distances may lie
+    close together by chance, and every small difference would then have a high score.
 #}
 {% macro change_score(distance, history_median, history_mad) -%}
     ({{ distance }} - {{ history_median }})

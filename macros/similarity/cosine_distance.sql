@@ -11,7 +11,7 @@
 {%- endmacro %}
 
 
-{#- Apart from dot_product, which would make pairs of each number with itself. -#}
+{#- Not dot_product of an embedding with itself, which would build pairs of equal numbers. -#}
 {% macro squared_norm(embedding) -%}
     aggregate({{ embedding }}, 0D, (total, value) -> total + double(value) * double(value))
 {%- endmacro %}

@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 
-{# Halves go to the even number. The bounds matter to a scale so small that float rounds it. #}
+{# Halves are rounded to the even number. The bounds matter if the scale is so small that float rounds it. #}
 {% macro embedding_int8(embedding, scale) -%}
     transform(
         if({{ scale }} is null, null, {{ embedding }}),

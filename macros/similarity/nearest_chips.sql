@@ -1,6 +1,6 @@
 {#
-    Exact: one scan of all embeddings of the model, against the one of the chip, which is looked up and broadcast. Its
-    length is divided out before the scan: that leaves two products a row in place of three.
+    Exact: one scan of all embeddings of the model. The chip's own embedding is looked up, divided by its length and
+    broadcast, so that the scan computes two products a row in place of three.
 #}
 {% macro nearest_chips(chip_id, k, model_id=none) %}
     {%- if k is boolean or not modules.re.fullmatch('[1-9][0-9]{0,8}', k | string) -%}

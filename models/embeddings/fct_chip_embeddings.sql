@@ -1,6 +1,6 @@
 {#-
-    The scale tells whether a row has int8, so a change of the setting writes rows anew; the missing fraction, whether a
-    row is from before there was that column.
+    embedding_scale is a version column, as a change of setting embed_int8 must write rows again, and missing_fraction, as
+    rows of a release without that column must.
 -#}
 {{ config(
     unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale', 'missing_fraction']}
@@ -24,7 +24,7 @@ filled_chips as (
 
 ),
 
--- An embedding counts while the chip is still what the model saw.
+-- An embedding counts while the chip still has the content that the model saw.
 final as (
 
     select
@@ -36,7 +36,7 @@ final as (
         filled_chips.acquired_at,
         embeddings.embedding,
         size(embeddings.embedding) as dimension,
-        embeddings.model_id not like 'clay-seeded-%' as is_trained,
+        {{ is_trained('embeddings.model_id') }} as is_trained,
         embeddings.embedded_at,
         {{ embedding_int8('embeddings.embedding', 'embeddings.embedding_scale') }} as embedding_int8,
         embeddings.embedding_scale,

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 
 from embedding.model.encoder import EncoderSize
 from embedding.model.preprocess import Preprocessing
-from embedding.model.weights import describe_model, load_model, seeded_encoder
+from embedding.model.weights import SEEDED_PREFIX, describe_model, load_model, seeded_encoder
 from lakehouse.errors import ChiplakeError
+from lakehouse.settings import PROJECT_DIR
 
 SIZE = EncoderSize(dim=48, depth=2, heads=2, dim_head=16, mlp_dim=96)
 DEFAULT = Preprocessing()
@@ -78,6 +79,12 @@ def test_the_seeded_encoder_is_the_same_everywhere_and_says_that_it_is_untrained
     assert model.card == describe_model(None, DEFAULT)
     assert (model.card.is_trained, model.card.weights) == (False, "untrained weights")
     assert "untrained weights" in caplog.text
+
+
+def test_the_macro_is_trained_knows_ids_of_seeded_encoders() -> None:
+    macro = (PROJECT_DIR / "macros" / "similarity" / "is_trained.sql").read_text()
+    assert f"not like '{SEEDED_PREFIX}%'" in macro
+    assert describe_model(None, Preprocessing()).model_id.startswith(SEEDED_PREFIX)
 
 
 def test_the_seeded_encoder_leaves_the_global_random_numbers_alone() -> None:
