@@ -36,6 +36,7 @@ from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.days import Days
 from lakehouse.files import write_atomically
 from lakehouse.settings import get_settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
@@ -72,7 +73,7 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
     settings, spark, runs = get_settings(), get_spark(), list[Run]()
 
     def export() -> None:
-        run = export_chips(spark, settings, card)
+        run = export_chips(spark, settings, card, Days())
         if run is None:
             raise SystemExit("nothing was exported")
         runs.append(run)

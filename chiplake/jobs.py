@@ -55,7 +55,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
     # temporal_merge has built it, too; the settings may have changed since.
     dbt_build("embedding_generation", window, on_line)
-    summary = run_embedding(get_settings(), window.start, window.end)
+    summary = run_embedding(get_settings(), window)
     on_line(f"{summary.embedded} embeddings by {summary.model_id} ({summary.weights})")
     summary.raise_if_incomplete()
 

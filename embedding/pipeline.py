@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,9 +14,12 @@ from embedding.runs.files import LoadReport, Run, exclusively, find_run, remove_
 from embedding.runs.load import load_run
 from embedding.runs.local_transform import transform_locally
 from embedding.runs.report import ObjectFailure, Progress, TransformReport
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
 from python_udfs.session import get_spark
+
+ALL_DAYS: Final = Days()
 
 __all__ = ["EmbeddingSummary", "run_embedding", "run_export", "run_load", "run_transform"]
 
@@ -55,12 +58,7 @@ class EmbeddingSummary(BaseModel):
             raise IncompleteError("; ".join(reasons) + "; run the job again to try them again")
 
 
-def run_embedding(
-    settings: Settings,
-    start: date | None = None,
-    end: date | None = None,
-    on_progress: Progress | None = None,
-) -> EmbeddingSummary:
+def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progress | None = None) -> EmbeddingSummary:
     """Embed the chips of int_embedding_inputs that have no embedding yet.
 
     Export runs that an earlier call left unfinished are finished first. Without a new chip, no server is started and
@@ -68,8 +66,7 @@ def run_embedding(
 
     Args:
         settings: of the model, the transform and the lake.
-        start: first day of acquisition, UTC; None for no bound. Unfinished runs are finished whatever their days.
-        end: last day of acquisition, UTC, included; None for no bound.
+        days: days of acquisition to export. Unfinished runs are finished whatever their days.
         on_progress: called with (stage, done, total) as objects are transformed.
 
     Raises:
@@ -79,7 +76,7 @@ def run_embedding(
     with exclusively(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
-        exported = export_chips(get_spark(settings), settings, card, start, end)
+        exported = export_chips(get_spark(settings), settings, card, days)
         if exported is not None:
             finished.append(_finish(settings, card, exported, on_progress))
     return EmbeddingSummary(
@@ -93,15 +90,12 @@ def run_embedding(
     )
 
 
-def run_export(
-    settings: Settings, start: date | None = None, end: date | None = None, load_leftovers: bool = False
-) -> Run | None:
+def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool = False) -> Run | None:
     """Export the chips of int_embedding_inputs that have no embedding yet.
 
     Args:
         settings: as for `run_embedding`.
-        start: as for `run_embedding`.
-        end: as for `run_embedding`.
+        days: days of acquisition to export.
         load_leftovers: load the answers of unfinished runs first, so that their chips without an answer are exported
             again. A transform of such a run that is still at work elsewhere is not waited for.
 
@@ -123,7 +117,7 @@ def run_export(
                 f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
                 "or export with --load-leftovers"
             )
-        return export_chips(get_spark(settings), settings, card, start, end)
+        return export_chips(get_spark(settings), settings, card, days)
 
 
 def run_transform(

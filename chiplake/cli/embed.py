@@ -11,6 +11,7 @@ from rich.console import Console
 from chiplake.cli.options import Day
 from chiplake.cli.progress import progress_bar
 from embedding.server.command import serve_command
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
 
@@ -35,7 +36,7 @@ def export(
     """Write filled chips without an embedding as objects for a transform."""
     from embedding.pipeline import run_export
 
-    run = run_export(get_settings(), start_date, end_date, load_leftovers=load_leftovers)
+    run = run_export(get_settings(), Days(start_date, end_date), load_leftovers=load_leftovers)
     if run is None:
         Console().print("nothing to export: every chip that is complete enough has its embedding")
         return

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from embedding.runs.files import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings
@@ -50,8 +50,7 @@ def export_chips(
     spark: SparkSession,
     settings: Settings,
     card: ModelCard,
-    start: date | None = None,
-    end: date | None = None,
+    days: Days,
 ) -> Run | None:
     """Write the chips of int_embedding_inputs that this model has no embedding of as objects, and a manifest last.
 
@@ -59,8 +58,7 @@ def export_chips(
         spark: the session.
         settings: catalog, transform directory and chips per object.
         card: the model that will embed them.
-        start: first day of acquisition, UTC; None for no bound.
-        end: last day of acquisition, UTC, included; None for no bound.
+        days: days of acquisition to export.
 
     Returns:
         The run, or None if there was nothing to export; then nothing is written.
@@ -75,7 +73,7 @@ def export_chips(
     for table in (FILLED_CHIPS, EMBEDDING_INPUTS, CLAY_EMBEDDINGS):
         spark.catalog.refreshTable(table)  # another process may have written it a moment ago
     size = chips_per_object(settings.embedding.chips_per_object, BAND_NAMES)
-    keys = chips_to_embed(spark, card.model_id, size, start, end).persist()
+    keys = chips_to_embed(spark, card.model_id, size, days).persist()
     try:
         if keys.isEmpty():
             return None
@@ -88,26 +86,21 @@ def export_chips(
     return run
 
 
-def chips_to_embed(
-    spark: SparkSession, model_id: str, chips_per_object: int, start: date | None = None, end: date | None = None
-) -> DataFrame:
+def chips_to_embed(spark: SparkSession, model_id: str, chips_per_object: int, days: Days) -> DataFrame:
     """Select the chips that a model has no embedding of, numbered by object in the order of chip_id.
 
     Args:
         spark: the session.
         model_id: the model that will embed them.
         chips_per_object: how many chips have the same object_index.
-        start: as for `export_chips`.
-        end: as for `export_chips`.
+        days: days of acquisition to export.
 
     Returns:
         chip_id, input_hash, longitude, latitude (degrees) and object_index, from 0.
     """
     inputs = spark.table(EMBEDDING_INPUTS)
-    if start is not None:
-        inputs = inputs.where(f.col("acquired_at") >= f.to_timestamp(f.lit(start.isoformat())))
-    if end is not None:
-        inputs = inputs.where(f.col("acquired_at") < f.to_timestamp(f.lit((end + timedelta(days=1)).isoformat())))
+    for condition in days.conditions("acquired_at"):
+        inputs = inputs.where(condition)
     # A chip that was filled again since int_embedding_inputs was built waits until that is built again.
     filled = spark.table(FILLED_CHIPS).select(*_KEY)
     embedded = spark.table(CLAY_EMBEDDINGS).where((f.col("model_id") == model_id) & f.col("error").isNull())

@@ -25,6 +25,7 @@ from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
 
@@ -170,7 +171,7 @@ def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small:
     dbt("run", "--select", "int_embedding_inputs", "--vars", json.dumps(variables))
     of_one_band = small.replace(bands=("blue",))
 
-    run = run_export(of_one_band, start=day + timedelta(days=2), end=day + timedelta(days=3))
+    run = run_export(of_one_band, Days(day + timedelta(days=2), day + timedelta(days=3)))
 
     assert run is not None
     assert exported_ids(run) == ["chip-002", "chip-003"]
@@ -189,7 +190,7 @@ def test_the_export_says_what_builds_a_missing_table(spark: SparkSession, small:
 
 
 def test_nothing_is_written_when_there_is_nothing_to_export(small: Settings) -> None:
-    assert run_export(small, start=date(2030, 1, 1)) is None
+    assert run_export(small, Days(start=date(2030, 1, 1))) is None
     assert unfinished_runs(small.transform_dir) == []
 
 
