@@ -16,11 +16,10 @@ from support.lakes import dbt
 from typer.testing import CliRunner
 
 from chiplake.cli import embed as commands
-from embedding import pipeline
 from embedding.model.weights import SEEDED_SIZE
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
 from embedding.runs import local_transform
-from embedding.runs.files import Run, unfinished_runs
+from embedding.runs.files import Run, exclusively, unfinished_runs
 from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
@@ -90,7 +89,7 @@ def exported_ids(run: Run) -> list[str]:
 
 
 def answer(run: Run, name: str, **columns: Any) -> None:
-    """Answer one object by hand: a valid embedding for each chip, but for the columns given."""
+    """Answer one object by hand: a valid embedding for each chip, except for the columns given."""
     asked = read_table((run.input_dir / name).read_bytes(), ARROW_STREAM)
     manifest = run.manifest()
     values: dict[str, Any] = {
@@ -129,12 +128,12 @@ def test_every_filled_chip_is_embedded_and_a_second_run_does_nothing(
     assert len({tuple(row.embedding) for row in rows.values()}) == CHIPS
 
     before = snapshots(spark)
-    directories = sorted(small.transform_dir.iterdir())
+    directories = sorted(small.lake.transform_dir.iterdir())
     monkeypatch.setattr(local_transform, "inference_server", lambda *_: pytest.fail("a server was started"))
     again = run_embedding(small)
     assert (again.run_ids, again.exported_chips, again.embedded) == ((), 0, 0)
     assert snapshots(spark) == before
-    assert sorted(small.transform_dir.iterdir()) == directories
+    assert sorted(small.lake.transform_dir.iterdir()) == directories
 
 
 def test_a_chip_whose_content_changed_is_embedded_again(spark: SparkSession, small: Settings) -> None:
@@ -149,9 +148,9 @@ def test_a_chip_whose_content_changed_is_embedded_again(spark: SparkSession, sma
 
 def test_objects_are_sorted_whole_and_the_same_each_time(small: Settings) -> None:
     first = export(small)
-    shutil.move(first.path, small.home / "kept")
+    shutil.move(first.path, small.lake.home / "kept")
     second = export(small)
-    kept = json.loads((small.home / "kept" / "manifest.json").read_text())
+    kept = json.loads((small.lake.home / "kept" / "manifest.json").read_text())
 
     assert exported_ids(second) == [f"chip-{number:03d}" for number in range(CHIPS)]
     assert [entry.chips for entry in second.manifest().objects] == [2, 2, 1]
@@ -161,7 +160,7 @@ def test_objects_are_sorted_whole_and_the_same_each_time(small: Settings) -> Non
     assert table.column_names[:5] == ["chip_id", "input_hash", "acquired_at", "longitude", "latitude"]
     assert table["acquired_at"].to_pylist() == [ACQUIRED_AT, ACQUIRED_AT + timedelta(days=1)]
     assert table["blue"].to_pylist() == [make_chip(0)["blue"], make_chip(1)["blue"]]
-    shutil.rmtree(small.home / "kept")
+    shutil.rmtree(small.lake.home / "kept")
 
 
 def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small: Settings) -> None:
@@ -191,7 +190,7 @@ def test_the_export_says_what_builds_a_missing_table(spark: SparkSession, small:
 
 def test_nothing_is_written_when_there_is_nothing_to_export(small: Settings) -> None:
     assert run_export(small, Days(start=date(2030, 1, 1))) is None
-    assert unfinished_runs(small.transform_dir) == []
+    assert unfinished_runs(small.lake.transform_dir) == []
 
 
 def test_invalid_answers_become_errors_in_words(spark: SparkSession, small: Settings) -> None:
@@ -262,14 +261,14 @@ def test_a_failed_object_leaves_the_rest_loaded_and_is_exported_again(spark: Spa
 def test_what_a_killed_run_left_is_finished_first(spark: SparkSession, small: Settings) -> None:
     killed = export(small)
     answer(killed, "chips-00000.arrow")  # it got this far
-    partial = small.transform_dir / "20230101T000000Z-abcdef" / "input"
+    partial = small.lake.transform_dir / "20230101T000000Z-abcdef" / "input"
     partial.mkdir(parents=True)  # and an export that never got to its manifest
 
     summary = run_embedding(small)
 
     assert (summary.run_ids, summary.exported_chips, summary.embedded) == ((killed.run_id,), 0, CHIPS)
     assert embeddings(spark)["chip-000"].embedding[0] == 0.5, "the answer that was there is kept"
-    assert unfinished_runs(small.transform_dir) == []
+    assert unfinished_runs(small.lake.transform_dir) == []
     assert not partial.parent.exists()
 
 
@@ -310,7 +309,7 @@ def test_a_second_export_before_the_load_is_refused(small: Settings) -> None:
 
 def test_two_jobs_at_once_are_refused(small: Settings) -> None:
     with (
-        pipeline.exclusively(small.transform_dir),
+        exclusively(small.lake.transform_dir),
         pytest.raises(ChiplakeError, match="another embedding run works"),
     ):
         run_embedding(small)
@@ -330,4 +329,4 @@ def test_an_export_loads_what_is_left_of_earlier_runs_where_asked_to(spark: Spar
     assert again is not None
     assert sorted(embeddings(spark)) == ["chip-000", "chip-001"]
     assert exported_ids(again) == ["chip-002", "chip-003", "chip-004"]
-    assert unfinished_runs(small.transform_dir) == [again]
+    assert unfinished_runs(small.lake.transform_dir) == [again]

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,20 @@ class Lake:
     def answers(self) -> int:
         return len(self.files("*/output/*.out"))
 
+    def has_more_answers(self, count: int) -> bool:
+        return self.answers() > count
+
+    def has_more_data_files(self, count: int) -> bool:
+        return self.data_files() > count
+
     def data_files(self) -> int:
         """Files of raw.clay_embeddings, committed or not."""
         return len(list((self.home / "warehouse").glob("raw/clay_embeddings/data/**/*.parquet")))
+
+
+def is_due(lake: Lake, until: float, exported: int) -> bool:
+    """Whether the moment has come, or the export has ended: the machine may have become faster."""
+    return time.monotonic() >= until or len(lake.files("*/manifest.json")) > exported
 
 
 def work(command: tuple[str, ...], environment: dict[str, str], log: Path, largest_file: int | None) -> None:
@@ -234,21 +246,14 @@ def test_a_job_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path,
         exported = len(lake.files("*/manifest.json"))
         if (reached.total() < kills.by_the_clock and not exported) or known == CHIPS:
             until = time.monotonic() + chance.uniform(0, until_exported if known < CHIPS else until_exported / 2)
-            is_running = wait_until(
-                process,
-                # A machine may have become faster: then the end of the export is the last moment.
-                lambda until=until, exported=exported: (
-                    time.monotonic() >= until or len(lake.files("*/manifest.json")) > exported
-                ),
-            )
+            is_running = wait_until(process, partial(is_due, lake, until, exported))
             stage = "start, export" if known < CHIPS else "after all"
         elif answers < CHIPS and reached["transform"] < kills.of_the_transform:
-            at_least = answers + 1
-            is_running = wait_until(process, lambda at_least=at_least: lake.answers() >= at_least)
+            is_running = wait_until(process, partial(lake.has_more_answers, answers))
             is_running = is_running and pause(process, chance.uniform(0, 0.02))
             stage = "transform"
         else:
-            is_running = wait_until(process, lambda files=data_files: lake.data_files() > files)
+            is_running = wait_until(process, partial(lake.has_more_data_files, data_files))
             is_running = is_running and pause(process, chance.uniform(0, 0.5))
             stage = "load"
         if not (is_running and kill(process)):
@@ -290,7 +295,7 @@ def noisy_chip(number: int) -> dict[str, Any]:
 def test_a_job_that_finds_no_room_says_so_and_the_next_one_does_all_of_it(tmp_path: Path) -> None:
     chips = 40
     lake = make_lake(tmp_path / "lake", [noisy_chip(number) for number in range(chips)])
-    per_object = {"CHIPLAKE_EMBED_CHIPS_PER_OBJECT": str(chips)}
+    per_object: dict[str, Any] = {"CHIPLAKE_EMBED_CHIPS_PER_OBJECT": str(chips)}
 
     # Enough for the manifest of dbt, and not for an object.
     code, words = lake.run("run", "embedding_generation", largest_file=4 << 20, **per_object)

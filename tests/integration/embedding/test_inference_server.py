@@ -75,8 +75,17 @@ def test_every_chip_gets_the_encoder_s_class_token(client: httpx.Client, media_t
     assert [answer["input_hash"] for answer in answers] == [chip["input_hash"] for chip in chips]
     assert {answer["error"] for answer in answers} == {None}
     model = load_model(None, Preprocessing())
-    names = ("source_index", "acquired_at", "longitude", "latitude")
-    prepared = [prepare_chip(chip, *(chip[name] for name in names), Preprocessing()) for chip in chips]
+    prepared = [
+        prepare_chip(
+            chip,
+            chip["source_index"],
+            chip["acquired_at"],
+            chip["longitude"],
+            chip["latitude"],
+            Preprocessing(),
+        )
+        for chip in chips
+    ]
     assert {answer["model_id"] for answer in answers} == {model.card.model_id}
     np.testing.assert_allclose([a["embedding"] for a in answers], encode_chips(model, prepared), atol=1e-5)
 

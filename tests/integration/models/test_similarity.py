@@ -132,7 +132,8 @@ def test_a_model_can_be_named_and_k_may_be_more_than_there_are(spark: SparkSessi
 
 def test_a_search_broadcasts_the_one_chip_and_shuffles_nothing(spark: SparkSession, table: Table) -> None:
     statement = compiled("{{ nearest_chips('it', 3) }}")
-    plan = spark.sql(f"explain {statement}").head()[0]
+    (row,) = spark.sql(f"explain {statement}").collect()
+    plan = row[0]
     assert "BroadcastHashJoin" in plan
     assert "TakeOrderedAndProject" in plan
     assert "hashpartitioning" not in plan

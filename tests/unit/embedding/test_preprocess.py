@@ -10,7 +10,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from embedding.model.preprocess import Preprocessing, latlon_vector, normalised_pixels, prepare_chip, time_vector
+from embedding.model.preprocess import (
+    Floats,
+    Hour,
+    Preprocessing,
+    latlon_vector,
+    normalised_pixels,
+    prepare_chip,
+    time_vector,
+)
 from python_udfs.codec import encode_array
 
 NOON = datetime(2023, 8, 15, 12, tzinfo=UTC)
@@ -74,7 +82,8 @@ def test_the_hour_can_be_that_of_acquisition() -> None:
     np.testing.assert_allclose(acquired[2:], [math.sin(math.radians(105)), math.cos(math.radians(105))], atol=1e-6)
 
     frames = {"blue": frame(2914, 256)}
-    for hour, expected in (("training", as_in_training), ("acquired", acquired)):
+    hours: list[tuple[Hour, Floats]] = [("training", as_in_training), ("acquired", acquired)]
+    for hour, expected in hours:
         chip = prepare_chip(frames, None, at_seven, 15.7, 45.5, Preprocessing(hour=hour))
         np.testing.assert_array_equal(chip.time, expected)
 
