@@ -1,4 +1,4 @@
--- Every number of an embedding is finite and none is null, and not all of them are 0.
+-- All numbers of an embedding are finite, none is null, and at least one is not 0.
 with embeddings as (
 
     select

@@ -1,4 +1,4 @@
--- An embedding in int8 is at a cosine distance of at most 0.001 from the one it stands for, and has a scale.
+-- An embedding in int8 has a scale, and a cosine distance of at most 0.001 to the embedding that it approximates.
 with embeddings as (
 
     select
