@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Final, Literal, cast
+from typing import Final
 
-from pyspark.sql import SparkSession
-from pyspark.sql.functions import udf, udtf
-from pyspark.sql.udtf import UserDefinedTableFunction
-
+from lakehouse.settings.runtime import RuntimeSettings
 from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
 from python_udfs.fill.table_function import FILLED_CHIP, FillChips
 from python_udfs.functions.indices import chip_index
@@ -24,23 +17,7 @@ from python_udfs.functions.statistics import (
     chip_pixel,
     chip_statistics,
 )
-
-
-@dataclass(frozen=True)
-class SqlFunction:
-    """A Python function as SQL sees it."""
-
-    name: str
-    kind: Literal["scalar", "table"]
-    arguments: str  # as a reader of SQL would write them, with types
-    returns: str  # Spark DDL: a type, or the columns of a table function
-    implementation: Callable[..., Any]
-
-    @property
-    def doc(self) -> str:
-        """First line of the implementation's docstring."""
-        return (self.implementation.__doc__ or "").strip().splitlines()[0]
-
+from python_udfs.sql_function import SqlFunction, load_functions
 
 FUNCTIONS: Final = (
     SqlFunction("extract_chips", "table", "table(select strip string)", EXTRACTED_CHIP, ExtractChips),
@@ -77,26 +54,10 @@ FUNCTIONS: Final = (
 )
 
 
-def _with_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a scalar function None where SQL has null: pandas, by which Spark hands a batch over, makes it NaN."""
+def all_functions(runtime: RuntimeSettings) -> tuple[SqlFunction, ...]:
+    """Return the project's functions and the user's.
 
-    def null_of(value: Any) -> Any:
-        return None if isinstance(value, float) and math.isnan(value) else value
-
-    @wraps(function)
-    def call(*arguments: Any, **named: Any) -> Any:
-        return function(*map(null_of, arguments), **{name: null_of(value) for name, value in named.items()})
-
-    return call
-
-
-def register_functions(spark: SparkSession) -> None:
-    """Register every function on the session, under its SQL name."""
-    for function in FUNCTIONS:
-        if function.kind == "table":
-            handler = cast("type[Any]", function.implementation)
-            table_function = udtf(handler, returnType=function.returns, useArrow=True)
-            spark.udtf.register(function.name, cast(UserDefinedTableFunction, table_function))
-        else:
-            scalar = _with_nulls(function.implementation)
-            spark.udf.register(function.name, udf(scalar, function.returns, useArrow=True))
+    Raises:
+        ChiplakeError: a function of CHIPLAKE_FUNCTIONS cannot be loaded.
+    """
+    return (*FUNCTIONS, *load_functions(runtime.function_names, FUNCTIONS))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from pyspark.sql import SparkSession
 
 from lakehouse.settings import Settings, get_settings
 from lakehouse.spark.session import open_session
-from python_udfs.registry import register_functions
+from python_udfs.registry import all_functions
+from python_udfs.sql_function import register
 
 
 def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | None = None) -> SparkSession:
@@ -19,6 +21,8 @@ def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | N
         more_conf: Spark properties beside those of `lakehouse.spark.conf`, for a session made by this call.
 
     Raises:
-        ChiplakeError: Java or a jar is missing.
+        ChiplakeError: Java, a jar or a function of CHIPLAKE_FUNCTIONS is missing.
     """
-    return open_session(settings or get_settings(), register_functions, more_conf)
+    settings = settings or get_settings()
+    functions = all_functions(settings.runtime)
+    return open_session(settings, partial(register, functions=functions), more_conf)

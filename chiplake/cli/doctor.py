@@ -13,7 +13,7 @@ from lakehouse.settings.listing import list_settings
 def doctor_command() -> None:
     """Check that everything the pipeline needs is present, and list the settings and the functions of SQL."""
     from chiplake.doctor import examine
-    from python_udfs.registry import FUNCTIONS
+    from python_udfs.registry import all_functions
 
     console = Console()
     settings = get_settings()
@@ -24,9 +24,10 @@ def doctor_command() -> None:
     values = Table("setting", "value", "meaning", title="Settings in force")
     for setting in list_settings(settings):
         values.add_row(setting.variable, setting.value, setting.description)
+    console.print(values)
     functions = Table("function", "arguments", "meaning", title="Python functions of SQL")
-    for function in FUNCTIONS:
+    for function in all_functions(settings.runtime):
         functions.add_row(function.name, function.arguments, function.doc)
-    console.print(values, functions)
+    console.print(functions)
     if not all(finding.is_good for finding in findings):
         raise ChiplakeError("some checks failed, see above")
