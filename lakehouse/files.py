@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are complete or absent."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; what was there is replaced."""
+    """Write a complete file or none. An existing file is replaced."""
     with replaced_atomically(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes its place when the context ends, and is gone if it ends by an exception."""
+    """Open a new file that replaces `path` when the context ends; an exception in the context discards it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Unique, so that two attempts of one Spark task do not write into each other.
+    # A unique name: two attempts of one Spark task must not write to the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""What must not be stored or said of an address: signatures, tokens, user names and passwords."""
+"""Removal of secrets from addresses: signatures, tokens, user names and passwords are neither stored nor printed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote
 
-MAX_DEPTH: Final = 3  # addresses in the parameters of addresses that are looked into
+MAX_DEPTH: Final = 3  # how deep addresses inside the parameters of addresses are searched
 
-# Names of parameters, in lower case without - and _: of Amazon, CloudFront, Google, Alibaba and Akamai, and tokens.
+# Names of parameters in lower case without - and _: those of Amazon, CloudFront, Google, Alibaba, Akamai; tokens.
 _SECRET_NAMES: Final = frozenset({"sig", "auth", "jwt", "pwd", "hdnea", "hdnts", "subscriptionkey", "keypairid"})
 _SECRET_PREFIXES: Final = ("xamz", "xgoog", "xoss")
 _SECRET_ENDINGS: Final = (
     *("signature", "token", "secret", "apikey", "authkey", "accesskey"),
     *("accesskeyid", "accessid", "password", "credential", "credentials", "sessionid"),
 )
-# Secret only beside a signature: alone they may be all that tells one file from another.
+# Secret beside a signature only: alone they may be what distinguishes one file from another.
 _BESIDE_SIGNATURE: Final = frozenset({"policy", "expires", "kid"})
-_PATH: Final = re.compile(r"[./]|%2f", re.IGNORECASE)  # a `key` is that of a user, unless it names a file
+_PATH: Final = re.compile(r"[./]|%2f", re.IGNORECASE)  # a `key` is a user's key, unless its value looks like a file
 _SIGNATURE_NAMES: Final = ("sig", "signature", "xamzsignature", "xgoogsignature", "xosssignature")
 # https://learn.microsoft.com/en-us/rest/api/storageservices/create-user-delegation-sas, and the account and service SAS
 _AZURE_NAMES: Final = frozenset(
@@ -25,10 +25,10 @@ _AZURE_NAMES: Final = frozenset(
     | {"saoid", "scid", "sdd", "suoid", "rscc", "rscd", "rsce", "rscl", "rsct"}
 )
 
-# In JSON text as well as alone: a query or fragment goes on to the end of the string.
+# A query or fragment extends to the end of the string, also inside JSON.
 _QUERY: Final = re.compile(r"([?#])((?:[^\"\s\\?#]|\\.)+)")
 _PATH_PARAMETER: Final = re.compile(r";([A-Za-z_-]+)=[^\"\s\\?#/;&]*")
-# To the last @ before the query: a password may hold @ and /, but then the part after it looks like a host.
+# Up to the last @ before the query: a password may contain @ and / if the part after it looks like a host.
 _USER: Final = re.compile(
     r"((?:https?|s3|ftps?|file|gs|abfss?|azure?):(?:\\?/){2})(?:[^/\"\s\\?#]*@|[^/\"\s\\?#]*:[^\"\s\\?#]*@(?=[\w.-]+[/:\"]))",
     re.IGNORECASE,
@@ -37,9 +37,9 @@ _AND: Final = re.compile(r"(&amp;|\\u0026|&|;)")
 
 
 def without_secrets(text: str, depth: int = 0) -> str:
-    """An address, or a text with addresses in it such as JSON, without signatures, tokens, user names and passwords.
+    """Return an address, or a text with addresses such as JSON, without signatures, tokens, user names and passwords.
 
-    The other parameters of a query stay as they are.
+    Other parameters of a query stay as they are.
     """
     if "@" in text:
         text = _USER.sub(r"\1", text)
@@ -80,7 +80,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _clean_parameter(part: str, depth: int) -> str:
-    """A parameter whose value may be an address in its turn."""
+    """Clean a parameter whose value may be an address."""
     name, equals, value = part.partition("=")
     if depth >= MAX_DEPTH or ("%3f" not in value.lower() and "%40" not in value):
         return part

@@ -1,6 +1,6 @@
-"""Signing of raster addresses, where a provider asks for it, at the moment a raster is opened.
+"""Signing of raster addresses when a raster is opened, for providers that ask for it.
 
-Tables hold unsigned addresses alone: a signature is a secret, and expires. `CHIPLAKE_HREF_SIGNER` names the signer.
+Tables hold unsigned addresses: a signature is a secret and expires. `CHIPLAKE_HREF_SIGNER` names the signer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from lakehouse.errors import ChiplakeError
 from lakehouse.redaction import without_secrets
 
-Signer = Callable[[str], str]  # from the address in the tables to the address to open; may raise anything
+Signer = Callable[[str], str]  # address in the tables to address to open; may raise any exception
 
 NO_SIGNER: Final = "none"
 PLANETARY_COMPUTER: Final = "planetary_computer"
@@ -23,19 +23,19 @@ MIN_TOKEN_S: Final = 20 * 60  # Planetary Computer's tokens live for about an ho
 
 @lru_cache(maxsize=4)
 def load_signer(name: str) -> Signer:
-    """The signer of a name: none, planetary_computer, or `module:function` of your own.
+    """Return the signer of a name: none, planetary_computer, or `module:function` of your own.
 
-    Planetary Computer's asks its token service for a SAS token a container and keeps it until it expires; addresses
-    elsewhere stay as they are. It takes an optional key from PC_SDK_SUBSCRIPTION_KEY.
+    The signer of Planetary Computer asks its token service for one SAS token a container and keeps it until it
+    expires. Addresses of other hosts stay as they are. PC_SDK_SUBSCRIPTION_KEY may hold a key for the service.
 
     Raises:
-        ChiplakeError: there is no such function.
+        ChiplakeError: the function does not exist.
     """
     if name == NO_SIGNER:
         return _unsigned
     if name == PLANETARY_COMPUTER:
         with warnings.catch_warnings():
-            # Its settings are of pydantic's older style, which pydantic 2 takes with a warning.
+            # Its settings have the style of pydantic 1, for which pydantic 2 warns.
             warnings.simplefilter("ignore", DeprecationWarning)
             sas = importlib.import_module("planetary_computer.sas")
         return partial(_sign_for_a_task, sas)
@@ -43,19 +43,19 @@ def load_signer(name: str) -> Signer:
     try:
         signer: Signer = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ChiplakeError(f"CHIPLAKE_HREF_SIGNER: there is no {name}: {error}") from error
+        raise ChiplakeError(f"CHIPLAKE_HREF_SIGNER: {name} does not exist: {error}") from error
     return signer
 
 
-def without_signature(words: str, signed: str, href: str) -> str:
-    """An error's words with the address as the tables have it: whoever reads them must not learn the signature."""
+def without_signature(text: str, signed: str, href: str) -> str:
+    """Return the text of an error with the unsigned address in place of the signed one: a signature is a secret."""
     if signed != href:
-        words = words.replace(signed, href).replace(signed.partition("?")[2] or signed, "…")
-    return without_secrets(words)
+        text = text.replace(signed, href).replace(signed.partition("?")[2] or signed, "…")
+    return without_secrets(text)
 
 
 def _sign_for_a_task(sas: Any, href: str) -> str:
-    """Sign with a token that lives as long as a task: a raster stays open for minutes, and is read all the while."""
+    """Sign with a token that stays valid as long as a task: a raster is read for minutes after it is opened."""
     for address, token in list(sas.TOKEN_CACHE.items()):
         if token.ttl() < MIN_TOKEN_S:
             sas.TOKEN_CACHE.pop(address, None)

@@ -49,7 +49,7 @@ _STATEMENTS: Final = (
 
 
 def archive_path(jars: Sequence[Path]) -> Path | None:
-    """Where the archive for this Java and these jars is, or would be, beside the jars.
+    """Return the path of the archive for this Java and these jars, beside the jars.
 
     Args:
         jars: the project's jars, in the order of the class path.
@@ -86,20 +86,20 @@ def ensure_class_archive(jars: Sequence[Path]) -> Path | None:
     if archive is None or archive.is_file():
         return archive
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
-        made = Path(scratch) / archive.name
+        written = Path(scratch) / archive.name
         environment = os.environ | {
             "CHIPLAKE_HOME": scratch,
             "CHIPLAKE_CATALOG": "sql",
             "CHIPLAKE_SPARK_MASTER": "local[2]",
         }
-        command = [sys.executable, "-m", __name__, str(made)]
+        command = [sys.executable, "-m", __name__, str(written)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode or not made.is_file():
+        if done.returncode or not written.is_file():
             reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise ChiplakeError(f"the class archive was not made: {reason[0]}")
+            raise ChiplakeError(f"the class archive was not written: {reason[0]}")
         for other in archive.parent.glob(f"{_PREFIX}*{_SUFFIX}"):
             other.unlink()
-        made.replace(archive)  # whole at once: another process may be starting a JVM
+        written.replace(archive)  # atomically: another process may be starting a JVM
     return archive
 
 

@@ -1,4 +1,4 @@
-"""What a job takes along to a Spark cluster: machines there have the third-party packages, but not this project."""
+"""What a job sends to a Spark cluster, whose machines have the third-party packages but not this project."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from lakehouse.files import write_atomically
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.spark.jars import ensure_jars
 
-EXECUTOR_PACKAGES: Final = ("lakehouse", "embedding", "python_udfs")  # ingestion is work of the driver
+EXECUTOR_PACKAGES: Final = ("lakehouse", "embedding", "python_udfs")  # ingestion runs on the driver
 
-# How rasters on S3 are read. Credentials are not among them: what is in Spark's properties, its event log shows.
+# How rasters on S3 are read. Credentials are left out: Spark's event log shows its properties.
 _PASSED_ON: Final = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_NO_SIGN_REQUEST", "AWS_REQUEST_PAYER")
 
-_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say
+_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip
 
 
 def is_cluster(settings: Settings) -> bool:
-    """Whether tasks run elsewhere than in the process of the driver."""
+    """Return whether tasks run outside the driver's process."""
     return re.fullmatch(r"local(\[.*\])?", settings.runtime.spark_master) is None
 
 
 def cluster_conf(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Spark properties by which executors get the jars and what they need of the driver's environment.
+    """Return the Spark properties that give executors the jars and a part of the driver's environment.
 
     Args:
-        settings: the settings in force.
-        environment: of the driver.
+        settings: master and jars.
+        environment: the driver's environment.
     """
     passed_on = {name: environment[name] for name in _PASSED_ON if name in environment}
     return {
@@ -45,14 +45,14 @@ def cluster_conf(settings: Settings, environment: Mapping[str, str]) -> dict[str
 
 
 def send_package(spark: SparkSession, settings: Settings) -> None:
-    """Give the executors this project's Python code. Functions registered before would not have it."""
+    """Send this project's Python code to the executors. Functions that were registered before do not get it."""
     path = list(sys.path)
     spark.sparkContext.addPyFile(str(write_package(settings.lake.home / "package")))
-    sys.path[:] = path  # the driver goes on with the files it has: PySpark would have put the zip before them
+    sys.path[:] = path  # PySpark puts the zip first in the driver's path; the driver keeps its own files
 
 
 def write_package(folder: Path) -> Path:
-    """Write the zip of the project's Python code, named by its content; equal code gives an equal file."""
+    """Write a zip of the project's Python code under a name that follows from its content; return its path."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as package:
         for name in EXECUTOR_PACKAGES:

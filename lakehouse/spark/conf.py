@@ -12,8 +12,8 @@ from lakehouse.spark.class_archive import archive_options
 from lakehouse.spark.cluster import cluster_conf, is_cluster
 from lakehouse.spark.jars import ensure_jars
 
-# GDAL reads these once, when a process first uses it: so they are in the environment of the Python workers.
-# The cache must hold a row of blocks of every band of a scene (175 MB), or each block is decoded again and again.
+# GDAL reads these when a process first uses it: they belong in the environment of the Python workers.
+# The cache must hold a row of blocks of every band of a scene (175 MB); a smaller one decodes blocks repeatedly.
 GDAL_ENVIRONMENT: Final = {
     "GDAL_CACHEMAX": "512",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -26,8 +26,8 @@ GDAL_ENVIRONMENT: Final = {
     "VSI_CACHE": "TRUE",
 }
 
-# Pages and batches of pixels are megabytes: in small regions each would be a "humongous" object, collected in full.
-# A young generation that may take most of the heap only touches more memory than is good for its speed.
+# Pages and batches of pixels take megabytes; in small regions each would be a "humongous" object of the collector.
+# A larger young generation touches more memory and is slower.
 _JVM_OPTIONS: Final = (
     "-XX:G1HeapRegionSize=16m -XX:+UnlockExperimentalVMOptions -XX:G1MaxNewSizePercent=15 -XX:+UseTransparentHugePages"
 )
@@ -36,7 +36,7 @@ TIME_ZONE: Final = "UTC"
 
 
 def spark_conf(settings: Settings) -> dict[str, str]:
-    """Every Spark property that Chiplake sets."""
+    """Return every Spark property that Chiplake sets."""
     paths = ensure_jars(settings)
     jars = os.pathsep.join(map(str, paths))
     log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
@@ -56,25 +56,25 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.defaultCatalog": CATALOG_NAME,
         "spark.sql.session.timeZone": TIME_ZONE,
-        "spark.sql.ansi.enabled": "false",  # dbt-spark switches it off in its own sessions: alike everywhere
+        "spark.sql.ansi.enabled": "false",  # as in the sessions of dbt-spark
         "spark.sql.shuffle.partitions": str(settings.runtime.shuffle_partitions),
-        # Plans of rasters to read are a few kB and hours of work: never merge their partitions for being small.
+        # A plan of rasters is a few kB but hours of work: its partitions must not be merged because they are small.
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
-        # A row with pixels is half a megabyte: batches between the JVM and Python stay at some 10 MB.
+        # A row with pixels has half a megabyte; 16 rows keep batches between the JVM and Python at some 10 MB.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "16",
         "spark.sql.parquet.columnarReaderBatchSize": "64",
-        # What is shuffled in bulk are Blosc frames.
+        # Most shuffled bytes are Blosc frames, which are compressed already.
         "spark.shuffle.compress": "false",
         "spark.shuffle.spill.compress": "false",
-        # Written once, in order, rather than a file a partition that are then copied into one.
+        # One sorted file is written, not a file for each partition that is then copied into one.
         "spark.shuffle.sort.bypassMergeThreshold": "1",
-        # On a local disk a checksum every 512 bytes means writes of 4 kB.
+        # A checksum every 512 bytes would make writes of 4 kB on a local disk.
         "spark.hadoop.file.bytes-per-checksum": str(64 * 1024),
-        # A join with what the lake knows about chips must not shuffle their pixels.
+        # A join with metadata of chips must not shuffle their pixels.
         "spark.sql.autoBroadcastJoinThreshold": "64m",
-        # Nor sort them, where they must be shuffled: for a MERGE that replaces some.
+        # A MERGE must shuffle pixels, but need not sort them.
         "spark.sql.join.preferSortMergeJoin": "false",
-        # PySpark hands timestamps to functions in the local time of their process.
+        # PySpark passes timestamps to functions in the local time of their process.
         "spark.executorEnv.TZ": TIME_ZONE,
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
@@ -84,7 +84,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
 
 
 def _local_conf(jars: str) -> dict[str, str]:
-    """Spark properties where tasks run on this machine, with the files that are here."""
+    """Return the Spark properties for tasks on this machine, which use the files of this project."""
     python_path = filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])
     return {
         "spark.executor.extraClassPath": jars,

@@ -1,8 +1,8 @@
-"""The Java side of the runtime: which Java, which jars, and how they get here.
+"""The Java side of the runtime: which Java, which jars, and how they are fetched.
 
-Jars are fetched once through Spark's own resolver, checked against the sums recorded here, kept in
-`jars_dir`, and put on the class path. (`spark.jars.packages` at every start would ask the network each
-time, and the threads of a Thrift server do not see its classes.)
+Jars are fetched once by Spark's resolver, checked against the SHA-256 sums below, kept in `jars_dir` and put on the
+class path. `spark.jars.packages` would ask the network at every start, and the threads of a Thrift server would not see
+its classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
 
-JAVA_VERSIONS: Final = (17, 21)  # those Spark 4.0 supports
+JAVA_VERSIONS: Final = (17, 21)  # supported by Spark 4.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Jar:
 
     @property
     def coordinate(self) -> str:
-        """Maven coordinate, as spark.jars.packages takes it."""
+        """Maven coordinate for `spark.jars.packages`."""
         return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
     def file_name(self) -> str:
-        """Name under which the jar is kept."""
+        """File name in `jars_dir`."""
         return f"{self.artifact}-{self.version}.jar"
 
 
@@ -82,7 +82,7 @@ def check_java() -> str:
     """Return the version of the Java that Spark will start.
 
     Raises:
-        ChiplakeError: there is no Java, or not one that Spark 4.0 runs on.
+        ChiplakeError: Java is missing, or Spark 4.0 does not support its version.
     """
     wanted = " or ".join(map(str, JAVA_VERSIONS))
     home = os.environ.get("JAVA_HOME")
@@ -101,16 +101,16 @@ def check_java() -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 sum of a file, hexadecimal."""
+    """Return the SHA-256 sum of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def ensure_jars(settings: Settings) -> list[Path]:
-    """Paths of the jars, fetched if they are not here yet.
+    """Return the paths of the jars; missing jars are fetched.
 
     Raises:
-        ChiplakeError: a jar could not be fetched, or is not the one recorded here.
+        ChiplakeError: a jar cannot be fetched, or has another SHA-256 sum than the recorded one.
     """
     paths = [settings.runtime.jars_dir / jar.file_name for jar in JARS]
     if not all(path.exists() for path in paths):
@@ -122,7 +122,7 @@ def ensure_jars(settings: Settings) -> list[Path]:
 def _fetch(jars_dir: Path) -> None:
     jars_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars_dir) as scratch:
-        # A process of its own: the resolver runs when a JVM starts, and this one may need other settings later.
+        # In a separate process: the resolver runs when a JVM starts, and this process may need another JVM later.
         resolve = (
             "import sys; from pyspark.sql import SparkSession; "
             "SparkSession.builder.master('local[1]').config('spark.ui.enabled', 'false')"

@@ -1,4 +1,4 @@
-"""The one place that makes the Spark session: dbt, jobs, the Thrift server and the tests all use it."""
+"""The Spark session of a process: dbt, jobs, the Thrift server and the tests get it here."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lakehouse.spark.conf import TIME_ZONE, spark_conf
 def open_session(
     settings: Settings, register: Callable[[SparkSession], None], more_conf: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """Return the Spark session of this process; the first call makes it.
+    """Return the Spark session of this process; the first call starts it.
 
     Args:
-        settings: the settings in force.
+        settings: all settings; an existing session keeps those it was started with.
         register: registers the SQL functions on a new session.
-        more_conf: Spark properties beside those of `spark_conf`, for a session made by this call.
+        more_conf: further Spark properties, for a session that this call starts.
 
     Raises:
         ChiplakeError: Java or a jar is missing.
@@ -33,10 +33,10 @@ def open_session(
     if active is not None:
         return active
     ensure_sources(settings)
-    # PySpark hands timestamps out in the local time of the process.
+    # PySpark returns timestamps in the local time of the process.
     os.environ["TZ"] = TIME_ZONE
     time.tzset()
-    # PySpark would log the whole trace of every failed statement, beside raising it.
+    # PySpark logs the whole trace of every failed statement in addition to the exception.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if not is_cluster(settings):

@@ -1,4 +1,4 @@
-"""The nightly job on a standalone Spark cluster gives the rows that it gives here; its workers lack the project."""
+"""The nightly job on a standalone Spark cluster, whose workers lack the project, gives the rows of one machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield Cluster(master, python, work_dirs)
 
 
-def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_nightly_job_on_a_cluster_gives_the_rows_of_one_machine(cluster: Cluster, tmp_path: Path) -> None:
     for package in ("chiplake", "dbt_chiplake", "embedding", "ingestion", "python_udfs"):
         done = subprocess.run(
             [cluster.python, "-c", f"import numcodecs, rasterio, {package}"],
@@ -92,8 +92,8 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Clus
     }
     with _nightly(here, local) as one, _nightly(there, remote) as other:  # side by side: much of each is waiting
         for process in (one, other):
-            said, _ = process.communicate()
-            assert process.returncode == 0, said
+            output, _ = process.communicate()
+            assert process.returncode == 0, output
 
     for table in TABLES:
         expected, found = _rows(here, table), _rows(there, table)
@@ -105,7 +105,7 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Clus
     filled = _rows(here, "fct_filled_chips").values()
     assert any(row["complete_fraction"] > row["base_valid_fraction"] for row in filled)
 
-    # An executor a worker, each with a fair part of the tasks.
+    # Each worker has one executor and a fair share of the tasks.
     executors = [int(path.name) for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
     tasks = _tasks_by_executor(events)
     assert sorted(executors) == sorted(tasks) == [0, 1]
@@ -113,7 +113,7 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_it_gives_here(cluster: Clus
 
 
 def _python_without_the_project(folder: Path) -> Path:
-    """An interpreter that finds the third-party packages of this one.
+    """Make an interpreter that finds the third-party packages of this one.
 
     The editable install is an entry of a .pth file beside them, which counts in the folder of the interpreter alone.
     """
@@ -130,7 +130,7 @@ def _bare_environment() -> dict[str, str]:
 
 @contextmanager
 def _spark_process(name: str, folder: Path, kind: str, *arguments: str) -> Iterator[Path]:
-    """Run a daemon of Spark's in the foreground; gives its log."""
+    """Run a daemon of Spark in the foreground; yield its log."""
     log = folder / f"{name}.log"
     environment = _bare_environment() | {
         "SPARK_HOME": str(SPARK_HOME),
@@ -198,7 +198,7 @@ def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
 
 
 def _tasks_by_executor(folder: Path) -> Counter[int]:
-    """How many tasks each executor ended, by Spark's event log."""
+    """Count the tasks that each executor finished, from Spark's event log."""
     (log,) = folder.iterdir()
     ended = [json.loads(line) for line in log.read_text().splitlines() if '"SparkListenerTaskEnd"' in line]
     return Counter(int(event["Task Info"]["Executor ID"]) for event in ended)

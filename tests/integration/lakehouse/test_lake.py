@@ -26,7 +26,7 @@ def _insert(number: int) -> str:
     return f"insert into {CLAY_EMBEDDINGS} values ('spark-{number}', null, null, null, null, null, null)"
 
 
-def test_each_engine_sees_what_the_other_commits_afterwards(spark: SparkSession, settings: Settings) -> None:
+def test_each_engine_sees_later_commits_of_the_other(spark: SparkSession, settings: Settings) -> None:
     empty_lake(spark, settings)
     assert spark.table(STAC_REJECTS).count() == 0
 
@@ -38,7 +38,7 @@ def test_each_engine_sees_what_the_other_commits_afterwards(spark: SparkSession,
     assert table.scan(selected_fields=("chip_id",)).to_arrow()["chip_id"].to_pylist() == ["spark-0"]
 
 
-def test_both_engines_commit_at_the_same_time_and_nothing_is_lost(spark: SparkSession, settings: Settings) -> None:
+def test_simultaneous_commits_of_both_engines_all_succeed(spark: SparkSession, settings: Settings) -> None:
     empty_lake(spark, settings)
 
     def by_python() -> None:

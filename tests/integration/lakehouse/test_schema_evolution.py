@@ -32,7 +32,7 @@ NEW_COLUMNS = ("datastrip_id", "geometry_source")
 
 
 @pytest.fixture
-def own_settings(tmp_path: Path) -> Settings:
+def lake_settings(tmp_path: Path) -> Settings:
     return Settings().replace(home=tmp_path / "lake")
 
 
@@ -41,7 +41,7 @@ def without(kind: StructType, *names: str) -> StructType:
 
 
 def old_schema() -> Schema:
-    """`raw.stac_items` as the first release made it."""
+    """The schema of `raw.stac_items` in the first release."""
     fields = [field for field in STAC_ITEMS_SCHEMA.fields if field.name not in NEW_COLUMNS]
     place = next(number for number, field in enumerate(fields) if field.name == "assets")
     assets = fields[place].field_type
@@ -72,13 +72,13 @@ def row_of(item: dict[str, Any], settings: Settings | None = None) -> StacItemRo
 
 
 def rows_in(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The version of each item that was written last."""
+    """The last written version of each item."""
     table = open_catalog(settings).load_table(STAC_ITEMS).scan().to_arrow().sort_by("ingested_at")
     return {row["item_id"]: row for row in table.to_pylist()}
 
 
 def metadata(settings: Settings) -> dict[str, str]:
-    """Where the metadata of each source table is: a commit of any kind changes it."""
+    """Location of the metadata of each source table: every commit changes it."""
     catalog = open_catalog(settings)
     return {".".join(name): catalog.load_table(name).metadata_location for name in catalog.list_tables(RAW_NAMESPACE)}
 
@@ -87,14 +87,14 @@ def columns_of(settings: Settings, name: str = STAC_ITEMS) -> list[str]:
     return [field.name for field in open_catalog(settings).load_table(name).schema().fields]
 
 
-def test_a_table_of_the_first_release_gets_the_new_columns_and_keeps_its_rows(own_settings: Settings) -> None:
-    make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
-    # Rows as that release wrote them: the writer writes what the table has.
-    ItemWriter(open_catalog(own_settings), NOW).write_rows([row_of(make_item(0))])
-    catalog = ensure_sources(own_settings)
-    assert columns_of(own_settings) == [field.name for field in STAC_ITEMS_SCHEMA.fields]
+def test_a_table_of_the_first_release_gets_the_new_columns_and_keeps_its_rows(lake_settings: Settings) -> None:
+    make_table(open_catalog(lake_settings), STAC_ITEMS, old_schema())
+    # The writer writes the columns of the table: these rows are like those of that release.
+    ItemWriter(open_catalog(lake_settings), NOW).write_rows([row_of(make_item(0))])
+    catalog = ensure_sources(lake_settings)
+    assert columns_of(lake_settings) == [field.name for field in STAC_ITEMS_SCHEMA.fields]
     ItemWriter(catalog, NOW).write_rows([row_of(make_item(1))])
-    old, new = (rows_in(own_settings)[make_item(number)["id"]] for number in (0, 1))
+    old, new = (rows_in(lake_settings)[make_item(number)["id"]] for number in (0, 1))
     assert (old["datastrip_id"], old["geometry_source"]) == (None, None)
     assert (new["datastrip_id"], new["geometry_source"]) == (row_of(make_item(1)).datastrip_id, "geometry")
     assert dict(old["assets"])["blue"]["passed_over"] is None
@@ -102,19 +102,19 @@ def test_a_table_of_the_first_release_gets_the_new_columns_and_keeps_its_rows(ow
     assert dict(old["assets"])["blue"]["href"] == dict(new["assets"])["blue"]["href"]
 
 
-def test_nothing_is_committed_where_nothing_is_missing(own_settings: Settings) -> None:
-    ensure_sources(own_settings)
-    before = metadata(own_settings)
-    ensure_sources(own_settings)
-    assert metadata(own_settings) == before
-    make_table(open_catalog(own_settings), "raw.other", Schema(NestedField(1, "a", StringType(), required=False)))
-    drawn = own_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
-    ensure_sources(drawn)
-    after = metadata(own_settings)
+def test_a_table_that_lacks_nothing_gets_no_commit(lake_settings: Settings) -> None:
+    ensure_sources(lake_settings)
+    before = metadata(lake_settings)
+    ensure_sources(lake_settings)
+    assert metadata(lake_settings) == before
+    make_table(open_catalog(lake_settings), "raw.other", Schema(NestedField(1, "a", StringType(), required=False)))
+    with_columns = lake_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
+    ensure_sources(with_columns)
+    after = metadata(lake_settings)
     assert {name for name in before if after[name] != before[name]} == {STAC_ITEMS}
-    for again in (drawn, own_settings):  # settings without the property leave its column where it is
+    for again in (with_columns, lake_settings):  # settings without the property leave its column where it is
         ensure_sources(again)
-        assert metadata(own_settings) == after
+        assert metadata(lake_settings) == after
 
 
 def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSession, settings: Settings) -> None:
@@ -124,9 +124,9 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
         make_table(open_catalog(settings), STAC_ITEMS, old_schema())
         ItemWriter(open_catalog(settings), NOW).write_rows([row_of(make_item(0))])
         assert spark.table(STAC_ITEMS).count() == 1
-        drawn = settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
-        catalog = ensure_sources(drawn)
-        ItemWriter(catalog, NOW).write_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), drawn)])
+        with_columns = settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
+        catalog = ensure_sources(with_columns)
+        ItemWriter(catalog, NOW).write_rows([row_of(make_item(1, **{"s2:snow_ice_percentage": 12.5}), with_columns)])
         rows = spark.sql(
             "select geometry_source, s2_snow_ice_percentage as snow, assets['blue'].passed_over as passed_over, "
             f"assets['blue'].href as href from {STAC_ITEMS} order by acquired_at"
@@ -136,11 +136,11 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
             ("geometry", 12.5, []),
         ]
         assert rows[0].href == rows[1].href is not None
-        # A column that Spark, or a newer release, has added is null in what this release writes.
+        # This release writes null to a column that Spark or a newer release has added.
         spark.sql(f"alter table {STAC_ITEMS} add column assets.value.added_by_spark int")
         spark.sql(f"alter table {STAC_ITEMS} add column from_the_future array<string>")
-        ensure_sources(drawn)
-        ItemWriter(catalog, NOW).write_rows([row_of(make_item(2), drawn)])
+        ensure_sources(with_columns)
+        ItemWriter(catalog, NOW).write_rows([row_of(make_item(2), with_columns)])
         (row,) = spark.sql(
             f"select from_the_future, assets['blue'].added_by_spark as added, assets['blue'].gsd as gsd "
             f"from {STAC_ITEMS} where item_id = '{make_item(2)['id']}'"
@@ -150,16 +150,16 @@ def test_spark_reads_old_rows_and_new_rows_of_an_evolved_table(spark: SparkSessi
         empty_lake(spark, settings)
 
 
-def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Settings) -> None:
+def test_a_property_becomes_a_column_once_the_settings_name_it(lake_settings: Settings) -> None:
     kinds = {"s2:snow_ice_percentage": "double", "view:sunAzimuth": "long", "s2:generation_time": "timestamp"}
     facts = {"s2:snow_ice_percentage": 3, "view:sunAzimuth": "east", "s2:generation_time": "2023-08-15T15:50:57Z"}
-    ensure_sources(own_settings)
+    ensure_sources(lake_settings)
     first, second = make_item(0, **facts), make_item(1, **facts)
-    ItemWriter(open_catalog(own_settings), NOW).write_rows([row_of(first)])
-    drawn = own_settings.replace(stac_properties=kinds)
-    writer = ItemWriter(ensure_sources(drawn), NOW + timedelta(days=1))
-    assert len(writer.write_rows([row_of(second, drawn)]).write) == 1
-    rows = rows_in(drawn)
+    ItemWriter(open_catalog(lake_settings), NOW).write_rows([row_of(first)])
+    with_columns = lake_settings.replace(stac_properties=kinds)
+    writer = ItemWriter(ensure_sources(with_columns), NOW + timedelta(days=1))
+    assert len(writer.write_rows([row_of(second, with_columns)]).write) == 1
+    rows = rows_in(with_columns)
     drawn_columns = ("s2_snow_ice_percentage", "view_sun_azimuth", "s2_generation_time")
     assert [rows[first["id"]][column] for column in drawn_columns] == [None, None, None]
     assert [rows[second["id"]][column] for column in drawn_columns] == [
@@ -167,49 +167,49 @@ def test_properties_are_drawn_out_from_when_they_are_asked_for(own_settings: Set
         None,  # not of the type that was asked for
         datetime(2023, 8, 15, 15, 50, 57, tzinfo=UTC),
     ]
-    # Stored items get them when they come again, and then no more.
-    assert len(writer.write_rows([row_of(first, drawn)]).write) == 1
-    assert writer.write_rows([row_of(first, drawn), row_of(second, drawn)]).unchanged == 2
-    assert rows_in(drawn)[first["id"]]["s2_snow_ice_percentage"] == 3.0
+    # Stored items get the values when they are received again, once.
+    assert len(writer.write_rows([row_of(first, with_columns)]).write) == 1
+    assert writer.write_rows([row_of(first, with_columns), row_of(second, with_columns)]).unchanged == 2
+    assert rows_in(with_columns)[first["id"]]["s2_snow_ice_percentage"] == 3.0
 
 
-def test_an_ingest_fills_the_columns_that_the_settings_ask_for(own_settings: Settings, tmp_path: Path) -> None:
+def test_an_ingest_fills_the_columns_that_the_settings_name(lake_settings: Settings, tmp_path: Path) -> None:
     item = make_item(0, **{"s2:snow_ice_percentage": 12.5})
     request = IngestRequest(items=write_items(tmp_path / "items.json", [item]))
-    assert ingest(request, own_settings).written == 1
-    drawn = own_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
-    assert ingest(request, drawn).written == 1
-    assert rows_in(drawn)[item["id"]]["s2_snow_ice_percentage"] == 12.5
-    assert ingest(request, drawn).unchanged == 1
+    assert ingest(request, lake_settings).written == 1
+    with_columns = lake_settings.replace(stac_properties={"s2:snow_ice_percentage": "double"})
+    assert ingest(request, with_columns).written == 1
+    assert rows_in(with_columns)[item["id"]]["s2_snow_ice_percentage"] == 12.5
+    assert ingest(request, with_columns).unchanged == 1
 
 
-def test_a_narrow_column_is_widened_and_a_wide_one_stays(own_settings: Settings) -> None:
+def test_a_narrow_column_is_widened_and_a_wide_one_stays(lake_settings: Settings) -> None:
     changes = {"relative_orbit": LongType(), "cloud_cover": IntegerType()}
     fields = [
         NestedField(field.field_id, field.name, changes.get(field.name, field.field_type), required=False)
         for field in STAC_ITEMS_SCHEMA.fields
         if field.name != "cloud_cover"
     ]
-    make_table(open_catalog(own_settings), STAC_ITEMS, Schema(*fields))
-    writer = ItemWriter(ensure_sources(own_settings), NOW)
-    schema = open_catalog(own_settings).load_table(STAC_ITEMS).schema()
+    make_table(open_catalog(lake_settings), STAC_ITEMS, Schema(*fields))
+    writer = ItemWriter(ensure_sources(lake_settings), NOW)
+    schema = open_catalog(lake_settings).load_table(STAC_ITEMS).schema()
     assert schema.find_field("relative_orbit").field_type == LongType()
     assert schema.find_field("cloud_cover").field_type == DoubleType()
     writer.write_rows([row_of(make_item(3))])
-    row = rows_in(own_settings)[make_item(3)["id"]]
+    row = rows_in(lake_settings)[make_item(3)["id"]]
     assert (row["relative_orbit"], row["cloud_cover"]) == (79, 3.0)
 
     rejects = Schema(NestedField(1, "item_id", StringType(), required=False))
-    catalog = open_catalog(own_settings)
+    catalog = open_catalog(lake_settings)
     catalog.drop_table(STAC_REJECTS)
     make_table(catalog, STAC_REJECTS, rejects)
-    ensure_sources(own_settings)
-    assert columns_of(own_settings, STAC_REJECTS)[0] == "item_id"
-    assert len(columns_of(own_settings, STAC_REJECTS)) == 8
+    ensure_sources(lake_settings)
+    assert columns_of(lake_settings, STAC_REJECTS)[0] == "item_id"
+    assert len(columns_of(lake_settings, STAC_REJECTS)) == 8
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "words"),
+    ("column", "kind", "message"),
     [
         ("epsg", StringType(), "raw.stac_items.epsg is of type string and cannot become int"),
         ("cloud_cover", StructType(), "raw.stac_items.cloud_cover is of type struct<> and cannot become double"),
@@ -220,26 +220,26 @@ def test_a_narrow_column_is_widened_and_a_wide_one_stays(own_settings: Settings)
         ),
     ],
 )
-def test_a_type_that_cannot_be_widened_is_named(own_settings: Settings, column: str, kind: Any, words: str) -> None:
+def test_a_type_that_cannot_be_widened_is_named(lake_settings: Settings, column: str, kind: Any, message: str) -> None:
     fields = [
         NestedField(field.field_id, field.name, kind if field.name == column else field.field_type, required=False)
         for field in STAC_ITEMS_SCHEMA.fields
     ]
-    make_table(open_catalog(own_settings), STAC_ITEMS, Schema(*fields))
+    make_table(open_catalog(lake_settings), STAC_ITEMS, Schema(*fields))
     with pytest.raises(ChiplakeError) as caught:
-        ensure_sources(own_settings)
-    assert words in str(caught.value)
+        ensure_sources(lake_settings)
+    assert message in str(caught.value)
 
 
-def test_a_property_cannot_take_the_place_of_a_column(own_settings: Settings) -> None:
+def test_a_property_cannot_take_the_place_of_a_column(lake_settings: Settings) -> None:
     for clashing in ("epsg", "Cloud_Cover", "data:assets"):
-        drawn = own_settings.replace(stac_properties={clashing: "string"})
+        with_columns = lake_settings.replace(stac_properties={clashing: "string"})
         if clashing == "data:assets":
-            assert "data_assets" in ensure_sources(drawn).load_table(STAC_ITEMS).schema().column_names
+            assert "data_assets" in ensure_sources(with_columns).load_table(STAC_ITEMS).schema().column_names
             continue
         with pytest.raises(ChiplakeError, match=f"CHIPLAKE_STAC_PROPERTIES: '{clashing}' would be the column"):
-            ensure_sources(drawn)
-    other = own_settings.replace(stac_properties={"data:assets": "double"})
+            ensure_sources(with_columns)
+    other = lake_settings.replace(stac_properties={"data:assets": "double"})
     with pytest.raises(ChiplakeError, match=r"data_assets is of type string and cannot become double"):
         ensure_sources(other)
 
@@ -257,24 +257,24 @@ def test_the_setting_is_json_and_checked(monkeypatch: pytest.MonkeyPatch, tmp_pa
             Settings()
 
 
-def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(own_settings: Settings) -> None:
-    make_table(open_catalog(own_settings), STAC_ITEMS, old_schema())
+def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(lake_settings: Settings) -> None:
+    make_table(open_catalog(lake_settings), STAC_ITEMS, old_schema())
     kinds = [{f"a:{number}": "long"} for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        settings = [own_settings.replace(stac_properties=kind) for kind in kinds]
+        settings = [lake_settings.replace(stac_properties=kind) for kind in kinds]
         list(pool.map(ensure_sources, settings))
     expected = {field.name for field in STAC_ITEMS_SCHEMA.fields} | {f"a_{number}" for number in range(4)}
-    assert set(columns_of(own_settings)) == expected
+    assert set(columns_of(lake_settings)) == expected
 
 
 # --- versions of an item --------------------------------------------------------------------------------------
 
 
-def test_an_item_whose_datetime_was_corrected_by_months_is_one_more_version_and_never_a_twin(
-    own_settings: Settings,
+def test_an_item_with_a_datetime_corrected_by_months_is_one_more_version(
+    lake_settings: Settings,
 ) -> None:
     """The writer looks for known versions near the item's date only; what it misses must do no harm."""
-    writer = ItemWriter(ensure_sources(own_settings), NOW)
+    writer = ItemWriter(ensure_sources(lake_settings), NOW)
     wrong = row_of(make_item(0, updated="2023-09-01T00:00:00Z"))
     corrected = row_of(make_item(0, datetime="2023-03-01T09:58:11Z", updated="2023-09-02T00:00:00Z"))
     later = ItemWriter(writer.catalog, NOW + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""What travels to a Spark cluster, and what stays here."""
+"""What a job sends to a Spark cluster."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
     assert done.stdout.strip() == f"{package}/python_udfs/extract/chips.py", done.stderr
 
 
-def test_how_rasters_are_read_travels_and_credentials_do_not() -> None:
+def test_executors_get_the_way_to_read_rasters_but_no_credentials() -> None:
     environment = {"AWS_REGION": "eu-central-1", "AWS_SECRET_ACCESS_KEY": "secret", "PC_SDK_SUBSCRIPTION_KEY": "secret"}
     conf = cluster_conf(Settings(), environment)
     assert conf["spark.executorEnv.AWS_REGION"] == "eu-central-1"
@@ -62,7 +62,7 @@ def test_how_rasters_are_read_travels_and_credentials_do_not() -> None:
     assert all(Path(jar).is_file() for jar in conf["spark.jars"].split(","))
 
 
-def test_objects_that_executors_wrote_elsewhere_are_missed(tmp_path: Path) -> None:
+def test_objects_that_executors_wrote_elsewhere_are_reported(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.input_dir.mkdir(parents=True)
     (run.input_dir / "chips-00000.arrow").touch()

@@ -1,4 +1,4 @@
-"""What a machine without the right tools, or a wrong setting, is told: one line that names the remedy."""
+"""Errors of a machine without the right tools, and of wrong settings: one line with the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _fake_java(home: Path, version: str) -> Path:
 
 
 @pytest.mark.parametrize("version", ["17.0.15", "21"])
-def test_java_that_spark_runs_on_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_a_java_that_spark_supports_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     monkeypatch.setenv("JAVA_HOME", str(_fake_java(tmp_path, version)))
     assert jars.check_java() == version
 
@@ -37,14 +37,14 @@ def test_java_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.
         jars.check_java()
 
 
-def test_a_missing_java_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_java_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "none"))
     with pytest.raises(ChiplakeError, match="does not run: install it or set JAVA_HOME"):
         jars.check_java()
 
 
 @pytest.mark.parametrize("version", ["11.0.2", None])
-def test_make_says_in_one_line_which_java_it_needs(tmp_path: Path, version: str | None) -> None:
+def test_make_reports_in_one_line_which_java_it_needs(tmp_path: Path, version: str | None) -> None:
     home = _fake_java(tmp_path, version) if version else tmp_path / "none"
     script = PROJECT_DIR / "scripts" / "check_tools.sh"
     done = subprocess.run(
@@ -56,7 +56,7 @@ def test_make_says_in_one_line_which_java_it_needs(tmp_path: Path, version: str 
     assert line.startswith("chiplake: Java 17 or 21 is needed")
 
 
-def test_a_jar_with_another_sum_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jar_with_a_wrong_sum_is_refused_and_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = Path(Settings().runtime.jars_dir) / jars.JARS[-1].file_name
     if not good.exists():
         pytest.skip("no jars here: run `chiplake setup`")
@@ -76,14 +76,14 @@ def test_a_jar_with_another_sum_is_refused_and_not_kept(tmp_path: Path, monkeypa
     assert list((tmp_path / "jars").glob("*.jar")) == []
 
 
-def test_settings_refuse_an_unknown_band_and_sort_the_known() -> None:
+def test_unknown_bands_are_refused_and_known_ones_sorted() -> None:
     assert Settings().replace(bands=("nir", "blue")).cutting.bands == ("blue", "nir")
     with pytest.raises(InvalidSettingError, match=r"unknown bands \['B99'\]; choose from blue, green"):
         Settings().replace(bands=("blue", "B99"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "code", "words"),
+    ("arguments", "environment", "code", "message"),
     [
         (["run", "no_such_job"], {}, 2, "there is no job 'no_such_job'"),
         (["run", "nightly", "--start-date", "yesterday"], {}, 2, "--start-date"),
@@ -93,7 +93,7 @@ def test_settings_refuse_an_unknown_band_and_sort_the_known() -> None:
     ],
 )
 def test_the_command_line_ends_with_one_line_and_the_right_code(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], code: int, words: str
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], code: int, message: str
 ) -> None:
     done = subprocess.run(
         [BIN / "chiplake", *arguments],
@@ -102,7 +102,7 @@ def test_the_command_line_ends_with_one_line_and_the_right_code(
         text=True,
     )
     assert done.returncode == code, done.stderr
-    assert words in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     if code == 1:
         assert len(done.stderr.splitlines()) == 1
