@@ -1,6 +1,6 @@
 """What a chip costs to keep: Blosc codecs and levels against raw Parquet and GeoTIFF, the same pixels, one core.
 
-    python benchmarks/storage_codecs.py [--chips 64]
+    python benchmarks/storage.py [--chips 64]
 
 Chips of ten bands and SCL, of scenes made as for `benchmarks/chips.py`. Bytes are those of the file or frame itself,
 times are CPU seconds of this process, the best of three. The last line is JSON.
@@ -154,7 +154,7 @@ def main(count: int) -> None:
         table.add_row(name, f"{size / 1000:.0f}", f"{size / raw:.2f}", f"{pack_ms:.2f}", f"{unpack_ms:.2f}")
         results[name] = {"bytes": round(size), "pack_ms": round(pack_ms, 2), "unpack_ms": round(unpack_ms, 2)}
     Console().print(table)
-    print(json.dumps({"benchmark": "storage_codecs", "chips": count, "raw_bytes": raw, "ways": results}))
+    print(json.dumps({"benchmark": "storage", "chips": count, "raw_bytes": raw, "ways": results}))
 
 
 if __name__ == "__main__":
