@@ -12,10 +12,6 @@ import typer
 from lakehouse.days import parse_day
 from lakehouse.errors import ChiplakeError
 
-Day = Annotated[
-    date | None, typer.Option(parser=parse_day, metavar="YYYY-MM-DD", help="Day of acquisition, UTC, included.")
-]
-
 
 @contextmanager
 def usage_errors(option: str | None = None) -> Iterator[None]:
@@ -31,3 +27,11 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
         yield
     except (ChiplakeError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _day(text: str) -> date:
+    with usage_errors():
+        return parse_day(text)
+
+
+Day = Annotated[date | None, typer.Option(parser=_day, metavar="YYYY-MM-DD", help="Day of acquisition, UTC, included.")]
