@@ -1,17 +1,13 @@
-"""The transform on SageMaker: a run's objects go to S3, a batch transform job embeds them, its answers come back.
+"""The transform on SageMaker: upload the objects of a run, have a batch transform job embed them, fetch the answers.
 
-    <CHIPLAKE_TRANSFORM_S3_URI>/<run_id>/input/chips-00000.arrow
-    <CHIPLAKE_TRANSFORM_S3_URI>/<run_id>/jobs/<job>.manifest         the objects that a job is for
-    <CHIPLAKE_TRANSFORM_S3_URI>/<run_id>/output/…/chips-00000.arrow.out
-
-Names of jobs and models follow from what they are for: a call after a killed one finds its job and waits for it.
+The run's folder in S3 is `<CHIPLAKE_TRANSFORM_S3_URI>/<run_id>`; `lakehouse.transform_job` describes its content. Names
+of jobs and models follow from their work: a call after one that was killed finds its job and waits for it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -33,40 +29,32 @@ from embedding.aws import (
     upload_files,
 )
 from embedding.model.weights import preprocessing_of
-from embedding.runs.files import OUT_SUFFIX, Manifest, Run, answer_path, objects_of
+from embedding.runs.files import Manifest, Run, answer_path, objects_of
 from embedding.runs.report import ObjectFailure, Progress, TransformReport, no_progress
 from embedding.server.process import preprocessing_environment
 from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
 from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings
+from lakehouse.transform_job import (
+    INPUT_FOLDER,
+    MB,
+    OUTPUT_FOLDER,
+    Job,
+    JobHistory,
+    RequestLimits,
+    answer_keys,
+    create_model_request,
+    create_transform_job_request,
+    find_jobs,
+    input_manifest,
+    input_manifest_path,
+    is_not_found,
+)
 
-_MB: Final = 1_000_000  # as the server counts them
-_MAX_ANSWER_BYTES: Final = 100 * _MB
-_RUNNING: Final = ("InProgress", "Stopping")
+_MAX_ANSWER_BYTES: Final = 100 * MB
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A transform job and its state."""
-
-    name: str
-    status: str  # InProgress, Stopping, Completed, Failed or Stopped
-    failure_reason: str = ""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether answers may still come."""
-        return self.status in _RUNNING
-
-    def why_unanswered(self) -> str:
-        """Words for an object that this job left without an answer."""
-        if self.status == "Failed":
-            reason = one_line(self.failure_reason) or "SageMaker gives no reason"
-            return f"SageMaker job {self.name} failed: {reason}; its log in CloudWatch says more"
-        return f"SageMaker job {self.name} is {self.status} and left no answer"
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
 
     Args:
         run: an exported run.
-        settings: the settings in force, `transform_…` among them.
+        settings: the settings, of which `transform` and those of the model are read.
         on_progress: called with (stage, done, total) as objects are sent (`upload`) and answered (`transform`).
 
     Raises:
@@ -104,12 +92,13 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
     work = _prepare(run, settings, pending, on_progress or no_progress)
     # The job first: once it has ended, no answers come that the next line would miss.
-    job, attempt = _latest_job(work)
+    history = _find_jobs(work)
+    job = history.latest
     faults = _fetch_answers(work, pending)  # a call that was killed may have left some that nobody fetched
     if faults:
         rest = [path for path in pending if path.name in faults]
         if job is None or not job.is_running:
-            job = _new_job(work, rest, attempt)
+            job = _new_job(work, rest, history.next_name)
         _log.info("waiting for SageMaker job %s", job.name)
         job = _wait(work, job, [path.name for path in objects])
         faults = _fetch_answers(work, rest)
@@ -119,14 +108,17 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
         transformed=len(pending) - len(faults),
         skipped=skipped,
         failures=tuple(
-            ObjectFailure(name=name, reason=fault or (job.why_unanswered() if job else "it has no answer"))
-            for name, fault in sorted(faults.items())
+            ObjectFailure(name=name, reason=fault or _why_unanswered(job)) for name, fault in sorted(faults.items())
         ),
     )
 
 
 def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
-    """The CreateModel request for a run's model. Its name follows from all that is in it.
+    """Build the CreateModel request for the model of a run.
+
+    Args:
+        settings: the settings, of which `transform` and those of the model are read.
+        manifest: manifest of the run.
 
     Raises:
         ChiplakeError: a setting is missing.
@@ -136,86 +128,62 @@ def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
             f"{manifest.model_id} has a checkpoint, which SageMaker lacks: pack it with `chiplake embed package`, "
             "copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI"
         )
-    container: dict[str, Any] = {
-        "Image": _required(settings, "image"),
-        "Environment": {
+    return create_model_request(
+        image=_required(settings.transform.image, "IMAGE"),
+        role_arn=_required(settings.transform.role_arn, "ROLE_ARN"),
+        environment={
             **preprocessing_environment(preprocessing_of(settings)),
             # A server with other weights ends before it embeds anything.
             "CHIPLAKE_EXPECTED_MODEL_ID": manifest.model_id,
         },
-    }
-    if settings.transform.model_data_uri is not None:
-        container["ModelDataUrl"] = settings.transform.model_data_uri
-    request: dict[str, Any] = {
-        "ExecutionRoleArn": _required(settings, "role_arn"),
-        "PrimaryContainer": container,
-        "EnableNetworkIsolation": True,  # the server needs no network
-    }
-    return {"ModelName": f"chiplake-clay-{_digest(request)}"} | request
-
-
-def job_request(settings: Settings, name: str, model_name: str, place: S3Place) -> dict[str, Any]:
-    """The CreateTransformJob request: one object a request, as many instances as are set."""
-    return {
-        "TransformJobName": name,
-        "ModelName": model_name,
-        "MaxConcurrentTransforms": settings.transform.max_concurrent,
-        "MaxPayloadInMB": settings.transform.max_payload_mb,
-        "BatchStrategy": "SingleRecord",
-        "ModelClientConfig": {
-            "InvocationsTimeoutInSeconds": settings.transform.timeout_s,
-            "InvocationsMaxRetries": settings.transform.retries,
-        },
-        "TransformInput": {
-            "DataSource": {
-                "S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": (place / "jobs" / f"{name}.manifest").uri}
-            },
-            "ContentType": ARROW_STREAM,
-            "CompressionType": "None",
-            "SplitType": "None",
-        },
-        "TransformOutput": {
-            "S3OutputPath": (place / "output").uri,
-            "Accept": ARROW_STREAM,
-            "AssembleWith": "None",
-        },
-        "TransformResources": {
-            "InstanceType": settings.transform.instance_type,
-            "InstanceCount": settings.transform.instance_count,
-        },
-    }
+        model_data_uri=settings.transform.model_data_uri,
+    )
 
 
 def _prepare(run: Run, settings: Settings, pending: Sequence[Path], report: Progress) -> _Work:
     """Check all that can be checked before AWS is asked for anything."""
     manifest = run.manifest()
-    place = S3Place.parse(_required(settings, "s3_uri")) / run.run_id
+    place = S3Place.parse(_required(settings.transform.s3_uri, "S3_URI")) / run.run_id
     model = model_request(settings, manifest)
-    _check_objects(pending, settings)
+    _check_objects(pending, settings.transform.max_payload_mb)
     aws = session()
     with plain_errors("cannot reach AWS"):
         return _Work(run, settings, manifest, place, model, report, aws, client(aws, "s3"), client(aws, "sagemaker"))
 
 
-def _new_job(work: _Work, paths: Sequence[Path], attempt: int) -> Job:
-    """Send objects that are not in S3 yet, make the model if there is none, and start a job for these objects."""
+def _new_job(work: _Work, paths: Sequence[Path], name: str) -> Job:
+    """Upload the objects that S3 lacks, make the model if there is none, and start a job for these objects."""
     sent = itertools.count(1)
-    upload_files(work.s3, paths, work.place / "input", lambda: work.report("upload", next(sent), len(paths)))
+    upload_files(work.s3, paths, work.place / INPUT_FOLDER, lambda: work.report("upload", next(sent), len(paths)))
     _ensure_model(work)
-    name = _job_name(work, attempt)
-    put_bytes(work.s3, work.place / "jobs" / f"{name}.manifest", _input_manifest(work.place, paths))
-    return _start_job(work, job_request(work.settings, name, work.model["ModelName"], work.place))
+    manifest = input_manifest(work.place.uri, [path.name for path in paths])
+    put_bytes(work.s3, work.place / input_manifest_path(name), manifest.encode())
+    settings = work.settings.transform
+    request = create_transform_job_request(
+        name=name,
+        model_name=work.model["ModelName"],
+        run_uri=work.place.uri,
+        instance_type=settings.instance_type,
+        instance_count=settings.instance_count,
+        limits=RequestLimits(
+            max_concurrent=settings.max_concurrent,
+            max_payload_mb=settings.max_payload_mb,
+            timeout_s=settings.timeout_s,
+            retries=settings.retries,
+        ),
+    )
+    return _start_job(work, request)
 
 
-def _check_objects(pending: Sequence[Path], settings: Settings) -> None:
-    limit = settings.transform.max_payload_mb * _MB
+def _check_objects(pending: Sequence[Path], max_payload_mb: int) -> None:
+    limit = max_payload_mb * MB
     for path in pending:
         if path.suffix != ".arrow":
             raise ChiplakeError(f"{path.name}: SageMaker jobs take .arrow objects; use --on local for others")
         size = path.stat().st_size
         if size > limit:
             raise ChiplakeError(
-                f"{path.name} has {size / _MB:.1f} MB and a request may have {limit // _MB} MB; raise "
+                f"{path.name} has {size / MB:.1f} MB and a request may have {limit // MB} MB; raise "
                 "CHIPLAKE_TRANSFORM_MAX_PAYLOAD_MB, or export again with fewer CHIPLAKE_EMBED_CHIPS_PER_OBJECT"
             )
 
@@ -246,12 +214,9 @@ def _fetch_answers(work: _Work, pending: Sequence[Path]) -> dict[str, str]:
 
 
 def _answers(work: _Work) -> dict[str, tuple[str, int]]:
-    """Keys and sizes of answers by the name of their object; how its folder shows in a key is not said clearly."""
-    return {
-        key.rsplit("/", 1)[-1].removesuffix(OUT_SUFFIX): (key, size)
-        for key, size in list_objects(work.s3, work.place / "output").items()
-        if key.endswith(OUT_SUFFIX)
-    }
+    """Return the key and the size in bytes of each answer, by the name of its object."""
+    sizes = list_objects(work.s3, work.place / OUTPUT_FOLDER)
+    return {name: (key, sizes[key]) for name, key in answer_keys(sizes).items()}
 
 
 def _fault_of(content: bytes, model_id: str) -> str | None:
@@ -264,33 +229,24 @@ def _fault_of(content: bytes, model_id: str) -> str | None:
     return f"the answer is of {min(map(str, others))}, asked was {model_id}" if others else None
 
 
-def _latest_job(work: _Work) -> tuple[Job | None, int]:
-    """The last job of a run, and the number of the next one."""
-    latest = None
-    for attempt in itertools.count(1):
-        job = _find_job(work.sagemaker, _job_name(work, attempt))
-        if job is None:
-            return latest, attempt
-        latest = job
-    raise AssertionError("count has no end")
+def _find_jobs(work: _Work) -> JobHistory:
+    """Find the jobs that were started for this run."""
+    # The digest of the address tells apart runs of the same name in two lakes of one account.
+    digest = hashlib.sha256(work.place.uri.encode()).hexdigest()[:8]
+    return find_jobs(f"chiplake-{work.run.run_id}-{digest}", lambda name: _find_job(work.sagemaker, name))
 
 
 def _find_job(sagemaker: Any, name: str) -> Job | None:
     from botocore.exceptions import ClientError
 
-    with plain_errors(f"cannot ask for SageMaker job {name}"):
+    with plain_errors(f"cannot describe SageMaker job {name}"):
         try:
             answer = sagemaker.describe_transform_job(TransformJobName=name)
         except ClientError as error:
-            if _says_missing(error):
+            if is_not_found(error.response):
                 return None
             raise
     return Job(name, answer["TransformJobStatus"], answer.get("FailureReason") or "")
-
-
-def _job_name(work: _Work, attempt: int) -> str:
-    # With the place: two lakes of one account may name a run alike.
-    return f"chiplake-{work.run.run_id}-{hashlib.sha256(work.place.uri.encode()).hexdigest()[:8]}-{attempt:02d}"
 
 
 def _ensure_model(work: _Work) -> None:
@@ -313,7 +269,7 @@ def _has_model(sagemaker: Any, name: str) -> bool:
     try:
         sagemaker.describe_model(ModelName=name)
     except ClientError as error:
-        if _says_missing(error):
+        if is_not_found(error.response):
             return False
         raise
     return True
@@ -383,26 +339,17 @@ def _wait(work: _Work, job: Job, names: Sequence[str]) -> Job:
     return job
 
 
-def _input_manifest(place: S3Place, paths: Sequence[Path]) -> bytes:
-    """The list of a job's objects, in SageMaker's form."""
-    return json.dumps([{"prefix": (place / "input").uri + "/"}, *(path.name for path in paths)]).encode()
+def _why_unanswered(job: Job | None) -> str:
+    """Return why an object has no answer."""
+    if job is None:
+        return "it has no answer"
+    if job.status == "Failed":
+        reason = one_line(job.failure_reason) or "SageMaker gives no reason"
+        return f"SageMaker job {job.name} failed: {reason}; see its log in CloudWatch"
+    return f"SageMaker job {job.name} is {job.status} and left no answer"
 
 
-def _says_missing(error: Any) -> bool:
-    code = error_code(error)
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    # SageMaker has no code of its own for it: "Could not find model …", "Could not find requested job …".
-    return code.startswith("ResourceNotFound") or (
-        code == "ValidationException" and message.lower().startswith("could not find")
-    )
-
-
-def _required(settings: Settings, name: str) -> str:
-    value = getattr(settings.transform, name)
+def _required(value: str | None, name: str) -> str:
     if value is None:
-        raise ChiplakeError(f"a transform on SageMaker needs {settings.transform.variable(name)}; set it")
-    return str(value)
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        raise ChiplakeError(f"a transform on SageMaker needs CHIPLAKE_TRANSFORM_{name}; set it")
+    return value

@@ -12,6 +12,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import PREFIX, SettingsGroup
+from lakehouse.transform_job import (
+    DEFAULT_MAX_CONCURRENT,
+    DEFAULT_MAX_PAYLOAD_MB,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_S,
+    MAX_REQUESTS_MB,
+)
 
 _S3_URI = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=+-]+)*"
 _ECR_IMAGE = (
@@ -19,8 +26,6 @@ _ECR_IMAGE = (
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})?"
 )
 _ROLE_ARN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]+"
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
-_MAX_REQUESTS_MB = 100  # MaxConcurrentTransforms x MaxPayloadInMB
 
 
 class TransformSettings(SettingsGroup):
@@ -51,25 +56,31 @@ class TransformSettings(SettingsGroup):
         "ml.m5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="Instance type of transform jobs."
     )
     instance_count: int = Field(1, ge=1, description="Number of instances of a transform job.")
-    max_concurrent: int = Field(2, ge=1, le=100, description="Number of requests to one instance at the same time.")
+    max_concurrent: int = Field(
+        DEFAULT_MAX_CONCURRENT, ge=1, le=100, description="Number of requests to one instance at the same time."
+    )
     max_payload_mb: int = Field(
-        25,
+        DEFAULT_MAX_PAYLOAD_MB,
         ge=1,
         le=100,
         validate_default=True,
         description="Largest request, in MB; all requests at the same time may have 100 MB at most.",
     )
-    timeout_s: int = Field(3600, ge=1, le=3600, description="Longest time that one request may take, in seconds.")
-    retries: int = Field(3, ge=0, le=3, description="Number of times that SageMaker sends a failed request again.")
+    timeout_s: int = Field(
+        DEFAULT_TIMEOUT_S, ge=1, le=3600, description="Longest time that one request may take, in seconds."
+    )
+    retries: int = Field(
+        DEFAULT_RETRIES, ge=0, le=3, description="Number of times that SageMaker sends a failed request again."
+    )
     poll_s: float = Field(15.0, gt=0, description="Time between two requests for the state of a job, in seconds.")
 
     @field_validator("max_payload_mb")
     @classmethod
     def _requests_fit(cls, payload: int, info: ValidationInfo) -> int:
         concurrent = info.data.get("max_concurrent", 1)
-        if payload * concurrent > _MAX_REQUESTS_MB:
+        if payload * concurrent > MAX_REQUESTS_MB:
             raise ValueError(
-                f"{concurrent} requests at once of {payload} MB are more than SageMaker's {_MAX_REQUESTS_MB} MB; "
+                f"{concurrent} requests at once of {payload} MB are more than SageMaker's {MAX_REQUESTS_MB} MB; "
                 "lower this or CHIPLAKE_TRANSFORM_MAX_CONCURRENT"
             )
         return payload
