@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # The STAC servers that tests run against need other versions than the project.
-$(SERVERS)/.ready: tests/servers/requirements.lock | $(READY)
+$(SERVERS)/.ready: tests/support/servers/requirements.lock | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(SERVERS)
 	$(BIN)/uv pip sync --quiet --no-build --require-hashes --python $(SERVERS)/bin/python $<
 	@touch $@
@@ -88,7 +88,7 @@ lock: ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock --upgrade pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
-		--python-version 3.11 --output-file tests/servers/requirements.lock --upgrade tests/servers/requirements.in
+		--python-version 3.11 --output-file tests/support/servers/requirements.lock --upgrade tests/support/servers/requirements.in
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
 		--output-file tests/orchestration/requirements-3.0.lock --upgrade tests/orchestration/requirements-3.0.in
 	@# What the images hold: the same versions.

@@ -69,7 +69,7 @@ def spark(settings: Settings) -> Iterator["SparkSession"]:  # noqa: F821, UP037
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["AwsServer"]:  # noqa: F821, UP037
     """AWS on loopback, with the environment pointed at it."""
-    from servers.aws import aws_server, point_environment
+    from support.servers.aws import aws_server, point_environment
 
     with aws_server(tmp_path / "aws") as server:
         point_environment(monkeypatch, server)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
-from servers.aws import AwsServer
 from stack.caller import caller
 from stack.checkpoint import upload_checkpoint
+from support.servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
+from support.servers.aws import AwsServer
 
 from lakehouse.settings import PROJECT_DIR
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import boto3
 import pytest
-from servers.aws import REGION, AwsServer
 from support.processing_container import image_environment, run_container
+from support.servers.aws import REGION, AwsServer
 
 from chiplake.processing_job import Machine
 from lakehouse.settings import PROJECT_DIR, Settings

@@ -17,10 +17,10 @@ from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
-from servers.aws import REGION, AwsServer
 from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
+from support.servers.aws import REGION, AwsServer
 
 from chiplake.synthetic import ArchiveSpec, Overpass, TileWindow, write_archive
 from embedding.runs.files import Run

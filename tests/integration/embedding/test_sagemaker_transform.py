@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from servers.aws import AwsServer
 from support.embeddings import make_chip, write_export
+from support.servers.aws import AwsServer
 from typer.testing import CliRunner
 
 from chiplake.cli.embed import app

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pyspark.sql import Row, SparkSession
-from servers.aws import AwsServer
 from support.lakes import dbt, empty_lake_of, ingest_file, rows, snapshots
 from support.scene_oracle import (
     BANDS,
@@ -30,6 +29,7 @@ from support.scene_oracle import (
     items_of,
     read_raster,
 )
+from support.servers.aws import AwsServer
 
 from embedding.pipeline import run_embedding
 from lakehouse.box import BBox

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from moto.core.utils import utcnow
 from moto.sagemaker.models import FakeProcessingJob
+
 from support.processing_container import image_environment, in_place, lay_out, upload_outputs
 
 STOP_TIMEOUT_S: Final = 30  # from SIGTERM to SIGKILL: API_StopProcessingJob says 120, no test waits for so long

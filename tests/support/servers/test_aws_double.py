@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from servers.aws import AwsServer
+
+from support.servers.aws import AwsServer
 
 
 def _version(aws: AwsServer) -> str:

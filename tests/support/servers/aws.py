@@ -41,10 +41,10 @@ from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 from moto.sagemaker.models import FakeTransformJob, SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
-from servers.processing_jobs import ProcessingRun
 
 from embedding.server.process import STOP_TIMEOUT_S, stop_process
 from lakehouse.settings import PROJECT_DIR
+from support.servers.processing_jobs import ProcessingRun
 
 REGION: Final = "eu-central-1"
 ENVIRONMENT: Final = {
