@@ -1,8 +1,7 @@
-"""Exceptions from cdk-nag's rules, each with its reason."""
+"""Exceptions from the rules of cdk-nag, each with its reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,132 +10,116 @@ from aws_cdk import Acknowledgment, Stack, Token, Validations
 from stack import layout
 from stack.config import Config
 
-_PREFIX: Final = "A prefix of the bucket: what lies below it has names that nobody knows before."
-_CDK: Final = "Made by CDK for copying files at deployment; it is run by CloudFormation alone."
-
 
 @dataclass(frozen=True)
 class Accepted:
-    """Findings on one thing of the stack that are right as they are."""
+    """Findings of a rule on one part of the stack that are accepted."""
 
-    place: str  # start of its name in the stack
+    construct: str  # start of the construct's id
     rule: str
     reason: str
-    findings: tuple[str, ...] = ()  # of a rule that has several
+    # Of a rule with several findings; {bucket}, {name}, {account} and {region} stand for values of the deployment.
+    findings: tuple[str, ...] = ()
+
+
+def _arns(*resources: str) -> tuple[str, ...]:
+    return tuple(f"Resource::arn:<AWS::Partition>:{resource}" for resource in resources)
+
+
+def _objects(*prefixes: str) -> tuple[str, ...]:
+    return tuple(f"Resource::<{{bucket}}.Arn>/{prefix}/*" for prefix in prefixes)
+
+
+def _actions(*names: str) -> tuple[str, ...]:
+    return tuple(f"Action::{name}" for name in names)
+
+
+_IAM4: Final = "AwsSolutions-IAM4"
+_IAM5: Final = "AwsSolutions-IAM5"
+_EVERYTHING: Final = "Resource::*"
+_HERE: Final = "<AWS::Region>:<AWS::AccountId>"
+_LOGS: Final = f"logs:{_HERE}:log-group"
+_COPIER: Final = "Custom::CDKBucketDeployment"
+_LAMBDA_ROLE: Final = "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+
+_PREFIX: Final = "A prefix of the bucket: the names of objects below it are not known in advance."
+_CDK: Final = "CDK makes it to copy files at deployment; CloudFormation alone runs it."
+_LOG_STREAMS: Final = "A log stream a job, in SageMaker's own log group."
+_NO_RESOURCES: Final = "ecr:GetAuthorizationToken and cloudwatch:PutMetricData take no resources."
+_DATA_KEYS: Final = "SNS requires data keys of the topics' key, with and without plaintext."
+
+# fmt: off
+EXCEPTIONS: Final = (
+    Accepted("AccessLogs", "AwsSolutions-S1", "It holds the access logs: logs of its own would never end."),
+
+    Accepted("JobRole", _IAM5, _PREFIX, _objects(
+        layout.CODE, layout.CHECKPOINTS, layout.PROJECT,
+        layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS,
+    )),
+    Accepted("JobRole", _IAM5, "All tables of these databases are the project's: dbt makes and drops them.", _arns(
+        f"glue:{_HERE}:table/raw/*", f"glue:{_HERE}:table/chiplake/*",
+    )),
+    Accepted("JobRole", _IAM5, "Glue lists all databases or none; the list holds names, not data.", _arns(
+        f"glue:{_HERE}:database/*",
+    )),
+    Accepted("JobRole", _IAM5, _LOG_STREAMS, _arns(f"{_LOGS}:/aws/sagemaker/ProcessingJobs:*")),
+    Accepted("JobRole", _IAM5, _NO_RESOURCES, (_EVERYTHING,)),
+
+    Accepted("TransformRole", _IAM5, _PREFIX, _objects(layout.MODELS, layout.TRANSFORM)),
+    Accepted("TransformRole", _IAM5, _LOG_STREAMS, _arns(f"{_LOGS}:/aws/sagemaker/TransformJobs:*")),
+    Accepted("TransformRole", _IAM5, _NO_RESOURCES, (_EVERYTHING,)),
+
+    Accepted("OrchestratorPolicy", _IAM5, _PREFIX, _objects(layout.CODE, layout.TRANSFORM)),
+    Accepted("OrchestratorPolicy", _IAM5, "Jobs of this deployment, by the start of their names.", _arns(
+        f"sagemaker:{_HERE}:processing-job/{{name}}-*", f"sagemaker:{_HERE}:transform-job/{{name}}-*",
+    )),
+    Accepted("OrchestratorPolicy", _IAM5, "The DAG's own Variables, also those that people set by hand.", _arns(
+        f"ssm:{_HERE}:parameter/airflow/variables/chiplake_*",
+    )),
+    Accepted("OrchestratorPolicy", _IAM5, _DATA_KEYS, _actions("kms:GenerateDataKey*")),
+
+    Accepted(_COPIER, "AwsSolutions-L1", _CDK),
+    Accepted(_COPIER, _IAM4, _CDK, (_LAMBDA_ROLE,)),
+    Accepted(_COPIER, _IAM5, _CDK, (
+        *_actions("s3:GetBucket*", "s3:GetObject*", "s3:List*", "s3:Abort*", "s3:DeleteObject*"),
+        *_arns("s3:::cdk-hnb659fds-assets-{account}-{region}/*"),
+        "Resource::<{bucket}.Arn>/*",
+    )),
+
+    Accepted("AirflowRole", _IAM5, _PREFIX, _objects(layout.AIRFLOW)),
+    Accepted("AirflowRole", _IAM5, "AWS requires it: log groups of managed Airflow, its queue in an account of AWS.", (
+        *_arns(f"{_LOGS}:airflow-{{name}}-airflow-*", "sqs:<AWS::Region>:*:airflow-celery-*"),
+        *_actions("kms:GenerateDataKey*"),
+    )),
+    Accepted("AirflowRole", _IAM5, "AWS requires it: actions that take no resources.", (_EVERYTHING,)),
+)
+# fmt: on
 
 
 def accept_exceptions(stack: Stack, config: Config, bucket: str) -> None:
-    """Accept the findings of the table. An exception that meets nothing is harmless; a finding without one ends synth.
+    """Accept the findings of the table. A finding that is not accepted ends the synthesis.
 
     Args:
-        stack: what is judged.
-        config: the choices in force.
+        stack: the stack that cdk-nag checks.
+        config: the choices of the deployment.
         bucket: logical id of the bucket.
     """
-    for exception in _exceptions(stack, config, bucket):
-        ids = [f"{exception.rule}[{finding}]" for finding in exception.findings] or [exception.rule]
+    values = {
+        "bucket": bucket,
+        "name": config.name,
+        "account": "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account,
+        "region": "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region,
+    }
+    for exception in (*EXCEPTIONS, *_source_buckets(config)):
+        findings = [finding.format_map(values) for finding in exception.findings]
+        ids = [f"{exception.rule}[{finding}]" for finding in findings] or [exception.rule]
         for child in stack.node.children:
-            if child.node.id.startswith(exception.place):
+            if child.node.id.startswith(exception.construct):
                 Validations.of(child).acknowledge(*(Acknowledgment(id=one, reason=exception.reason) for one in ids))
 
 
-def _exceptions(stack: Stack, config: Config, bucket: str) -> Iterable[Accepted]:
-    here = "<AWS::Region>:<AWS::AccountId>"
-    account = "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account
-    region = "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region
-
-    def arns(*resources: str) -> tuple[str, ...]:
-        return tuple(f"Resource::arn:<AWS::Partition>:{resource}" for resource in resources)
-
-    def prefixes(*names: str) -> tuple[str, ...]:
-        return tuple(f"Resource::<{bucket}.Arn>/{name}/*" for name in names)
-
-    iam4, iam5 = "AwsSolutions-IAM4", "AwsSolutions-IAM5"
-    everything = ("Resource::*",)
-    yield Accepted(
-        "AccessLogs", "AwsSolutions-S1", "It is the bucket of access logs: a log of its own would never end."
-    )
-
-    read = (layout.CODE, layout.CHECKPOINTS, layout.PROJECT)
-    written = (layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS)
-    yield Accepted("JobRole", iam5, _PREFIX, prefixes(*read, *written))
-    yield Accepted(
-        "JobRole",
-        iam5,
-        "The user names these buckets of rasters, to be read whole.",
-        arns(*(f"s3:::{name}/*" for name in config.source_buckets)),
-    )
-    yield Accepted(
-        "JobRole",
-        iam5,
-        "All tables of these databases are the project's: dbt makes and drops them.",
-        arns(f"glue:{here}:table/raw/*", f"glue:{here}:table/chiplake/*"),
-    )
-    yield Accepted(
-        "JobRole",
-        iam5,
-        "Glue lists all databases or none; the list holds names, not data.",
-        arns(f"glue:{here}:database/*"),
-    )
-    yield Accepted("TransformRole", iam5, _PREFIX, prefixes(layout.MODELS, layout.TRANSFORM))
-    for role, group in (("JobRole", "ProcessingJobs"), ("TransformRole", "TransformJobs")):
-        yield Accepted(
-            role,
-            iam5,
-            "A log stream a job, in SageMaker's own log group.",
-            arns(f"logs:{here}:log-group:/aws/sagemaker/{group}:*"),
-        )
-        yield Accepted(
-            role, iam5, "ecr:GetAuthorizationToken and cloudwatch:PutMetricData know no resources.", everything
-        )
-
-    yield Accepted("OrchestratorPolicy", iam5, _PREFIX, prefixes(layout.CODE, layout.TRANSFORM))
-    yield Accepted(
-        "OrchestratorPolicy",
-        iam5,
-        "Jobs of this deployment by the start of their name; runs add a date.",
-        arns(f"sagemaker:{here}:processing-job/{config.name}-*", f"sagemaker:{here}:transform-job/{config.name}-*"),
-    )
-    yield Accepted(
-        "OrchestratorPolicy",
-        iam5,
-        "The DAG's own Variables, also those that people set by hand.",
-        arns(f"ssm:{here}:parameter/airflow/variables/chiplake_*"),
-    )
-    yield Accepted(
-        "OrchestratorPolicy",
-        iam5,
-        "Data keys of the topics' own key, with and without plaintext: as SNS asks for.",
-        ("Action::kms:GenerateDataKey*",),
-    )
-
-    copier = "Custom::CDKBucketDeployment"
-    yield Accepted(copier, "AwsSolutions-L1", _CDK)
-    yield Accepted(
-        copier, iam4, _CDK, ("Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",)
-    )
-    yield Accepted(
-        copier,
-        iam5,
-        _CDK,
-        (
-            *(f"Action::s3:{action}*" for action in ("GetBucket", "GetObject", "List", "Abort", "DeleteObject")),
-            *arns(f"s3:::cdk-hnb659fds-assets-{account}-{region}/*"),
-            f"Resource::<{bucket}.Arn>/*",
-        ),
-    )
-
-    yield Accepted("AirflowRole", iam5, _PREFIX, prefixes(layout.AIRFLOW))
-    yield Accepted(
-        "AirflowRole",
-        iam5,
-        "As AWS asks for managed Airflow: its log groups, its queue in an account of AWS, and what knows no resources.",
-        (
-            *everything,
-            *arns(
-                f"logs:{here}:log-group:airflow-{config.name}-airflow-*",
-                "sqs:<AWS::Region>:*:airflow-celery-*",
-            ),
-            "Action::kms:GenerateDataKey*",
-        ),
-    )
+def _source_buckets(config: Config) -> tuple[Accepted, ...]:
+    if not config.source_buckets:
+        return ()
+    findings = _arns(*(f"s3:::{name}/*" for name in config.source_buckets))
+    return (Accepted("JobRole", _IAM5, "The user names these buckets of rasters; jobs read all of them.", findings),)
