@@ -1,1 +1,1 @@
-"""What the DAGs are made of. Nothing here imports Spark, torch or the project's own packages."""
+"""The parts of the DAG. Nothing here imports Spark, torch or a package of the project but `lakehouse.transform_job`."""

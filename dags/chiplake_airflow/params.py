@@ -1,4 +1,4 @@
-"""What a run by hand can be given."""
+"""Params of a run that somebody triggers by hand."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 from airflow.sdk import Param
 
 PARAMS: Final = {
-    name: Param(None, type=["null", "string"], format="date", title=title, description=words)
-    for name, title, words in (
+    name: Param(None, type=["null", "string"], format="date", title=title, description=description)
+    for name, title, description in (
         ("start_date", "First day", "First day of acquisition, UTC; default: as scheduled."),
         ("end_date", "Last day", "Last day of acquisition, UTC, included; default: as scheduled."),
     )

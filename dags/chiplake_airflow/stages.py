@@ -1,76 +1,26 @@
-"""The stages of the DAG, whatever runs them."""
+"""The stages that dbt builds, with the marts that each of them makes and publishes as assets.
+
+A stage is the selector of its name in selectors.yml. On AWS, Airflow has no dbt manifest to read the marts from, so
+this module lists them; a test compares the list with the project. Another DAG follows a mart with
+`schedule=[Asset("chiplake.fct_chips")]`.
+"""
 
 from __future__ import annotations
 
-import os
-from typing import Any, Protocol
+from typing import Final
 
-from airflow.sdk import TaskGroup, task
+from airflow.sdk import Asset
 
-from chiplake_airflow.layout import Layout
-
-Stage = Any  # a task or a group of tasks, which `>>` takes
-
-MAINTENANCE_WEEKDAY = 0  # Monday
-
-
-class Runtime(Protocol):
-    """Where the work runs. Each method adds a stage to the DAG that is being made."""
-
-    def ingest(self) -> Stage:
-        """STAC items to raw.stac_items."""
-
-    def chip_extraction(self) -> Stage:
-        """raw.stac_items to fct_chips."""
-
-    def temporal_merge(self) -> Stage:
-        """fct_chips to fct_filled_chips."""
-
-    def export(self) -> Stage:
-        """fct_filled_chips to objects of chips."""
-
-    def batch_transform(self) -> Stage:
-        """Objects of chips to answers of the encoder."""
-
-    def load(self) -> Stage:
-        """Answers to raw.clay_embeddings."""
-
-    def change_detection(self) -> Stage:
-        """raw.clay_embeddings to fct_chip_changes."""
-
-    def tests_and_docs(self) -> Stage:
-        """Every test on the whole lake, then the docs."""
-
-    def maintain(self) -> Stage:
-        """Small files merged, old snapshots expired."""
+MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
+    "chip_extraction": ("dim_grid_cells", "fct_chips"),
+    "temporal_merge": ("fct_filled_chips", "fct_chip_statistics"),
+    "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
+}
 
 
-def runtime() -> Runtime:
-    """The runtime that CHIPLAKE_AIRFLOW_RUNTIME names.
-
-    Raises:
-        ValueError: there is none of that name, or another of the environment variables of `layout.py` is wrong.
-    """
-    layout = Layout.of_environment(os.environ)
-    if layout.runtime == "aws":
-        from chiplake_airflow.aws import OnAws
-
-        return OnAws(layout)
-    from chiplake_airflow.local import OnThisMachine
-
-    return OnThisMachine(layout, target=layout.runtime)
-
-
-def weekly(maintain: Any) -> Stage:
-    """A group that does its work in the run of one day of the week, and else skips it."""
-    with TaskGroup("maintenance", tooltip="once a week, when the day's work is done") as group:
-
-        @task.short_circuit
-        def is_due(last_day: str) -> bool:
-            """Whether the run's last day is a Monday."""
-            from datetime import date
-
-            return date.fromisoformat(last_day).weekday() == MAINTENANCE_WEEKDAY
-
-        is_due("{{ last_day(dag_run, params) }}") >> maintain()
-    return group
+def assets_of(stage: str) -> list[Asset]:
+    """Return the assets that a stage publishes; a stage that dbt does not build publishes none."""
+    return [
+        Asset(name=f"chiplake.{mart}", uri=f"x-iceberg://lake/chiplake/{mart}", group="chiplake")
+        for mart in MARTS_OF_DBT_STAGES.get(stage, ())
+    ]

@@ -1,72 +1,88 @@
-"""Parses the DAG as a scheduler does, with nothing of the project's own environment in reach, and prints what it found.
+"""Parses the DAG as a scheduler does, once in each of several environments, and prints what it finds as JSON.
 
-Run by the Python of an environment with Airflow, in a process of its own.
+Usage: python print_graph.py DAGS_FOLDER < environments.json
+
+Stdin has a JSON object of environments, each an object of environment variables. The Python that runs this is that of
+an environment with Airflow. Packages that Airflow's environment may lack cannot be imported.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
 
 BLOCKED = {
     *("pyspark", "sedona", "torch", "dbt", "pyiceberg", "pyarrow", "rasterio", "numpy", "pandas"),
-    *("chiplake", "embedding", "ingestion", "python_udfs"),
+    *("chiplake", "embedding", "ingestion", "python_udfs", "lakehouse"),
 }
-# What a runtime has no need of.
-NOT_IN: dict[str, set[str]] = {"local": {"botocore", "boto3"}, "thrift": {"botocore", "boto3"}, "aws": set()}
+ALLOWED = {"lakehouse", "lakehouse.transform_job"}  # deployment copies them beside the DAG
+# Packages that a runtime does not need.
+BLOCKED_IN_RUNTIME: dict[str, set[str]] = {
+    "local": {"botocore", "boto3", "lakehouse"},
+    "thrift": {"botocore", "boto3", "lakehouse"},
+    "aws": set(),
+}
 
 
-class OutOfReach:
-    """Lets an import of these packages fail, as in an environment without them."""
+class BlockedPackages:
+    """Makes the import of some packages fail, as in an environment without them."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: set[str], allowed: set[str]) -> None:
         self.names = names
-        self.asked: set[str] = set()
+        self.allowed = allowed
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        if name.partition(".")[0] in self.names:
-            self.asked.add(name)
-            raise ModuleNotFoundError(f"{name} is out of reach", name=name)
+        if name.partition(".")[0] in self.names and name not in self.allowed:
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
         return None
 
 
 def main() -> None:
-    blocked = OutOfReach(BLOCKED | NOT_IN[os.environ["CHIPLAKE_AIRFLOW_RUNTIME"]])
-    sys.meta_path.insert(0, blocked)  # type: ignore[arg-type]
+    folder = sys.argv[1]
+    environments: dict[str, dict[str, str]] = json.load(sys.stdin)
+    sys.meta_path.insert(0, BlockedPackages(BLOCKED, ALLOWED))  # type: ignore[arg-type]
     import airflow
 
+    sys.path.insert(0, folder)  # as Airflow does with the root of a bundle
+    # A process for each environment, which has imported Airflow already.
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        graphs = pool.starmap(parse, [(folder, variables) for variables in environments.values()], chunksize=1)
+    print(json.dumps({"airflow": airflow.__version__, "graphs": dict(zip(environments, graphs, strict=True))}))
+
+
+def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Parse the DAGs of a folder several times with these environment variables."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 3.0
         from airflow.models.dagbag import DagBag  # type: ignore[attr-defined, no-redef]
 
-    folder = sys.argv[1]
-    sys.path.insert(0, folder)  # as Airflow does with the root of a bundle
+    os.environ.update(variables)
+    blocked = BLOCKED_IN_RUNTIME[os.environ["CHIPLAKE_AIRFLOW_RUNTIME"]]
+    sys.meta_path.insert(0, BlockedPackages(blocked, set()))  # type: ignore[arg-type]
     bag = DagBag(folder)
-    again = DagBag(folder)  # as a scheduler does all day: what it imports is there already
-    print(
-        json.dumps(
-            {
-                "airflow": airflow.__version__,
-                "errors": {path.rsplit("/", 1)[-1]: words for path, words in bag.import_errors.items()},
-                "first_s": sum(file.duration.total_seconds() for file in bag.dagbag_stats),
-                "again_s": sum(file.duration.total_seconds() for file in again.dagbag_stats),
-                "dags": {name: _described(dag) for name, dag in bag.dags.items()},
-            }
-        )
-    )
-
-
-def _described(dag: object) -> dict[str, object]:
-    tasks = dag.tasks  # type: ignore[attr-defined]
+    again = [DagBag(folder) for _ in range(3)]  # a scheduler parses all day: it has imported everything already
     return {
-        "catchup": dag.catchup,  # type: ignore[attr-defined]
-        "start": dag.start_date.isoformat(),  # type: ignore[attr-defined]
-        "max_active_runs": dag.max_active_runs,  # type: ignore[attr-defined]
-        "doc": dag.doc_md,  # type: ignore[attr-defined]
+        "errors": {Path(path).name: message for path, message in bag.import_errors.items()},
+        "again_s": min(sum(file.duration.total_seconds() for file in one.dagbag_stats) for one in again),
+        "dags": {name: describe(dag) for name, dag in bag.dags.items()},
+    }
+
+
+def describe(dag: Any) -> dict[str, object]:
+    """Describe a DAG in types of JSON."""
+    tasks = dag.tasks
+    return {
+        "catchup": dag.catchup,
+        "start": dag.start_date.isoformat(),
+        "max_active_runs": dag.max_active_runs,
+        "doc": dag.doc_md,
         "edges": {task.task_id: sorted(task.downstream_task_ids) for task in tasks},
         "operators": {task.task_id: task.task_type for task in tasks},
         "owners": sorted({task.owner for task in tasks}),

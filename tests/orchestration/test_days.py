@@ -62,7 +62,7 @@ def test_the_same_days_are_the_same_work() -> None:
 def test_every_variable_that_is_read_is_in_the_list() -> None:
     code = "\n".join(
         path.read_text()
-        for path in (PROJECT_DIR / "dags" / "chiplake_airflow").glob("*.py")
+        for path in (PROJECT_DIR / "dags" / "chiplake_airflow").rglob("*.py")
         if path.name != "variables.py"
     )
     read = set(re.findall(r"[\"'](chiplake_[a-z0-9_]+)[\"']", code)) - {"chiplake_airflow"}

@@ -1,13 +1,17 @@
-"""The DAG as a scheduler sees it: parsed without Spark, torch or AWS, the same stages in the same order everywhere."""
+"""The DAG as a scheduler parses it: without Spark, torch or AWS, with the same stages in every runtime."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from chiplake_airflow.stages import MARTS_OF_DBT_STAGES
 from support.airflow_home import Airflow
 
+from chiplake.jobs import JOBS
 from lakehouse.settings import PROJECT_DIR
 
 pytestmark = pytest.mark.airflow
@@ -17,30 +21,45 @@ STAGES = (
     "ingest", "chip_extraction", "temporal_merge", "export", "batch_transform", "load", "change_detection",
     "tests_and_docs", "maintenance",
 )  # fmt: skip
-MARTS = {
-    f"chiplake.{model.stem}" for kind in ("dim", "fct") for model in (PROJECT_DIR / "models").rglob(f"{kind}_*.sql")
+RUNTIMES = ("local", "thrift", "aws")
+# Environments with an error, and a part of its message.
+WRONG_ENVIRONMENTS = {
+    "no number": (
+        {"CHIPLAKE_AIRFLOW_RUNTIME": "aws", "CHIPLAKE_AIRFLOW_RETRIES": "many"},
+        "CHIPLAKE_AIRFLOW_RETRIES=many",
+    ),
+    "no day": ({"CHIPLAKE_AIRFLOW_START": "yesterday"}, "CHIPLAKE_AIRFLOW_START=yesterday"),
+    "no manifest": ({"CHIPLAKE_AIRFLOW_MANIFEST": "/nonexistent/manifest.json"}, "dbt parse"),
+}
+ENVIRONMENTS: dict[str, dict[str, str]] = {
+    **{runtime: {"CHIPLAKE_AIRFLOW_RUNTIME": runtime} for runtime in RUNTIMES},
+    "started": {"CHIPLAKE_AIRFLOW_START": "2023-08-01"},
+    **{name: environment for name, (environment, _) in WRONG_ENVIRONMENTS.items()},
 }
 
 Graph = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def graph_of(airflow: Airflow) -> Callable[[str], Graph]:
-    """The DAG of a runtime, parsed once."""
-    found: dict[str, Graph] = {}
+def parsed(airflow: Airflow) -> dict[str, Graph]:
+    """What a scheduler finds in each of the environments."""
+    return airflow.graphs(ENVIRONMENTS)
 
-    def graph(runtime: str) -> Graph:
-        if runtime not in found:
-            said = airflow.graph(CHIPLAKE_AIRFLOW_RUNTIME=runtime)
-            assert said["errors"] == {}
-            assert list(said["dags"]) == [DAG]
-            found[runtime] = said["dags"][DAG] | {"again_s": said["again_s"]}
-        return found[runtime]
+
+@pytest.fixture(scope="session")
+def graph_of(parsed: dict[str, Graph]) -> Callable[[str], Graph]:
+    """The DAG in an environment without an error."""
+
+    def graph(environment: str) -> Graph:
+        found = parsed[environment]
+        assert found["errors"] == {}
+        assert list(found["dags"]) == [DAG]
+        return {**found["dags"][DAG], "again_s": found["again_s"]}
 
     return graph
 
 
-@pytest.mark.parametrize("runtime", ["local", "thrift", "aws"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_stages_follow_each_other_in_every_runtime(graph_of: Callable[[str], Graph], runtime: str) -> None:
     edges = graph_of(runtime)["edges"]
     followers: dict[str, set[str]] = {}
@@ -50,15 +69,14 @@ def test_stages_follow_each_other_in_every_runtime(graph_of: Callable[[str], Gra
     assert followers == dict(zip(STAGES, [{stage} for stage in STAGES[1:]] + [set()], strict=True))
 
 
-@pytest.mark.parametrize("runtime", ["local", "thrift", "aws"])
-def test_a_parsed_dag_is_parsed_again_within_a_second(graph_of: Callable[[str], Graph], runtime: str) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_dag_is_parsed_again_within_a_second(graph_of: Callable[[str], Graph], runtime: str) -> None:
     assert graph_of(runtime)["again_s"] < 1
 
 
 @pytest.mark.parametrize("runtime", ["local", "aws"])
 def test_every_mart_is_an_asset_of_the_stage_that_makes_it(graph_of: Callable[[str], Graph], runtime: str) -> None:
     outlets = graph_of(runtime)["outlets"]
-    assert {asset for assets in outlets.values() for asset in assets} == MARTS
     assert {asset: stage_of(task) for task, assets in outlets.items() for asset in assets} == {
         "chiplake.dim_grid_cells": "chip_extraction",
         "chiplake.fct_chips": "chip_extraction",
@@ -69,12 +87,28 @@ def test_every_mart_is_an_asset_of_the_stage_that_makes_it(graph_of: Callable[[s
     }
 
 
+def test_the_dbt_stages_are_the_selectors_and_their_marts(manifest: Path) -> None:
+    project = json.loads(manifest.read_text())
+    marts = {
+        node["name"]: Path(node["original_file_path"])
+        for node in project["nodes"].values()
+        if node["resource_type"] == "model" and node["name"].startswith(("dim_", "fct_"))
+    }
+    assert {mart for of_stage in MARTS_OF_DBT_STAGES.values() for mart in of_stage} == marts.keys()
+    assert project["selectors"].keys() == MARTS_OF_DBT_STAGES.keys()
+    assert MARTS_OF_DBT_STAGES.keys() <= JOBS.keys()
+    for stage, selector in project["selectors"].items():
+        folders = [one["value"] for one in selector["definition"]["union"] if one["method"] == "path"]
+        built = {name for name, path in marts.items() if any(path.is_relative_to(folder) for folder in folders)}
+        assert set(MARTS_OF_DBT_STAGES[stage]) == built
+
+
 def test_one_task_builds_a_stage_and_one_shows_each_model(graph_of: Callable[[str], Graph]) -> None:
     operators = graph_of("local")["operators"]
     stage = {task.partition(".")[2]: kind for task, kind in operators.items() if stage_of(task) == "chip_extraction"}
     assert stage.pop("dbt_producer_watcher") == "DbtProducerWatcherOperator"
     assert stage.pop("dbt_producer_watcher_done") == "EmptyOperator"
-    assert stage.pop("tested") == "TestedOperator"
+    assert stage.pop("tested") == "StageTestsOperator"
     assert stage.pop("unreadable") == "CommandOperator"
     assert set(stage.values()) == {"DbtRunWatcherOperator"}
     assert set(stage) == {
@@ -98,7 +132,7 @@ def test_on_aws_every_stage_is_a_job(graph_of: Callable[[str], Graph]) -> None:
     assert set(graph["deferrable"]) == {*operators, "batch_transform"}
 
 
-def test_tasks_are_tried_again_and_end_in_time(graph_of: Callable[[str], Graph]) -> None:
+def test_tasks_have_retries_and_a_timeout(graph_of: Callable[[str], Graph]) -> None:
     for runtime in ("local", "aws"):
         graph = graph_of(runtime)
         assert set(graph["retries"].values()) == {2}
@@ -108,25 +142,19 @@ def test_tasks_are_tried_again_and_end_in_time(graph_of: Callable[[str], Graph])
         assert "error" in graph["doc"]
 
 
-def test_a_start_day_makes_it_catch_up(airflow: Airflow) -> None:
-    started = airflow.graph(CHIPLAKE_AIRFLOW_START="2023-08-01")["dags"][DAG]
+def test_with_a_start_day_the_dag_catches_up(graph_of: Callable[[str], Graph]) -> None:
+    started = graph_of("started")
     assert (started["catchup"], started["start"]) == (True, "2023-08-01T00:00:00+00:00")
-    assert not airflow.graph()["dags"][DAG]["catchup"]
+    assert not graph_of("local")["catchup"]
 
 
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [
-        ({"CHIPLAKE_AIRFLOW_RUNTIME": "aws", "CHIPLAKE_AIRFLOW_RETRIES": "many"}, "CHIPLAKE_AIRFLOW_RETRIES=many"),
-        ({"CHIPLAKE_AIRFLOW_START": "yesterday"}, "CHIPLAKE_AIRFLOW_START=yesterday"),
-        ({"CHIPLAKE_AIRFLOW_MANIFEST": "/nonexistent/manifest.json"}, "dbt parse"),
-    ],
-)
-def test_what_cannot_be_parsed_is_said(airflow: Airflow, environment: dict[str, str], words: str) -> None:
-    said = airflow.graph(**environment)
-    assert said["dags"] == {}
-    assert words in said["errors"]["sentinel_chip_processing.py"]
+@pytest.mark.parametrize("name", WRONG_ENVIRONMENTS)
+def test_a_wrong_environment_variable_is_the_import_error(parsed: dict[str, Graph], name: str) -> None:
+    _, message = WRONG_ENVIRONMENTS[name]
+    assert parsed[name]["dags"] == {}
+    assert message in parsed[name]["errors"]["sentinel_chip_processing.py"]
 
 
 def stage_of(task: str) -> str:
+    """The stage of a task: its group, or the task itself."""
     return task.partition(".")[0]

@@ -27,17 +27,18 @@ class Airflow:
     bin: Path
     environment: Mapping[str, str]
 
-    def graph(self, **environment: str) -> dict[str, Any]:
-        """What a scheduler finds in dags/."""
+    def graphs(self, environments: Mapping[str, Mapping[str, str]], dags: Path = DAGS) -> dict[str, dict[str, Any]]:
+        """Parse a folder of DAGs in each of these environments, as a scheduler does; see print_graph.py."""
         done = subprocess.run(
-            [self.bin / "python", PROJECT_DIR / "tests" / "orchestration" / "print_graph.py", DAGS],
-            env={**self.environment, **environment},
+            [self.bin / "python", PROJECT_DIR / "tests" / "orchestration" / "print_graph.py", dags],
+            env=dict(self.environment),
+            input=json.dumps(environments),
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        graphs: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["graphs"]
+        return graphs
 
     def set_up(self) -> None:
         """Make the database, with the DAGs in it as the DAG processor writes them."""

@@ -1,4 +1,4 @@
-"""What Variables say about the settings of jobs. Called when a task runs, never when the DAG is parsed."""
+"""Settings of the jobs, from Airflow Variables. Tasks read them when they run; parsing the DAG reads no Variable."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from airflow.sdk import Variable
 
 
 def job_settings() -> dict[str, str]:
-    """Environment variables of a job: `chiplake_settings`, and the Variables that are settings by another name.
+    """Read the settings of a job: the Variable `chiplake_settings`, and Variables that stand for one setting.
+
+    Returns:
+        Environment variables `CHIPLAKE_…` by name.
 
     Raises:
-        ValueError: `chiplake_settings` is no JSON object of settings.
+        ValueError: `chiplake_settings` is not a JSON object of settings.
     """
     text = Variable.get("chiplake_settings", default="{}")
     try:
@@ -29,6 +32,6 @@ def job_settings() -> dict[str, str]:
     return settings
 
 
-def add_job_settings(context: Any, operator: Any) -> None:
-    """The same for an operator of Cosmos, before it builds its command."""
+def add_job_settings(_context: Any, operator: Any) -> None:
+    """Give the settings to an operator of Cosmos before it builds its command (a Cosmos interceptor)."""
     operator.env = (operator.env or {}) | job_settings()

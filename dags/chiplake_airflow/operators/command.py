@@ -1,0 +1,59 @@
+"""The operator that runs a command of the project."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator
+from typing_extensions import override
+
+from chiplake_airflow.commands import without_empty
+from chiplake_airflow.job_settings import job_settings
+
+INCOMPLETE: Final = 3  # CHIPLAKE_INCOMPLETE_EXIT_CODE: the command did everything but for some chips
+
+
+class CommandOperator(BaseOperator):
+    """Runs a program in the project's environment. The task's log has the program's output.
+
+    Airflow's environment needs none of the program's packages. A program that ends as incomplete gives a warning in the
+    log: what failed is in rows with an error, and the next run tries it again.
+
+    Args:
+        command: the program and its arguments; arguments that are rendered to nothing are dropped.
+        cwd: folder of the project.
+    """
+
+    template_fields: Sequence[str] = ("command",)
+    ui_color = "#e8f0e4"
+
+    def __init__(self, *, command: Sequence[str], cwd: Path, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.command = list(command)
+        self.cwd = str(cwd)
+        self._hook: SubprocessHook | None = None
+
+    @override
+    def execute(self, context: Any) -> None:
+        """Run the program to its end.
+
+        Raises:
+            RuntimeError: the program failed; the message has its last line.
+        """
+        self._hook = SubprocessHook()
+        environment = os.environ | job_settings() | {"CHIPLAKE_INCOMPLETE_EXIT_CODE": str(INCOMPLETE)}
+        done = self._hook.run_command(without_empty(self.command), env=environment, cwd=self.cwd)
+        if done.exit_code == INCOMPLETE:
+            self.log.warning("Incomplete: %s", done.output)
+        elif done.exit_code != 0:
+            raise RuntimeError(f"exit code {done.exit_code}: {done.output}")
+
+    @override
+    def on_kill(self) -> None:
+        """Stop the program together with the task."""
+        if self._hook is not None:
+            self._hook.send_sigterm()  # type: ignore[no-untyped-call]

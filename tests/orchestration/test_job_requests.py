@@ -1,0 +1,66 @@
+"""Requests of jobs on AWS, and the exports that they are for."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from chiplake_airflow.exported_run import newest_run
+from chiplake_airflow.processing_request import JobOptions, processing_request, s3_output
+
+TEMPLATE: dict[str, Any] = {
+    "ProcessingJobName": "chiplake-export-2023080320230813",
+    "AppSpecification": {"ContainerArguments": ["embed", "export", "", "--end-date=2023-08-13"]},
+    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1}},
+    "ProcessingOutputConfig": {"Outputs": [s3_output("objects", "/opt/ml/objects", "s3://lake/transform")]},
+    "Environment": {"CHIPLAKE_CATALOG": "glue"},
+}
+NAME = "chiplake-export-2023080320230813-02"
+
+
+def test_a_request_is_built_from_a_template_that_stays_as_it_is() -> None:
+    template = copy.deepcopy(TEMPLATE)
+    options = JobOptions(settings={"CHIPLAKE_BANDS": '["blue"]', "CHIPLAKE_CATALOG": "sql"})
+    request = processing_request(template, NAME, options, None)
+    assert template == TEMPLATE
+    assert request["ProcessingJobName"] == NAME
+    assert request["AppSpecification"]["ContainerArguments"] == ["embed", "export", "--end-date=2023-08-13"]
+    # The stage's own environment wins over the settings of all jobs.
+    assert request["Environment"] == {"CHIPLAKE_BANDS": '["blue"]', "CHIPLAKE_CATALOG": "glue"}
+    assert "NetworkConfig" not in request
+    assert "ProcessingInputs" not in request
+
+
+def test_variables_add_network_and_key() -> None:
+    options = JobOptions(subnets=["subnet-1", "subnet-2"], security_groups=["sg-1"], kms_key="arn:key")
+    request = processing_request(TEMPLATE, NAME, options, None)
+    vpc = {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    assert request["NetworkConfig"] == {"VpcConfig": vpc}
+    assert request["ProcessingResources"]["ClusterConfig"] == {"InstanceCount": 1, "VolumeKmsKeyId": "arn:key"}
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == "arn:key"
+
+
+def test_a_job_that_needs_the_checkpoint_gets_it_as_an_input() -> None:
+    options = JobOptions(checkpoint_uri="s3://lake/checkpoints/0a1b/clay.ckpt")
+    request = processing_request(TEMPLATE, NAME, options, "/opt/ml/checkpoint")
+    (checkpoint,) = request["ProcessingInputs"]
+    assert checkpoint["S3Input"]["S3Uri"] == "s3://lake/checkpoints/0a1b/clay.ckpt"
+    assert checkpoint["S3Input"]["LocalPath"] == "/opt/ml/checkpoint"
+    assert request["Environment"]["CHIPLAKE_CLAY_CHECKPOINT"] == "/opt/ml/checkpoint/clay.ckpt"
+    assert "ProcessingInputs" not in processing_request(TEMPLATE, NAME, options, None)
+
+
+def test_the_newest_export_with_a_manifest_is_transformed() -> None:
+    older, newer, incomplete = (f"transform/days/2023081{day}T000000Z-0a1b2c" for day in (3, 4, 5))
+    keys = [
+        *(f"{older}/{name}" for name in ("manifest.json", "input/chips-00000.arrow")),
+        *(f"{newer}/{name}" for name in ("manifest.json", "input/chips-00000.arrow", "input/chips-00001.arrow")),
+        f"{newer}/output/input/chips-00001.arrow.out",
+        f"{incomplete}/input/chips-00000.arrow",
+    ]
+    run = newest_run("lake", keys)
+    assert run is not None
+    assert (run.uri, run.run_id) == (f"s3://lake/{newer}", "20230814T000000Z-0a1b2c")
+    assert run.objects == ("chips-00000.arrow", "chips-00001.arrow")
+    assert run.unanswered == ("chips-00000.arrow",)
+    assert newest_run("lake", [f"{incomplete}/input/chips-00000.arrow"]) is None
