@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Deploys Chiplake to AWS: the first time and after every change, of images, infrastructure, DAGs or the dbt project.
+# Deploys Chiplake to AWS, first and after every change of images, infrastructure, DAGs or the dbt project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-readonly CDK_VERSION=2.1148.1 # of the command line; the library's version is pinned in requirements.lock
+readonly CDK_VERSION=2.1148.1 # of the cdk command; requirements.lock pins the library
 readonly ASSEMBLY=.chiplake/cdk.out
 readonly OUTPUTS=.chiplake/deployed.json
 readonly PYTHON=.venv/bin/python
@@ -13,11 +13,11 @@ usage() {
     cat <<'END'
 Usage: ./deploy.sh [--dry-run] [--region REGION] [--account ID] [--checkpoint FILE] [--context NAME=VALUE]...
 
-  --dry-run             print the whole plan and do nothing; needs neither credentials nor Docker
-  --region REGION       AWS region; default AWS_REGION, or that of your AWS configuration
-  --account ID          AWS account; refuse to deploy with credentials of another one
-  --checkpoint FILE     also upload this Clay checkpoint and have the model use it; later runs keep it
-  --context NAME=VALUE  a choice of the deployment, such as managed_airflow=true; see infrastructure/cdk/README.md
+  --dry-run             print the plan and change nothing; needs neither credentials nor Docker
+  --region REGION       AWS region; default AWS_REGION or the region of your AWS configuration
+  --account ID          AWS account; deployment stops if the credentials are of another one
+  --checkpoint FILE     upload this Clay checkpoint for the model; later deployments keep it
+  --context NAME=VALUE  a choice such as managed_airflow=true; see infrastructure/cdk/README.md
 
 A second run without a change changes nothing.
 END
@@ -30,7 +30,7 @@ fail() {
 
 step() { printf '\n%s\n' "== $*"; }
 
-# Prints a command, and runs it unless this is a dry run.
+# Print a command, and run it unless this is a dry run.
 run() {
     printf '   '
     printf ' %q' "$@"
@@ -38,7 +38,7 @@ run() {
     if [[ -z $dry_run ]]; then "$@"; fi
 }
 
-# Runs a module of the infrastructure by the project's interpreter.
+# Run a module of infrastructure/cdk/stack in the project's environment.
 stack_module() { PYTHONPATH="infrastructure/cdk:.:dags" "$PYTHON" -m "stack.$1" "${@:2}"; }
 
 dry_run='' account='' region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} checkpoint=''
@@ -53,7 +53,7 @@ while (($#)); do
                 --region) region=$2 ;;
                 --checkpoint) checkpoint=$2 ;;
                 --context)
-                    if [[ $2 != ?*=* ]]; then fail "--context $2: it is NAME=VALUE"; fi
+                    if [[ $2 != ?*=* ]]; then fail "--context $2: expected NAME=VALUE"; fi
                     context+=("$2")
                     ;;
             esac
@@ -72,11 +72,11 @@ while (($#)); do
     shift
 done
 
-step "Check what is needed"
-[[ -x $PYTHON ]] || fail "there is no $PYTHON; run: make setup"
+step "Check the requirements"
+[[ -x $PYTHON ]] || fail "$PYTHON is missing; run: make setup"
 "$PYTHON" -c 'import sys; from importlib.util import find_spec as found; sys.exit(not (found("aws_cdk") and found("boto3")))' || fail "aws-cdk-lib or boto3 is missing in .venv; run: make setup"
-command -v node >/dev/null || fail "Node.js is needed (CDK runs on it); install version 22 or later"
-if [[ -n $checkpoint && ! -f $checkpoint ]]; then fail "$checkpoint: there is no such checkpoint"; fi
+command -v node >/dev/null || fail "Node.js is missing, which CDK runs on; install version 22 or later"
+if [[ -n $checkpoint && ! -f $checkpoint ]]; then fail "checkpoint $checkpoint does not exist"; fi
 if command -v cdk >/dev/null; then
     cdk=(cdk)
 else
@@ -84,22 +84,22 @@ else
 fi
 bootstrapped=''
 if [[ -n $dry_run ]]; then
-    echo "    dry run: nothing is asked of AWS, Docker is not started"
+    echo "    dry run: AWS is not called, Docker is not started"
 else
-    [[ ${cdk[0]} == cdk ]] || command -v npx >/dev/null || fail "the cdk command is needed; run: npm install --global aws-cdk"
-    command -v docker >/dev/null || fail "Docker is needed to build the images; install it"
-    docker info >/dev/null 2>&1 || fail "Docker does not answer; start it, and see that you may use it (docker info)"
+    [[ ${cdk[0]} == cdk ]] || command -v npx >/dev/null || fail "the cdk command is missing; run: npm install --global aws-cdk"
+    command -v docker >/dev/null || fail "Docker is missing, which builds the images; install it"
+    docker info >/dev/null 2>&1 || fail "Docker does not answer; start it and check that you may use it (docker info)"
     caller=$(AWS_REGION=$region stack_module caller) || exit 1
     read -r found_account region bootstrapped <<<"$caller"
     if [[ -n $account && $account != "$found_account" ]]; then
-        fail "the credentials are of account $found_account, not $account; use others (AWS_PROFILE), or leave --account out"
+        fail "the credentials are of account $found_account, not $account; choose others (AWS_PROFILE) or omit --account"
     fi
     account=$found_account
     export AWS_REGION=$region
     echo "    account $account, region $region"
 fi
 
-step "Work out what there is to be (cdk-nag and the list of Airflow Variables are checked here)"
+step "Synthesise the stack, check it with cdk-nag, check the Airflow Variables"
 if [[ -n $account ]]; then context+=("account=$account"); fi
 if [[ -n $region ]]; then context+=("region=$region"); fi
 mkdir -p .chiplake
@@ -108,16 +108,16 @@ stack=$(stack_module plan "$ASSEMBLY" --stack-name)
 [[ -z $dry_run ]] || stack_module plan "$ASSEMBLY"
 
 if [[ $bootstrapped != yes ]]; then
-    step "Prepare the account for CDK (once for an account and region)"
+    step "Prepare the account for CDK (once for each account and region)"
     run "${cdk[@]}" bootstrap "aws://${account:-ACCOUNT}/${region:-REGION}"
 fi
 
 deploy=("${cdk[@]}" deploy --app "$ASSEMBLY" --require-approval never --outputs-file "$OUTPUTS" "$stack")
-step "Build and push images that changed, update the infrastructure, copy DAGs and the dbt project"
+step "Build and push changed images, update the infrastructure, copy the DAGs and the dbt project"
 run "${deploy[@]}"
 
 if [[ -n $checkpoint ]]; then
-    step "Pack the checkpoint, upload it, have the model use it"
+    step "Pack the checkpoint, upload it, give it to the model"
     upload=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m stack.checkpoint "$checkpoint" "$OUTPUTS")
     if [[ -n $dry_run ]]; then
         run "${upload[@]}"
@@ -129,7 +129,7 @@ if [[ -n $checkpoint ]]; then
     run "${deploy[@]}" --parameters "$stack:${keys[0]}" --parameters "$stack:${keys[1]}"
 fi
 
-step "Next"
+step "Next steps"
 if [[ -n $dry_run ]]; then
     stack_module plan "$ASSEMBLY" --next
 else
@@ -137,8 +137,8 @@ else
 fi
 if [[ -z $checkpoint ]]; then
     cat <<'END'
-  - Unless it was done before: download a Clay checkpoint (v1.5: clay-v1.5.ckpt) and run
+  - If no earlier deployment had a checkpoint: download a Clay checkpoint (v1.5: clay-v1.5.ckpt) and run
         ./deploy.sh --checkpoint clay-v1.5.ckpt
-    Until then embeddings come from a stand-in with untrained weights, and say so.
+    Until then a small encoder with untrained weights makes the embeddings; their model_id says so.
 END
 fi

@@ -1,4 +1,4 @@
-"""The app for the cdk command: `cdk synth`, `cdk diff`. `deploy.sh` in the project's root does all of it."""
+"""The app of the cdk command: `cdk synth`, `cdk diff`. `deploy.sh` in the project's root runs all of a deployment."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from assemblies import ENVIRONMENT, Synthesised
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from stack.config import check_variables, read_config
+from support.airflow_home import OLDER_BIN, Airflow, airflow_at
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -219,21 +221,40 @@ def test_what_an_image_copies_is_in_its_context_and_little_else(assembly: Synthe
     assert sorted(dockerfiles) == ["docker/clay.Dockerfile", "docker/spark.Dockerfile"]
 
 
+def copied_files(synthesised: Synthesised) -> dict[str, dict[str, Path]]:
+    """The files that a deployment copies to the bucket, by prefix and by name below the prefix."""
+    copied: dict[str, dict[str, Path]] = {}
+    for one in synthesised.of_type("Custom::CDKBucketDeployment").values():
+        for key in one["Properties"]["SourceObjectKeys"]:
+            folder = synthesised.folder / f"asset.{key.removesuffix('.zip')}"
+            files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+            copied.setdefault(one["Properties"]["DestinationBucketKeyPrefix"], {}).update(files)
+    return copied
+
+
 def test_the_project_and_its_dags_are_copied_to_the_bucket(assembly: Synthesised) -> None:
-    deployed = {}
-    for one in assembly.of_type("Custom::CDKBucketDeployment").values():
-        (key,) = one["Properties"]["SourceObjectKeys"]
-        folder = assembly.folder / f"asset.{key.removesuffix('.zip')}"
-        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        deployed[one["Properties"]["DestinationBucketKeyPrefix"]] = names
-    assert deployed["code"] == {"run_job.py"}
-    assert {"dbt_project.yml", "selectors.yml", "profiles/profiles.yml", "models/chips/fct_chips.sql"} <= deployed[
+    copied = {prefix: files.keys() for prefix, files in copied_files(assembly).items()}
+    assert copied["code"] == {"run_job.py"}
+    assert {"dbt_project.yml", "selectors.yml", "profiles/profiles.yml", "models/chips/fct_chips.sql"} <= copied[
         "project"
     ]
-    assert not any(name.startswith((".", "tests/unit", "chiplake/")) for name in deployed["project"])
+    assert not any(name.startswith((".", "tests/unit", "chiplake/")) for name in copied["project"])
     here = PROJECT_DIR / "dags"
     dags = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert deployed["airflow/dags"] == dags
+    assert copied["airflow/dags"] == dags | {"lakehouse/__init__.py", "lakehouse/transform_job.py"}
+
+
+@pytest.mark.airflow
+def test_managed_airflow_parses_the_copied_dags_without_the_project(assembly: Synthesised, tmp_path: Path) -> None:
+    dags = tmp_path / "dags"
+    for name, path in copied_files(assembly)["airflow/dags"].items():
+        (dags / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, dags / name)
+    airflow = airflow_at(tmp_path / "airflow", tmp_path / "none", OLDER_BIN)
+    alone = Airflow(airflow.bin, {**airflow.environment, "PYTHONPATH": ""})
+    found = alone.graphs({"aws": {"CHIPLAKE_AIRFLOW_RUNTIME": "aws"}}, dags)["aws"]
+    assert found["errors"] == {}
+    assert list(found["dags"]) == ["sentinel_chip_processing"]
 
 
 @pytest.mark.parametrize("which", ["assembly", "managed"])
@@ -272,7 +293,7 @@ class Context(dict[str, str]):
     [
         ({"account": "12"}, "context account: String should match pattern"),
         ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
-        ({"settings": '{"HOME": "x"}'}, "HOME is no setting"),
+        ({"settings": '{"HOME": "x"}'}, "HOME is not a setting"),
         ({"subnet_ids": '["subnet-1"]'}, "must be two subnets"),
         ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
     ],
@@ -285,9 +306,9 @@ def test_a_wrong_choice_is_named(context: dict[str, str], said: str) -> None:
 @pytest.mark.parametrize(
     ("known", "given", "said"),
     [
-        (set(REQUIRED_ON_AWS), {"chiplake_typo"}, "chiplake_typo is no Variable of the DAG"),
-        (set(REQUIRED_ON_AWS) | {"chiplake_renamed"}, set(), "chiplake_renamed is no Variable of the DAG"),
-        (set(REQUIRED_ON_AWS), {"chiplake_region"}, "chiplake_region is written by deployment itself"),
+        (set(REQUIRED_ON_AWS), {"chiplake_typo"}, "chiplake_typo is not a Variable of the DAG"),
+        (set(REQUIRED_ON_AWS) | {"chiplake_renamed"}, set(), "chiplake_renamed is not a Variable of the DAG"),
+        (set(REQUIRED_ON_AWS), {"chiplake_region"}, "deployment itself writes chiplake_region"),
         (set(REQUIRED_ON_AWS) - {"chiplake_region"}, set(), "the DAG needs the Variable chiplake_region on AWS"),
     ],
 )
@@ -297,7 +318,7 @@ def test_variables_that_are_not_those_of_the_dag_are_refused(known: set[str], gi
 
 
 def test_a_finding_without_a_reason_ends_the_synth(tmp_path: Path) -> None:
-    script = "import stack.nag; stack.nag._exceptions = lambda *_: []; from stack.synth import main; main()"
+    script = "import stack.nag; stack.nag.EXCEPTIONS = (); from stack.synth import main; main()"
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1

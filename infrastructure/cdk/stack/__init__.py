@@ -1,1 +1,1 @@
-"""Chiplake on AWS: one stack of a bucket, a Glue catalog, images, roles, Airflow Variables, alarms."""
+"""Chiplake on AWS: one stack with a bucket, a Glue catalog, images, roles, Airflow Variables and alarms."""

@@ -1,4 +1,4 @@
-"""Roles and what they may do: nothing on data beyond the prefixes and tables they work with."""
+"""The roles and their permissions: of the data, each role may use only the prefixes and tables of its work."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stack.alarms import TOPIC_KEY_ACTIONS
 from stack.config import Config
 from stack.storage import DATABASES
 
-# What Iceberg does with a table; it keeps versions in its own metadata.
+# What Iceberg asks of Glue for a table; it keeps versions in its own metadata.
 _GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "DeleteTable")
-# PyIceberg and Spark look for a namespace of this name, and make it where there is none.
+# PyIceberg and Spark look for a namespace of this name and create it if it is missing.
 _DEFAULT_DATABASE: Final = "default"
 _SAGEMAKER_ACTIONS: Final = {
     "processing-job": ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "AddTags"),
@@ -27,7 +27,7 @@ _SAGEMAKER_ACTIONS: Final = {
 def make_job_role(
     stack: Stack, config: Config, bucket: aws_s3.IBucket, image: aws_ecr_assets.DockerImageAsset
 ) -> aws_iam.Role:
-    """Execution role of processing jobs: Spark reads and writes the lake."""
+    """Make the execution role of processing jobs: Spark reads and writes the lake."""
     role = _make_sagemaker_role(stack, "JobRole", f"{config.name}-job", "Chiplake: processing jobs")
     read = [layout.CODE, layout.CHECKPOINTS, layout.PROJECT]
     write = [layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS]
@@ -41,7 +41,7 @@ def make_job_role(
             resources=[catalog, *(_arn("glue", f"database/{name}") for name in (*DATABASES, _DEFAULT_DATABASE))],
         )
     )
-    # PyIceberg lists the databases to see which are missing; Glue lists all or none.
+    # PyIceberg lists the databases to find the missing ones; Glue lists all or none.
     role.add_to_policy(
         aws_iam.PolicyStatement(actions=["glue:GetDatabases"], resources=[catalog, _arn("glue", "database/*")])
     )
@@ -60,7 +60,7 @@ def make_job_role(
 def make_transform_role(
     stack: Stack, config: Config, bucket: aws_s3.IBucket, image: aws_ecr_assets.DockerImageAsset
 ) -> aws_iam.Role:
-    """Execution role of the inference server's model and of batch transform jobs."""
+    """Make the execution role of the inference server's model and of batch transform jobs."""
     role = _make_sagemaker_role(stack, "TransformRole", f"{config.name}-transform", "Chiplake: batch transform jobs")
     _allow(role, _object_statements(bucket, read=[layout.MODELS], write=[layout.TRANSFORM]))
     _allow(role, _log_statements("/aws/sagemaker/TransformJobs"))
@@ -77,9 +77,9 @@ def make_orchestrator_policy(
     topic: aws_sns.Topic,
     key: aws_kms.Key,
 ) -> aws_iam.ManagedPolicy:
-    """What the DAG does: start jobs, watch them, read its Variables and the objects of a transform.
+    """Make the policy of the DAG: it starts and watches jobs and reads its Variables and the objects of a transform.
 
-    Attach it to the role that Airflow works under; managed Airflow of this stack has it.
+    Attach it to the role of an Airflow of your own; managed Airflow of this stack has it already.
     """
     policy = aws_iam.ManagedPolicy(
         stack,
@@ -132,7 +132,7 @@ def _allow(role: aws_iam.Role, statements: Iterable[aws_iam.PolicyStatement]) ->
 def _object_statements(
     bucket: aws_s3.IBucket, read: Sequence[str], write: Sequence[str]
 ) -> list[aws_iam.PolicyStatement]:
-    """Objects below prefixes, and to list these. An empty prefix is the whole bucket."""
+    """Return the statements to list, read and write objects below prefixes. An empty prefix is the whole bucket."""
     patterns = [f"{prefix}/*" if prefix else "*" for prefix in (*read, *write)]
     statements = [
         aws_iam.PolicyStatement(
@@ -156,13 +156,13 @@ def _object_statements(
 
 
 def _log_statements(group: str) -> list[aws_iam.PolicyStatement]:
-    """What SageMaker writes of a job under the job's role."""
+    """Return the statements for the logs and metrics that SageMaker writes under the role of a job."""
     return [
         aws_iam.PolicyStatement(
             actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
             resources=[_arn("logs", f"log-group:{group}"), _arn("logs", f"log-group:{group}:*")],
         ),
-        # Metrics have no resources; their namespace is what can be narrowed.
+        # Metrics take no resources; a policy can restrict only their namespace.
         aws_iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],
@@ -172,5 +172,5 @@ def _log_statements(group: str) -> list[aws_iam.PolicyStatement]:
 
 
 def _arn(service: str, resource: str) -> str:
-    """ARN of something of this account and region, such as `database/raw`."""
+    """Return the ARN of a resource of this account and region, such as `database/raw`."""
     return f"arn:{Pseudo.PARTITION}:{service}:{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}:{resource}"

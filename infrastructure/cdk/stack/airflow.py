@@ -1,4 +1,4 @@
-"""Managed Airflow (MWAA), where it is wanted: network, role, environment."""
+"""Managed Airflow (MWAA), an option of the deployment: its network, role and environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stack import layout
 from stack.config import Config
 
 AIRFLOW_VERSION: Final = "3.0.6"  # the newest that MWAA lists
-# What shapes the graph: environment variables of dags/chiplake_airflow/layout.py.
+# Environment variables of dags/chiplake_airflow/environment.py.
 _STARTUP_SCRIPT: Final = "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
 _BACKEND: Final = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 _LOGS: Final = ("dag_processing_logs", "scheduler_logs", "task_logs", "webserver_logs", "worker_logs")
@@ -22,14 +22,14 @@ _LOGS: Final = ("dag_processing_logs", "scheduler_logs", "task_logs", "webserver
 
 @dataclass(frozen=True)
 class Network:
-    """Two private subnets with a way out, and the security group of Airflow."""
+    """Two private subnets with access to the internet, and the security group of Airflow."""
 
     subnet_ids: list[str]
     security_group_ids: list[str]
 
 
 def make_network(stack: Stack, config: Config) -> Network:
-    """The network of the configuration, or one of its own: two zones, one NAT gateway, S3 without it."""
+    """Return the network of the configuration, or make one: two zones, one NAT gateway, S3 by a gateway endpoint."""
     if config.subnet_ids:
         return Network(list(config.subnet_ids), list(config.security_group_ids))
     vpc = aws_ec2.Vpc(
@@ -51,7 +51,7 @@ def make_network(stack: Stack, config: Config) -> Network:
 def make_environment(
     stack: Stack, config: Config, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy, network: Network
 ) -> aws_mwaa.CfnEnvironment:
-    """The environment. Its DAGs are what deployment copies to the bucket, its Variables the parameters of SSM."""
+    """Make the environment. Its DAGs come from the bucket, its Variables from the parameters of SSM."""
     name = f"{config.name}-airflow"
     role = _make_role(stack, name, bucket, orchestrator)
     level = aws_mwaa.CfnEnvironment.ModuleLoggingConfigurationProperty(enabled=True, log_level="INFO")
@@ -68,7 +68,7 @@ def make_environment(
         network_configuration=aws_mwaa.CfnEnvironment.NetworkConfigurationProperty(
             subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids
         ),
-        webserver_access_mode="PUBLIC_ONLY",  # behind IAM; a private one needs a way into the network
+        webserver_access_mode="PUBLIC_ONLY",  # IAM guards it; a private server needs access to the network
         airflow_configuration_options={
             "secrets.backend": _BACKEND,
             "secrets.backend_kwargs": f'{{"variables_prefix": "{PARAMETER_PREFIX.rstrip("/")}", '
@@ -81,7 +81,7 @@ def make_environment(
 
 
 def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
-    """Copy the script under a name that follows from it: MWAA takes a new one only under a new name."""
+    """Copy the script under a name with its digest: MWAA takes a new script only under a new name."""
     name = f"startup-{hashlib.sha256(_STARTUP_SCRIPT.encode()).hexdigest()[:16]}.sh"
     place = f"{layout.AIRFLOW}/startup"
     aws_s3_deployment.BucketDeployment(
@@ -90,14 +90,14 @@ def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
         sources=[aws_s3_deployment.Source.data(name, _STARTUP_SCRIPT)],
         destination_bucket=bucket,
         destination_key_prefix=place,
-        prune=False,  # the environment may still use the old one
+        prune=False,  # the environment may still use the old script
         retain_on_delete=True,
     )
     return f"{place}/{name}"
 
 
 def _make_role(stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy) -> aws_iam.Role:
-    """https://docs.aws.amazon.com/mwaa/latest/userguide/mwaa-create-role.html, narrowed to this environment."""
+    """Make the execution role of https://docs.aws.amazon.com/mwaa/latest/userguide/mwaa-create-role.html, narrowed."""
     arn = f"arn:{Pseudo.PARTITION}"
     here = f"{Pseudo.REGION}:{Pseudo.ACCOUNT_ID}"
     logs = f"{arn}:logs:{here}:log-group:airflow-{name}-*"
@@ -139,7 +139,7 @@ def _make_role(stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aw
             resources=["*"],
             conditions={"StringEquals": {"cloudwatch:namespace": "AmazonMWAA"}},
         ),
-        # The queue and its key are in an account of AWS.
+        # The queue and its key belong to an account of AWS.
         aws_iam.PolicyStatement(
             actions=[
                 *("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"),

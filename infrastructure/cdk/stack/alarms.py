@@ -1,4 +1,4 @@
-"""Who is told what: failed jobs, nights without a success, managed Airflow that stands still."""
+"""Notices and alarms: failed jobs, nights without a success, a managed Airflow whose scheduler has stopped."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TRANSFORM: Final = _JobEvent("SageMaker Transform Job State Change", "Transform
 
 
 def make_key(stack: Stack) -> aws_kms.Key:
-    """The key of the topics, which AWS's services may use for their messages; with AWS's own key they could not."""
+    """Make the key of the topics. EventBridge and CloudWatch may use it; AWS's own key does not allow that."""
     key = aws_kms.Key(
         stack,
         "TopicsKey",
@@ -53,7 +53,7 @@ def make_key(stack: Stack) -> aws_kms.Key:
 
 
 def make_topic(stack: Stack, config: Config, name: str, key: aws_kms.Key) -> aws_sns.Topic:
-    """A topic for messages about jobs."""
+    """Make a topic for messages about jobs."""
     topic = aws_sns.Topic(
         stack,
         f"Topic-{name}",
@@ -62,20 +62,20 @@ def make_topic(stack: Stack, config: Config, name: str, key: aws_kms.Key) -> aws
         master_key=key,
         enforce_ssl=True,
     )
-    # A topic with a policy of its own has none for the rest of the account.
+    # A topic with its own policy loses the default policy, which lets the account publish.
     for service in _PUBLISHERS:
         topic.grant_publish(aws_iam.ServicePrincipal(service))
     return topic
 
 
 def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: aws_sns.Topic) -> None:
-    """Alarms on jobs. Their descriptions say what to do first.
+    """Make the alarms on jobs. Their descriptions say what to do first.
 
     Args:
-        stack: where.
-        config: the choices in force.
-        alerts: told of failed jobs and of alarms.
-        completed: told of every processing job that succeeded; a rule without a target is not counted.
+        stack: the stack.
+        config: the choices of the deployment.
+        alerts: topic that gets failed jobs and alarms.
+        completed: topic that gets every processing job that succeeded; CloudWatch counts no rule without a target.
     """
     if config.alarm_email:
         alerts.add_subscription(aws_sns_subscriptions.EmailSubscription(config.alarm_email))
@@ -95,7 +95,7 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
         alerts,
         f"{config.name}-transform-failed",
         _matched(failed_transform, Duration.minutes(5)),
-        "A batch transform job failed: answers that came are loaded, the rest is exported again by the next run",
+        "A batch transform job failed: its answers are loaded, and the next run exports the other chips again",
         at_least=1,
     )
     _alarm(
@@ -110,7 +110,7 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
 
 
 def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, environment_name: str) -> None:
-    """An alarm for managed Airflow whose scheduler stands still."""
+    """Make the alarm on the heartbeat of managed Airflow's scheduler."""
     heartbeat = aws_cloudwatch.Metric(
         namespace="AmazonMWAA",
         metric_name="SchedulerHeartbeat",
@@ -123,7 +123,7 @@ def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, envi
         alerts,
         f"{config.name}-airflow-stands-still",
         heartbeat,
-        "The scheduler of managed Airflow gave no sign for 15 minutes: see its log group",
+        "The scheduler of managed Airflow has sent no heartbeat for 15 minutes: see its log group",
         below=1,
         periods=3,
     )
@@ -147,7 +147,7 @@ def _rule(
 
 
 def _matched(rule: aws_events.Rule, period: Duration) -> aws_cloudwatch.Metric:
-    """How many events a rule matched."""
+    """Return the metric that counts the events of a rule."""
     return aws_cloudwatch.Metric(
         namespace="AWS/Events",
         metric_name="TriggeredRules",
@@ -167,7 +167,7 @@ def _alarm(
     below: int | None = None,
     periods: int = 1,
 ) -> None:
-    """An alarm at a threshold, of which a topic is told; where `below` is given, no data at all is below."""
+    """Make an alarm that notifies a topic: from `at_least` on, or under `below`, which missing data counts as."""
     alarm = aws_cloudwatch.Alarm(
         stack,
         f"Alarm-{name}",

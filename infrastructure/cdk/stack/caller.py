@@ -1,4 +1,4 @@
-"""Where the credentials lead: `python -m stack.caller` says ACCOUNT REGION, and yes or no for CDK being set up."""
+"""`python -m stack.caller`: prints account and region of the credentials, and whether CDK is set up there (yes, no)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 
 
 def caller() -> tuple[str, str, bool]:
-    """Ask AWS.
+    """Ask AWS for account and region of the credentials.
 
     Returns:
         Account, region, and whether `cdk bootstrap` was run there.
 
     Raises:
-        ChiplakeError: there are no usable credentials, or no region.
+        ChiplakeError: there are no usable credentials, or no region is set.
     """
     if not os.environ.get("AWS_REGION"):
-        os.environ.pop("AWS_REGION", None)  # empty, it would hide that of the configuration
+        os.environ.pop("AWS_REGION", None)  # an empty value would hide the region of the configuration
     with plain_errors("cannot deploy"):
         aws = session()
         account = client(aws, "sts").get_caller_identity()["Account"]

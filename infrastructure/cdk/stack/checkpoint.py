@@ -1,6 +1,7 @@
 """`python -m stack.checkpoint FILE OUTPUTS`: packs a Clay checkpoint, uploads it, prints the stack's parameters.
 
-Keys hold the SHA-256 sum of what they name: what is there already is not sent again, and a rollback finds the old one.
+A key has the SHA-256 digest of its object: an object that the bucket holds is not sent again, and a rollback finds the
+older ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from stack import layout
 
 
 def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]:
-    """Upload the packed server and the checkpoint itself, which names the model in jobs.
+    """Upload the packed server, and the checkpoint itself, from which jobs derive the id of the model.
 
     Returns:
         The keys of the model data and of the checkpoint.
@@ -40,12 +41,12 @@ def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]
 def _upload(s3: Any, files: list[Path], place: S3Place) -> str:
     sent = upload_files(s3, files, place, lambda: None)
     key = (place / files[0].name).prefix
-    print(f"    {key}: {'sent' if sent else 'there already'}", file=sys.stderr)
+    print(f"    {key}: {'sent' if sent else 'already there'}", file=sys.stderr)
     return key
 
 
 def main() -> None:
-    """Upload, and print a parameter a line."""
+    """Upload the checkpoint and print one parameter a line."""
     outputs: dict[str, dict[str, str]] = json.loads(Path(sys.argv[2]).read_text())
     ((_, stack),) = outputs.items()
     with plain_errors("cannot upload the checkpoint"):

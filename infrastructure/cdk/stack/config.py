@@ -1,4 +1,4 @@
-"""What can be chosen of a deployment: CDK context, `cdk.json` or `--context NAME=VALUE`."""
+"""The choices of a deployment: CDK context, from `cdk.json` or `--context NAME=VALUE`."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lakehouse.errors import ChiplakeError
 
-CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written where a checkpoint was uploaded
+CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written once a checkpoint was uploaded
 
 _INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 _JSON_FIELDS: Final = ("source_buckets", "subnet_ids", "security_group_ids", "variables", "settings")
 
 
 class Config(BaseModel):
-    """Choices of one deployment. Two in one account and region need other names, and Glue databases have one owner."""
+    """Choices of one deployment. A second one in an account and region needs another name and makes no databases."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     account: str | None = Field(
         None, pattern=r"^[0-9]{12}$", description="AWS account; default that of the credentials"
     )
-    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region; default likewise")
+    region: str | None = Field(
+        None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region; default that of the credentials"
+    )
     name: str = Field(
         "chiplake", pattern=r"^[a-z][a-z0-9-]{1,22}[a-z0-9]$", description="name of the stack, start of other names"
     )
     bucket_name: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="name of the bucket; default made by AWS"
     )
-    create_databases: bool = Field(True, description="make the Glue databases; false where they are there already")
+    create_databases: bool = Field(True, description="make the Glue databases; false if they exist already")
 
-    transform_retention_days: int = Field(14, ge=1, description="objects of batch transform jobs go after, days")
-    version_retention_days: int = Field(30, ge=1, description="overwritten and deleted objects go after, days")
-    log_retention_days: int = Field(90, ge=1, description="access logs and Spark event logs go after, days")
+    transform_retention_days: int = Field(14, ge=1, description="objects of batch transform jobs expire after, days")
+    version_retention_days: int = Field(30, ge=1, description="overwritten and deleted objects expire after, days")
+    log_retention_days: int = Field(90, ge=1, description="access logs and Spark event logs expire after, days")
 
-    source_buckets: tuple[str, ...] = Field((), description="other buckets that hold rasters, which jobs may read")
+    source_buckets: tuple[str, ...] = Field((), description="other buckets with rasters that jobs may read")
     spark_instance_type: str = Field("ml.m5.4xlarge", pattern=_INSTANCE, description="of processing jobs")
     spark_volume_gb: int = Field(200, ge=30, le=16384, description="disk of a processing job, GB")
     transform_instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE, description="of batch transform jobs")
     transform_instance_count: int = Field(1, ge=1, le=100, description="instances of a batch transform job")
     settings: dict[str, str] = Field({}, description="CHIPLAKE_… settings of jobs")
-    variables: dict[str, str] = Field({}, description="Airflow Variables beside those that deployment knows")
+    variables: dict[str, str] = Field({}, description="Airflow Variables besides those that deployment writes itself")
     torch_index: str | None = Field(
         None, pattern=r"^https://\S+$", description="index of torch builds of the Clay image"
     )
 
     managed_airflow: bool = Field(False, description="make an MWAA environment")
     airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="size of the MWAA environment")
-    subnet_ids: tuple[str, ...] = Field((), description="two private subnets for MWAA; none: a network is made")
+    subnet_ids: tuple[str, ...] = Field((), description="two private subnets for MWAA; not set: a network is made")
     security_group_ids: tuple[str, ...] = Field((), description="security groups of MWAA in those subnets")
 
-    alarm_email: str | None = Field(None, pattern=r"^\S+@\S+$", description="who is mailed when an alarm goes off")
-    night_hours: int = Field(30, ge=1, le=168, description="an alarm goes off when no job succeeded for so long, hours")
+    alarm_email: str | None = Field(None, pattern=r"^\S+@\S+$", description="mail address that gets the alarms")
+    night_hours: int = Field(
+        30, ge=1, le=168, description="an alarm follows when no job has succeeded for so long, hours"
+    )
 
     @field_validator("settings")
     @classmethod
-    def _settings_of_ours(cls, settings: dict[str, str]) -> dict[str, str]:
+    def _known_prefix(cls, settings: dict[str, str]) -> dict[str, str]:
         foreign = [name for name in settings if not name.startswith("CHIPLAKE_")]
         if foreign:
-            raise ValueError(f"{foreign[0]} is no setting; their names start with CHIPLAKE_")
+            raise ValueError(f"{foreign[0]} is not a setting; names of settings start with CHIPLAKE_")
         return settings
 
     @model_validator(mode="after")
@@ -76,10 +80,10 @@ def read_config(context: Any) -> Config:
     """Read the configuration from CDK context.
 
     Args:
-        context: the node of the app, or whatever else has `try_get_context(name)`.
+        context: the node of the app, or another object with `try_get_context(name)`.
 
     Raises:
-        ChiplakeError: a value is not possible.
+        ChiplakeError: a value is invalid.
     """
     given = {name: context.try_get_context(name) for name in Config.model_fields}
     values: dict[str, Any] = {}
@@ -96,28 +100,28 @@ def read_config(context: Any) -> Config:
 
 
 def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
-    """Compare what is written with what the DAG reads.
+    """Compare the Variables that deployment writes with those that the DAG reads.
 
     Args:
-        known: the Variables that deployment knows.
-        given: those of the configuration.
+        known: Variables whose values deployment knows.
+        given: Variables of the configuration.
 
     Raises:
-        ChiplakeError: they do not fit.
+        ChiplakeError: a Variable is in both, the DAG does not read it, or nothing writes one that the DAG requires.
     """
-    twice = sorted(known.keys() & given.keys())
-    if twice:
-        raise ChiplakeError(f"context variables: {twice[0]} is written by deployment itself; remove it")
-    foreign = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
-    if foreign:
-        raise ChiplakeError(f"{foreign[0]} is no Variable of the DAG; see dags/chiplake_airflow/variables.py")
+    in_both = sorted(known.keys() & given.keys())
+    if in_both:
+        raise ChiplakeError(f"context variables: deployment itself writes {in_both[0]}; remove it")
+    unknown = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
+    if unknown:
+        raise ChiplakeError(f"{unknown[0]} is not a Variable of the DAG; see dags/chiplake_airflow/variables.py")
     missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
     if missing:
-        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS, and nothing here writes it")
+        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS; set it with --context variables=")
 
 
 def _parse(name: str, value: str) -> Any:
-    """A list or an object given on the command line is JSON."""
+    """Parse a list or an object, which the command line has as JSON."""
     try:
         return json.loads(value)
     except ValueError:

@@ -1,7 +1,8 @@
-"""Files of the project that go to the bucket with every deployment: DAGs, the dbt project, run_job.py."""
+"""Files of the project that every deployment copies to the bucket: the DAGs, the dbt project and run_job.py."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import IgnoreMode, Stack, aws_s3, aws_s3_deployment
@@ -9,38 +10,51 @@ from aws_cdk import IgnoreMode, Stack, aws_s3, aws_s3_deployment
 from lakehouse.settings import PROJECT_DIR
 from stack import layout
 
-_PROJECT: Final = ("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "models", "macros", "profiles", "tests")
+_CACHES: Final = "**/__pycache__"
 
-# By their place in the bucket: the folder, and what of it.
-_FILES: Final = {
-    layout.CODE: ("scripts", ["*", "!run_job.py"]),
-    f"{layout.AIRFLOW}/dags": ("dags", ["**/__pycache__"]),
-    layout.PROJECT: (
-        ".",
-        [
-            "*",
-            *(f"!{name}" for name in _PROJECT),
-            "tests/*",
-            "!tests/dbt",
-            "**/__pycache__",
-        ],
+
+@dataclass(frozen=True)
+class _Files:
+    """Files of a folder of the project."""
+
+    folder: str
+    excluded: tuple[str, ...]  # patterns of a .dockerignore
+
+
+def _only(*paths: str) -> tuple[str, ...]:
+    """Return the patterns that exclude everything but these paths of a folder."""
+    return ("*", *(f"!{path}" for path in paths))
+
+
+_DBT_PROJECT: Final = ("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "models", "macros", "profiles", "tests")
+# Airflow puts the folder of the DAGs on Python's path, so the DAG imports `lakehouse.transform_job` from there.
+_DAG_IMPORTS: Final = ("lakehouse/__init__.py", "lakehouse/transform_job.py")
+
+# By their prefix in the bucket. Sources of one prefix are merged.
+_DEPLOYED: Final = {
+    layout.CODE: (_Files("scripts", _only("run_job.py")),),
+    f"{layout.AIRFLOW}/dags": (
+        _Files("dags", (_CACHES,)),
+        _Files(".", (*_only("lakehouse"), "lakehouse/*", *(f"!{path}" for path in _DAG_IMPORTS))),
     ),
+    layout.PROJECT: (_Files(".", (*_only(*_DBT_PROJECT), "tests/*", "!tests/dbt", _CACHES)),),
 }
 
 
 def deploy_files(stack: Stack, bucket: aws_s3.IBucket) -> None:
-    """Copy the files; one that is no longer in the project goes from the bucket, too."""
-    for place, (folder, patterns) in _FILES.items():
+    """Copy the files to the bucket. Files that were removed from the project are removed from the bucket, too."""
+    for prefix, sources in _DEPLOYED.items():
         aws_s3_deployment.BucketDeployment(
             stack,
-            f"Deploy-{place.replace('/', '-')}",
+            f"Deploy-{prefix.replace('/', '-')}",
             sources=[
                 aws_s3_deployment.Source.asset(
-                    str(PROJECT_DIR / folder), exclude=patterns, ignore_mode=IgnoreMode.DOCKER
+                    str(PROJECT_DIR / files.folder), exclude=list(files.excluded), ignore_mode=IgnoreMode.DOCKER
                 )
+                for files in sources
             ],
             destination_bucket=bucket,
-            destination_key_prefix=place,
+            destination_key_prefix=prefix,
             prune=True,
             retain_on_delete=True,
         )

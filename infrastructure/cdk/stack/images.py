@@ -1,4 +1,4 @@
-"""The two container images. At synth they are only hashed; `cdk deploy` builds and pushes those that changed."""
+"""The two container images. Synthesis only hashes them; `cdk deploy` builds and pushes those that changed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CLAY_DOCKERFILE: Final = "docker/clay.Dockerfile"
 
 
 def make_spark_image(stack: Stack) -> aws_ecr_assets.DockerImageAsset:
-    """The image of processing jobs."""
+    """Make the image of processing jobs."""
     return _make_image(stack, "SparkImage", SPARK_DOCKERFILE, {})
 
 
 def make_clay_image(stack: Stack, config: Config) -> aws_ecr_assets.DockerImageAsset:
-    """The image of the inference server."""
+    """Make the image of the inference server."""
     arguments = {"TORCH_INDEX": config.torch_index} if config.torch_index else {}
     return _make_image(stack, "ClayImage", CLAY_DOCKERFILE, arguments)
 
@@ -39,6 +39,6 @@ def _make_image(stack: Stack, name: str, dockerfile: str, arguments: dict[str, s
 
 
 def _ignored(path: Path) -> list[str]:
-    """Patterns of a .dockerignore, which CDK does not look for beside a Dockerfile of another name."""
+    """Read the patterns of a .dockerignore. CDK finds it only beside a file named Dockerfile."""
     lines = (line.strip() for line in path.read_text().splitlines())
     return [line for line in lines if line and not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""Where things lie in the bucket. Roles, lifecycle rules and Airflow Variables follow from these names."""
+"""The prefixes of the bucket. Roles, lifecycle rules and Airflow Variables use these names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ WAREHOUSE: Final = "warehouse"  # Iceberg tables
 TRANSFORM: Final = "transform"  # objects of chips and answers of batch transform jobs
 MODELS: Final = "models"  # model data of the inference server, as `chiplake embed package` writes it
 CHECKPOINTS: Final = "checkpoints"  # Clay checkpoints
-CODE: Final = "code"  # what PySparkProcessor submits: run_job.py
-PROJECT: Final = "project"  # the dbt project, to read and to run from notebooks
+CODE: Final = "code"  # run_job.py, which PySparkProcessor submits
+PROJECT: Final = "project"  # the dbt project, for notebooks
 DOCS: Final = "docs"  # dbt docs
 SPARK_EVENTS: Final = "spark-events"  # event logs of Spark
-AIRFLOW: Final = "airflow"  # dags/ and the requirements of managed Airflow
+AIRFLOW: Final = "airflow"  # dags/ and the startup script of managed Airflow

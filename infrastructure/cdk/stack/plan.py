@@ -1,4 +1,4 @@
-"""What an assembly would make, in words: `python -m stack.plan ASSEMBLY [--stack-name | --next [OUTPUTS]]`."""
+"""`python -m stack.plan ASSEMBLY [--stack-name | --next [OUTPUTS]]`: prints what a CDK assembly would make."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from stack import layout
+
 DAG: Final = "sentinel_chip_processing"
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """What CDK wrote for the one stack."""
+    """The CDK assembly of the stack."""
 
     stack_name: str
     template: dict[str, Any]
@@ -23,7 +25,7 @@ class Assembly:
 
     @staticmethod
     def read(folder: Path) -> Assembly:
-        """Read an assembly."""
+        """Read an assembly from its folder."""
         manifest = json.loads((folder / "manifest.json").read_text())["artifacts"]
         ((name, stack),) = ((k, v) for k, v in manifest.items() if v["type"] == "aws:cloudformation:stack")
         template = json.loads((folder / stack["properties"]["templateFile"]).read_text())
@@ -32,8 +34,8 @@ class Assembly:
 
 
 def plan_lines(assembly: Assembly) -> Iterator[str]:
-    """Everything that there is to be: images, files, Variables, and all resources by type."""
-    yield "  images, built where their content changed:"
+    """Describe all that a deployment makes: images, files, Variables, and all resources by type."""
+    yield "  images, built if their content has changed:"
     for digest, image in assembly.assets["dockerImages"].items():
         yield f"    {image['source']['dockerFile']}: {digest[:16]}"
     resources = assembly.template["Resources"].items()
@@ -45,8 +47,8 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
     for _, resource in resources:
         if resource["Type"] == "AWS::SSM::Parameter":
             value = resource["Properties"]["Value"]
-            shown = value if isinstance(value, str) else _words(value)
-            condition = f" (where {resource['Condition']})" if "Condition" in resource else ""
+            shown = value if isinstance(value, str) else _readable(value)
+            condition = f" (if {resource['Condition']})" if "Condition" in resource else ""
             yield f"    {resource['Properties']['Name']} = {shown}{condition}"
     by_type: dict[str, list[str]] = defaultdict(list)
     for logical_id, resource in resources:
@@ -57,17 +59,17 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
 
 
 def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
-    """What is left to people.
+    """Describe the steps that are left to a person.
 
     Args:
-        assembly: what was deployed, or would be.
-        outputs: the stack's outputs; empty for a dry run.
+        assembly: the assembly that was deployed, or would be.
+        outputs: the outputs of the stack; empty for a dry run.
     """
     types = {resource["Type"] for resource in assembly.template["Resources"].values()}
     if "AWS::SNS::Subscription" in types:
         yield "  - Confirm the subscription to alarms: AWS has sent a mail."
     else:
-        yield "  - Nobody is mailed when something fails: say --context alarm_email=ADDRESS, or subscribe to the topic."
+        yield "  - Nobody gets mail when something fails: add --context alarm_email=ADDRESS, or subscribe to the topic."
     if "AWS::MWAA::Environment" in types:
         address = outputs.get("AirflowAddress", "the output AirflowAddress of the stack")
         yield f"  - Enable the DAG {DAG} in Airflow: {address}"
@@ -75,12 +77,13 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
         policy = outputs.get("OrchestratorPolicyArn", "the output OrchestratorPolicyArn of the stack")
         yield f"  - Attach the policy to the role of your Airflow: {policy}"
         yield "    and let it read Variables from SSM (docs/operations.md, Airflow of your own)."
-        yield f"  - Copy dags/ to your Airflow and enable the DAG {DAG}."
-        yield "    Or have managed Airflow made: --context managed_airflow=true"
+        bucket = outputs.get("BucketName", "BUCKET")
+        yield f"  - Copy the DAGs to your Airflow (aws s3 sync s3://{bucket}/{layout.AIRFLOW}/dags DAGS_FOLDER)"
+        yield f"    and enable the DAG {DAG}. Or deploy managed Airflow: --context managed_airflow=true"
 
 
-def _words(value: Any) -> str:
-    """An intrinsic function of CloudFormation, legible."""
+def _readable(value: Any) -> str:
+    """Write an intrinsic function of CloudFormation for people."""
     match value:
         case {"Ref": name}:
             return f"<{name}>"
@@ -89,13 +92,13 @@ def _words(value: Any) -> str:
         case {"Fn::Sub": text}:
             return str(text)
         case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(part if isinstance(part, str) else _words(part) for part in parts)
+            return str(separator).join(part if isinstance(part, str) else _readable(part) for part in parts)
         case _:
             return json.dumps(value)
 
 
 def main() -> None:
-    """Print what is asked for."""
+    """Print the name of the stack, the next steps, or the whole plan."""
     assembly = Assembly.read(Path(sys.argv[1]))
     match sys.argv[2:]:
         case ["--stack-name"]:

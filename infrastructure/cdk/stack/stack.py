@@ -1,4 +1,4 @@
-"""The stack: what there is, in the order in which one thing needs another."""
+"""The stack: all resources of a deployment, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from aws_cdk import (
 from stack import access, airflow, alarms, deployment, images, layout, nag, storage, variables
 from stack.config import Config
 
-# Of the checkpoint: stack parameters, as `deploy.sh` later goes without saying them again.
+# The checkpoint is in parameters of the stack: CloudFormation keeps their values in later deployments.
 MODEL_DATA_PARAMETER: Final = "ModelDataKey"
 CHECKPOINT_PARAMETER: Final = "CheckpointKey"
-# What the server's answers depend on beside its weights.
+# Settings that the server's answers depend on, besides its weights.
 _CLAY_SETTINGS: Final = ("CHIPLAKE_CLAY_LATLON_ORDER", "CHIPLAKE_CLAY_HOUR", "CHIPLAKE_CLAY_PRECISION")
 
 
 class LakehouseStack(Stack):  # type: ignore[misc]
-    """Everything of one deployment."""
+    """All resources of one deployment."""
 
     def __init__(self, app: App, config: Config) -> None:
         """Make all resources.
 
         Raises:
-            ChiplakeError: the Airflow Variables are not those that the DAG reads.
+            ChiplakeError: the Airflow Variables do not match those that the DAG reads.
         """
         super().__init__(
             app,
@@ -61,11 +61,11 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         alarms.make_alarms(self, config, alerts, completed)
 
         model = _make_model(self, config, bucket, clay_image, transform_role)
-        made = variables.Made(bucket, spark_image, job_role, model, alerts)
+        resources = variables.Resources(bucket, spark_image, job_role, model, alerts)
         checkpoint = _key_parameter(self, CHECKPOINT_PARAMETER, layout.CHECKPOINTS, "the Clay checkpoint in the model")
         variables.write(
             self,
-            variables.values(self, config, made),
+            variables.values(self, config, resources),
             f"s3://{bucket.bucket_name}/{checkpoint.value_as_string}",
             _is_given(self, CHECKPOINT_PARAMETER, checkpoint),
         )
@@ -86,7 +86,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
 
     @property
     def availability_zones(self) -> list[str]:
-        """The first two zones of the region, whichever it is: AWS is not asked at synth."""
+        """The first two zones of any region; CDK would otherwise ask AWS for them during synthesis."""
         return [Token.as_string(Fn.select(number, Fn.get_azs())) for number in (0, 1)]
 
 
@@ -97,7 +97,7 @@ def _make_model(
     image: aws_ecr_assets.DockerImageAsset,
     role: aws_iam.Role,
 ) -> aws_sagemaker.CfnModel:
-    """The inference server as a SageMaker model: without model data, the image's code with untrained weights."""
+    """Make the SageMaker model of the inference server. Without model data it has untrained weights."""
     data = _key_parameter(stack, MODEL_DATA_PARAMETER, layout.MODELS, "what `chiplake embed package` wrote")
     url = f"s3://{bucket.bucket_name}/{data.value_as_string}"
     model = aws_sagemaker.CfnModel(

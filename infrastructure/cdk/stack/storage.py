@@ -13,14 +13,14 @@ from stack import layout
 from stack.config import Config
 
 DATABASES: Final = {
-    RAW_NAMESPACE: "Chiplake: what was ingested and what the model answered",
-    MODEL_NAMESPACE: "Chiplake: what dbt makes of it",
+    RAW_NAMESPACE: "Chiplake: ingested items and embeddings of the model",
+    MODEL_NAMESPACE: "Chiplake: tables that dbt builds",
 }
 _ABORT_UPLOADS_AFTER: Final = Duration.days(7)
 
 
 def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
-    """The bucket of everything: encrypted, versioned, private, reached by TLS alone, kept when the stack goes."""
+    """Make the bucket: encrypted, versioned, private, reached by TLS alone, kept when the stack is deleted."""
     logs = aws_s3.Bucket(
         stack,
         "AccessLogs",
@@ -58,7 +58,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
                 prefix=f"{layout.SPARK_EVENTS}/",
                 expiration=Duration.days(config.log_retention_days),
             ),
-            # Iceberg never overwrites: an old version is a file that `chiplake maintain` removed.
+            # Iceberg never overwrites a file: an old version is a file that `chiplake maintain` removed.
             aws_s3.LifecycleRule(
                 id="expire-versions",
                 noncurrent_version_expiration=Duration.days(config.version_retention_days),
@@ -70,7 +70,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
 
 
 def make_databases(stack: Stack, bucket: aws_s3.Bucket) -> None:
-    """The Glue databases that hold the Iceberg tables; kept when the stack goes."""
+    """Make the Glue databases of the Iceberg tables; they are kept when the stack is deleted."""
     for name, description in DATABASES.items():
         database = aws_glue.CfnDatabase(
             stack,

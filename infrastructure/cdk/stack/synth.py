@@ -1,4 +1,4 @@
-"""`python -m stack.synth FOLDER [NAME=VALUE ...]`: the assembly, without the cdk command and without a network."""
+"""`python -m stack.synth FOLDER [NAME=VALUE ...]`: writes the assembly; needs no cdk command and no network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ _CDK_JSON: Final = Path(__file__).resolve().parent.parent / "cdk.json"
 
 
 def make_app(folder: Path, given: Mapping[str, str]) -> App:
-    """The app with the context of `cdk.json` and what is given beside it.
+    """Make the app.
+
+    Args:
+        folder: folder of the assembly.
+        given: choices by name, besides those in the context of `cdk.json`.
 
     Raises:
-        ChiplakeError: a value is not possible, or there is no such choice.
+        ChiplakeError: a choice does not exist, or its value is invalid.
     """
     for name in given:
         if name not in Config.model_fields:
-            raise ChiplakeError(f"context {name}: there is no such choice; there are {', '.join(Config.model_fields)}")
+            raise ChiplakeError(f"context {name}: no such choice; choose from {', '.join(Config.model_fields)}")
     context: dict[str, Any] = json.loads(_CDK_JSON.read_text())["context"]
     app = App(outdir=str(folder), context={**context, **given})
     LakehouseStack(app, read_config(app.node))
@@ -36,7 +40,7 @@ def make_app(folder: Path, given: Mapping[str, str]) -> App:
 
 
 def main() -> None:
-    """Write the assembly into a folder, anew."""
+    """Write the assembly into a folder, in place of an earlier one."""
     folder = Path(sys.argv[1])
     given = dict(pair.split("=", 1) for pair in sys.argv[2:])
     shutil.rmtree(folder, ignore_errors=True)

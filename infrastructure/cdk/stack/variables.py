@@ -14,8 +14,8 @@ from stack.config import CHECKPOINT_VARIABLE, Config, check_variables
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the Variables speak of."""
+class Resources:
+    """Resources that the Variables refer to."""
 
     bucket: aws_s3.IBucket
     spark_image: aws_ecr_assets.DockerImageAsset
@@ -24,27 +24,27 @@ class Made:
     topic: aws_sns.Topic
 
 
-def values(stack: Stack, config: Config, made: Made) -> dict[str, str]:
-    """The value of each Variable that is always written, by its name.
+def values(stack: Stack, config: Config, resources: Resources) -> dict[str, str]:
+    """Return the values of the Variables that every deployment writes, by name.
 
     Raises:
-        ChiplakeError: a Variable is not in the DAG's list, or one that the DAG needs on AWS is not here.
+        ChiplakeError: the DAG does not read a Variable, or it requires one that has no value.
     """
-    place = f"s3://{made.bucket.bucket_name}"
+    bucket_uri = f"s3://{resources.bucket.bucket_name}"
     known = {
         "chiplake_name": config.name,
         "chiplake_region": stack.region,
-        "chiplake_warehouse": f"{place}/{layout.WAREHOUSE}",
-        "chiplake_job_role_arn": made.job_role.role_arn,
-        "chiplake_spark_image": made.spark_image.image_uri,
+        "chiplake_warehouse": f"{bucket_uri}/{layout.WAREHOUSE}",
+        "chiplake_job_role_arn": resources.job_role.role_arn,
+        "chiplake_spark_image": resources.spark_image.image_uri,
         "chiplake_spark_instance_type": config.spark_instance_type,
         "chiplake_spark_volume_gb": str(config.spark_volume_gb),
-        "chiplake_transform_s3_uri": f"{place}/{layout.TRANSFORM}",
-        "chiplake_transform_model": made.model.attr_model_name,
+        "chiplake_transform_s3_uri": f"{bucket_uri}/{layout.TRANSFORM}",
+        "chiplake_transform_model": resources.model.attr_model_name,
         "chiplake_transform_instance_type": config.transform_instance_type,
         "chiplake_transform_instance_count": str(config.transform_instance_count),
-        "chiplake_docs_s3_uri": f"{place}/{layout.DOCS}",
-        "chiplake_alerts_topic_arn": made.topic.topic_arn,
+        "chiplake_docs_s3_uri": f"{bucket_uri}/{layout.DOCS}",
+        "chiplake_alerts_topic_arn": resources.topic.topic_arn,
     }
     if config.settings:
         known["chiplake_settings"] = json.dumps(config.settings, sort_keys=True)
@@ -53,13 +53,13 @@ def values(stack: Stack, config: Config, made: Made) -> dict[str, str]:
 
 
 def write(stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition) -> None:
-    """Make the parameters.
+    """Make the parameters of SSM.
 
     Args:
-        stack: where.
-        variables: values by name.
+        stack: the stack.
+        variables: values of the Variables, by name.
         checkpoint_uri: address of the Clay checkpoint.
-        has_checkpoint: whether there is one; without, its parameter is absent.
+        has_checkpoint: condition of the checkpoint's parameter: a checkpoint was uploaded.
     """
     for name, value in variables.items():
         aws_ssm.StringParameter(
