@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class BlockedPackages:
         self.names = names
         self.allowed = allowed
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name.partition(".")[0] in self.names and name not in self.allowed:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
         return None
@@ -46,7 +46,7 @@ class BlockedPackages:
 def main() -> None:
     folder = sys.argv[1]
     environments: dict[str, dict[str, str]] = json.load(sys.stdin)
-    sys.meta_path.insert(0, BlockedPackages(BLOCKED, ALLOWED))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, BlockedPackages(BLOCKED, ALLOWED))
     import airflow
 
     sys.path.insert(0, folder)  # as Airflow does with the root of a bundle
@@ -61,11 +61,11 @@ def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 3.0
-        from airflow.models.dagbag import DagBag  # type: ignore[attr-defined, no-redef]
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
     os.environ.update(variables)
     blocked = BLOCKED_IN_RUNTIME[os.environ["CHIPLAKE_AIRFLOW_RUNTIME"]]
-    sys.meta_path.insert(0, BlockedPackages(blocked, set()))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, BlockedPackages(blocked, set()))
     bag = DagBag(folder)
     again = [DagBag(folder) for _ in range(3)]  # a scheduler parses all day: it has imported everything already
     return {

@@ -1,4 +1,4 @@
-"""Airflow for tests: at home in a temporary folder, with no more than loopback in reach."""
+"""Airflow for tests: its home is a temporary folder, and it can reach nothing but loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAGS = PROJECT_DIR / "dags"
 
 @dataclass(frozen=True)
 class Airflow:
-    """An installation of Airflow, and the environment that its commands get."""
+    """An installation of Airflow, and the environment variables of its commands."""
 
     bin: Path
     environment: Mapping[str, str]
@@ -41,19 +41,19 @@ class Airflow:
         return graphs
 
     def set_up(self) -> None:
-        """Make the database, with the DAGs in it as the DAG processor writes them."""
+        """Make the database and serialise the DAGs into it, as the DAG processor does."""
         for command in (("db", "migrate"), ("dags", "reserialize")):
             done = self(*command)
             assert done.returncode == 0, done.stdout
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of Airflow to its end. What it says and logs is all in `stdout`."""
+        """Run a command of Airflow to its end. `stdout` has its output and its log."""
         with self.start(*arguments, **environment) as process:
-            said, _ = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, said)
+            output, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a command of Airflow. What it says and logs goes to `stdout`."""
+        """Start a command of Airflow. Its output and its log go to `stdout`."""
         return subprocess.Popen(
             [self.bin / "airflow", *arguments],
             env={**self.environment, **environment},
@@ -64,17 +64,18 @@ class Airflow:
 
 
 def write_manifest(folder: Path) -> Path:
-    """dbt's manifest of the project, by a dbt that starts no JVM."""
-    places = ["--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR / "profiles"]
-    command = [BIN / "dbt", "--quiet", "parse", *places, "--target-path", folder, "--log-path", folder]
+    """Write the dbt manifest of the project; `dbt parse` starts no JVM."""
+    project = ("--project-dir", PROJECT_DIR, "--profiles-dir", PROJECT_DIR / "profiles")
+    command: list[str | Path] = [BIN / "dbt", "--quiet", "parse", *project]
+    command += ["--target-path", folder, "--log-path", folder]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(PROJECT_DIR)})
     return folder / "manifest.json"
 
 
 def airflow_at(home: Path, manifest: Path, bin: Path = BIN) -> Airflow:
-    """Airflow with an empty home, without examples, that reaches nothing but loopback."""
+    """Return an Airflow with an empty home and without examples."""
     if not bin.is_dir():
-        pytest.fail(f"no environment of Airflow at {bin.parent}: run `make setup`", pytrace=False)
+        pytest.fail(f"no Airflow at {bin.parent}: run `make setup`", pytrace=False)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "CHIPLAKE_A"))}
     return Airflow(
         bin,
@@ -88,7 +89,7 @@ def airflow_at(home: Path, manifest: Path, bin: Path = BIN) -> Airflow:
             "HTTP_PROXY": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",
-            # `dags test` of Airflow 3.0 does not look among the DAGs itself, as its scheduler does.
+            # `dags test` of Airflow 3.0 does not put the DAGs folder on the path, as its scheduler does.
             "PYTHONPATH": f"{PROJECT_DIR}{os.pathsep}{DAGS}",
             "CHIPLAKE_AIRFLOW_RUNTIME": "local",
             "CHIPLAKE_AIRFLOW_BIN": str(BIN),

@@ -70,6 +70,7 @@ class AwsServer:
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, retries too
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
     run_processing_jobs: bool = False  # False: Completed when created
+    exit_message: str = ""  # ExitMessage of jobs that are Completed when created
     processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # those that run, by name
     _may_run: threading.Event = field(default_factory=threading.Event)
 
@@ -244,6 +245,8 @@ def _create_processing_job(server: AwsServer) -> Any:
                 run = ProcessingRun(record, server.client("s3"), server.environment, server.folder / name)
                 server.processing_jobs[name] = run
                 run.start()
+            elif server.exit_message:
+                record.exit_message = server.exit_message
             return answer
 
     return create_processing_job
