@@ -1,4 +1,4 @@
-"""The assembly that CDK writes, as its tests read it."""
+"""Assemblies that CDK writes, and how tests read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVIRONMENT = os.environ | {
 
 @dataclass(frozen=True)
 class Synthesised:
-    """What CDK wrote."""
+    """An assembly."""
 
     folder: Path
 

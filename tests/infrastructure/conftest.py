@@ -1,4 +1,4 @@
-"""The assembly that deployment makes, once for all tests, and with managed Airflow."""
+"""The assemblies of two deployments, each synthesised once for all tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from assemblies import Synthesised, synthesise
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    """A deployment without any choice made."""
+    """A deployment with the defaults."""
     folder = tmp_path_factory.mktemp("cdk") / "default"
     done = synthesise(folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -17,7 +17,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 @pytest.fixture(scope="session")
 def managed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    """A deployment with all that can be chosen."""
+    """A deployment with managed Airflow and many other choices."""
     folder = tmp_path_factory.mktemp("cdk") / "managed"
     done = synthesise(
         folder,

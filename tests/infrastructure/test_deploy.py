@@ -1,4 +1,4 @@
-"""deploy.sh: its plan without credentials, its words where something is missing, its commands in order."""
+"""deploy.sh: its plan without credentials, its messages, its commands in order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ esac""",
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """`docker` and `cdk` that write down how they were called: there is no Docker and no AWS here."""
+    """`docker` and `cdk` that record their calls, in place of Docker and AWS."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, answer in ANSWERS.items():
@@ -50,8 +50,8 @@ def programs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def outputs() -> Iterator[None]:
-    """What a deployment leaves in the project goes after the test."""
+def _outputs() -> Iterator[None]:
+    """Remove after the test what a deployment leaves in the project."""
     yield
     (PROJECT_DIR / ".chiplake" / "deployed.json").unlink(missing_ok=True)
     shutil.rmtree(PROJECT_DIR / ".chiplake" / "cdk.out", ignore_errors=True)
@@ -64,7 +64,8 @@ def deploy(*arguments: str, path: str = "", **environment: str) -> subprocess.Co
     return subprocess.run([SCRIPT, *arguments], env=variables, capture_output=True, text=True)
 
 
-def test_a_dry_run_prints_the_whole_plan_without_credentials(outputs: None, programs: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_outputs")
+def test_a_dry_run_prints_the_whole_plan_without_credentials(programs: Path, tmp_path: Path) -> None:
     done = deploy(
         "--dry-run", "--region", "eu-central-1", "--checkpoint", __file__, path=str(programs), **WITHOUT_CREDENTIALS
     )
@@ -86,8 +87,9 @@ def test_a_dry_run_prints_the_whole_plan_without_credentials(outputs: None, prog
     assert not (tmp_path / "calls").exists(), "a dry run starts nothing"
 
 
+@pytest.mark.usefixtures("_outputs")
 def test_a_deployment_calls_docker_and_cdk_in_order(
-    aws: AwsServer, outputs: None, programs: Path, tmp_path: Path, sample_data: Path
+    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path
 ) -> None:
     aws.client("s3").create_bucket(
         Bucket="lake-of-tests", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
@@ -106,25 +108,25 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
     assert calls[1] == "cdk bootstrap aws://123456789012/eu-central-1"
     assert "--parameters" not in calls[2]
     keys = {e["Key"] for e in aws.client("s3").list_objects_v2(Bucket="lake-of-tests")["Contents"]}
-    words = calls[3].split()
-    given = dict(one.removeprefix("chiplake:").split("=") for one in words if one.startswith("chiplake:"))
+    arguments = calls[3].split()
+    given = dict(one.removeprefix("chiplake:").split("=") for one in arguments if one.startswith("chiplake:"))
     assert {given["ModelDataKey"], given["CheckpointKey"]} <= keys
     assert given["CheckpointKey"].endswith("/encoder-48.ckpt")
     assert "Attach the policy to the role of your Airflow: arn:policy" in done.stdout
 
 
-def test_a_checkpoint_that_is_there_is_not_sent_again(
+def test_a_checkpoint_in_the_bucket_is_not_sent_again(
     aws: AwsServer, sample_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="lake-of-tests", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     keys = {upload_checkpoint(sample_data / "clay" / "encoder-48.ckpt", "lake-of-tests", s3) for _ in range(2)}
     assert len(keys) == 1
-    said = capsys.readouterr().err
-    assert (said.count(": sent"), said.count(": already there")) == (2, 2)
+    printed = capsys.readouterr().err
+    assert (printed.count(": sent"), printed.count(": already there")) == (2, 2)
 
 
-def test_whether_cdk_is_set_up_is_asked(aws: AwsServer) -> None:
+def test_the_caller_knows_whether_cdk_is_set_up(aws: AwsServer) -> None:
     assert caller() == ("123456789012", "eu-central-1", False)
     aws.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
     assert caller() == ("123456789012", "eu-central-1", True)
@@ -138,14 +140,14 @@ def test_credentials_of_another_account_deploy_nothing(aws: AwsServer, programs:
     assert (tmp_path / "calls").read_text().splitlines() == ["docker info"]
 
 
-def test_missing_credentials_are_said_in_one_line(programs: Path) -> None:
+def test_missing_credentials_give_one_line(programs: Path) -> None:
     done = deploy("--region", "eu-central-1", path=str(programs), **WITHOUT_CREDENTIALS)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("deploy.sh: cannot deploy: there are no usable AWS credentials")
 
 
-def test_a_docker_that_does_not_answer_is_said_in_one_line(programs: Path) -> None:
+def test_a_docker_that_does_not_answer_gives_one_line(programs: Path) -> None:
     (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
     done = deploy(path=str(programs), **WITHOUT_CREDENTIALS)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
@@ -153,7 +155,7 @@ def test_a_docker_that_does_not_answer_is_said_in_one_line(programs: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--no-such"], 2, "unknown option --no-such"),
         (["--region"], 1, "--region needs a value"),
@@ -161,7 +163,7 @@ def test_a_docker_that_does_not_answer_is_said_in_one_line(programs: Path) -> No
         (["--dry-run", "--checkpoint", "/no/such.ckpt"], 1, "checkpoint /no/such.ckpt does not exist"),
     ],
 )
-def test_wrong_usage_is_named(arguments: list[str], code: int, said: str) -> None:
+def test_a_message_names_wrong_usage(arguments: list[str], code: int, message: str) -> None:
     done = deploy(*arguments)
     assert done.returncode == code
-    assert said in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The images, as far as they can be tried without an engine: what they hold, and their entry points as processes."""
+"""The images, without a container engine: their content, and their entry points as processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BUCKET = "lake-of-tests"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """What /opt/ml is in the container."""
+    """The folder that is /opt/ml in the container."""
     (tmp_path / "ml" / "processing").mkdir(parents=True)
     return tmp_path / "ml"
 
@@ -50,7 +50,7 @@ def test_the_spark_image_has_the_versions_of_the_project() -> None:
     project = dict(pins.findall((PROJECT_DIR / "requirements.lock").read_text()))
     image = dict(pins.findall((DOCKER / "spark-requirements.lock").read_text()))
     assert image == {name: project[name] for name in image}
-    assert "torch" not in image, "the image takes it from an index of its own"
+    assert "torch" not in image, "the image takes torch from another index"
     assert f"ARG TORCH=torch=={project['torch']}\n" in SPARK
     assert not {"apache-airflow", "aws-cdk-lib", "moto", "pytest", "pyhive"} & image.keys()
 
@@ -98,12 +98,12 @@ def _name(requirement: str) -> str:
 
 
 def _run_steps(dockerfile: str) -> list[str]:
-    """The scripts of RUN, as /bin/sh gets them."""
+    """The scripts of the RUN steps, as /bin/sh gets them."""
     joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#")))
     return re.findall(r"^RUN (.*)$", joined, re.MULTILINE)
 
 
-def test_run_steps_are_sound_shell() -> None:
+def test_run_steps_are_valid_shell() -> None:
     for dockerfile in DOCKER.glob("*.Dockerfile"):
         steps = _run_steps(dockerfile.read_text())
         assert len(steps) >= 3
@@ -112,7 +112,7 @@ def test_run_steps_are_sound_shell() -> None:
             assert done.returncode == 0, f"{dockerfile.name}: {step}: {done.stderr}"
 
 
-def test_setuptools_is_cut_out_of_the_lock_with_its_hashes(tmp_path: Path) -> None:
+def test_the_image_build_takes_setuptools_from_the_lock_with_its_hashes(tmp_path: Path) -> None:
     (step,) = (step for step in _run_steps(SPARK) if "setuptools" in step)
     (awk,) = re.findall(r"awk .* > \S+", step)
     shutil.copy(DOCKER / "spark-requirements.lock", tmp_path / "requirements.lock")
@@ -123,8 +123,8 @@ def test_setuptools_is_cut_out_of_the_lock_with_its_hashes(tmp_path: Path) -> No
     assert all("--hash=sha256:" in line for line in hashes)
 
 
-def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path: Path) -> None:
-    """The step has one package of the project and nothing else, which must be enough."""
+def test_the_files_that_the_jar_step_copies_are_enough_to_fetch_and_check_jars(tmp_path: Path) -> None:
+    """The step has one package of the project and nothing else."""
     (copied,) = re.findall(r"^COPY (.*) /opt/fetch/lakehouse$", SPARK, re.MULTILINE)
     shutil.copytree(PROJECT_DIR / copied, tmp_path / "fetch" / copied)
     (step,) = (step for step in _run_steps(SPARK) if "ensure_jars" in step)
@@ -138,9 +138,12 @@ def test_jars_are_fetched_and_checked_by_the_files_that_the_step_copies(tmp_path
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.java
+@pytest.mark.aws
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in its docstrings
 def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> None:
-    """The request is the SDK's own; its job runs an application on a lake in S3 and Glue."""
+    """The SDK makes the request; the job runs an application on a lake in S3 and Glue."""
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.spark.processing import PySparkProcessor
 
@@ -148,14 +151,14 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     helper = tmp_path / "helper.py"
-    helper.write_text("WORDS = 'of a helper'\n")
+    helper.write_text("TEXT = 'of a helper'\n")
     app = tmp_path / "count_tables.py"
     app.write_text(
         "import sys\n"
-        "from helper import WORDS\n"
+        "from helper import TEXT\n"
         "from python_udfs.session import get_spark\n"
         "spark = get_spark()\n"
-        "print(WORDS, sys.argv[1:], spark.sql('show tables in raw').count(), 'tables')\n"
+        "print(TEXT, sys.argv[1:], spark.sql('show tables in raw').count(), 'tables')\n"
         "print(spark.conf.get('spark.executor.heartbeatInterval'), spark.conf.get('spark.sql.ansi.enabled'))\n"
     )
     aws_session = boto3.Session(region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing")
@@ -183,26 +186,26 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     )
     aws.wait_for_jobs()
     job = aws.client("sagemaker").describe_processing_job(ProcessingJobName="chiplake-job-1")
-    said = aws.processing_jobs["chiplake-job-1"].log
+    log = aws.processing_jobs["chiplake-job-1"].log
     assert job["AppSpecification"]["ContainerEntrypoint"][0] == "smspark-submit"
-    assert job["ProcessingJobStatus"] == "Completed", said
-    assert "of a helper ['--start-date', '2023-08-01'] 5 tables\n21s false\n" in said
+    assert job["ProcessingJobStatus"] == "Completed", log
+    assert "of a helper ['--start-date', '2023-08-01'] 5 tables\n21s false\n" in log
     databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
     assert databases == {"default", "raw", "chiplake"}
     written = s3.list_objects_v2(Bucket=BUCKET, Prefix="spark-events/")["Contents"]
-    (log,) = (one for one in written if "/events_" in one["Key"])  # of an application, in a folder of its own
-    assert log["Size"] > 1000
+    (event_log,) = (one for one in written if "/events_" in one["Key"])  # each application has a folder
+    assert event_log["Size"] > 1000
     assert "ExitMessage" not in job
 
 
-def test_an_incomplete_job_is_completed_and_its_exit_message_says_what_is_left(root: Path) -> None:
+def test_the_exit_message_of_an_incomplete_job_says_what_is_left(root: Path) -> None:
     script = "echo working >&2; echo 'chiplake: 4 chips could not be read' >&2; echo end >&2"
     done = run_container(root, ["smspark-submit", "sh", "-c", script], {})
     assert done.returncode == 0, done.stderr
     assert (root / "output" / "message").read_text() == "chiplake: 4 chips could not be read"
 
 
-def test_the_words_of_a_failed_job_are_its_exit_message(root: Path) -> None:
+def test_the_error_of_a_failed_job_is_its_exit_message(root: Path) -> None:
     script = (PROJECT_DIR / "scripts" / "run_job.py").read_text()
     command = ["smspark-submit", application(root, script), "nightly"]
     done = run_container(root, [*command, "--start-date", "2023-08-02", "--end-date", "2023-08-01"], {})
@@ -212,7 +215,7 @@ def test_the_words_of_a_failed_job_are_its_exit_message(root: Path) -> None:
     assert message in done.stderr
 
 
-def test_the_application_finds_what_fits_the_machine_and_its_own_settings_stay(root: Path) -> None:
+def test_settings_fit_the_machine_unless_the_job_has_its_own(root: Path) -> None:
     names = ("CHIPLAKE_SPARK_DRIVER_MEMORY", "CHIPLAKE_SHUFFLE_PARTITIONS", "SPARK_LOCAL_DIRS", "AWS_DEFAULT_REGION")
     text = f"import json, os\nprint(json.dumps([os.environ.get(name) for name in {names}]))\n"
     given = {"CHIPLAKE_SHUFFLE_PARTITIONS": "7", "AWS_REGION": "eu-west-1"}
@@ -233,7 +236,7 @@ def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: in
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [
         ([], 2, "the following arguments are required: application"),
         (["--class", "org.example.Main", "APP"], 2, "smspark-submit: error"),
@@ -242,18 +245,20 @@ def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: in
         (["--py-files", "s3://bucket/a.py", "APP"], 1, "give PySparkProcessor a local file"),
         (["--jars", "/no/such", "APP"], 1, "--jars /no/such: there is no such file"),
         (["--conf", "spark.ui.enabled", "APP"], 1, "a Spark property is NAME=VALUE"),
-        (["APP"], 7, "the last words"),
+        (["APP"], 7, "the last line"),
     ],
 )
-def test_what_cannot_be_run_is_said_and_its_code_is_kept(root: Path, command: list[str], code: int, said: str) -> None:
+def test_a_message_names_what_cannot_run_and_the_exit_code_is_kept(
+    root: Path, command: list[str], code: int, message: str
+) -> None:
     app = application(
-        root, "import sys\nprint('first', file=sys.stderr)\nprint('the last words', file=sys.stderr)\nsys.exit(7)\n"
+        root, "import sys\nprint('first', file=sys.stderr)\nprint('the last line', file=sys.stderr)\nsys.exit(7)\n"
     )
     done = run_container(root, ["smspark-submit", *(app if word == "APP" else word for word in command)], {})
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     if code != 2:
-        assert said in (root / "output" / "message").read_text()
+        assert message in (root / "output" / "message").read_text()
 
 
 def test_several_instances_are_refused(root: Path) -> None:
@@ -287,7 +292,7 @@ def test_a_job_that_is_stopped_ends(root: Path) -> None:
 
 @pytest.fixture
 def shared_root() -> Iterator[Path]:
-    """As `root`, where every user may look: folders of pytest are for their owner alone."""
+    """Like `root`, but every user may read it: pytest's folders are for their owner alone."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / "ml" / "processing").mkdir(parents=True)
@@ -295,11 +300,11 @@ def shared_root() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_the_application_is_not_run_as_root_and_may_write_outputs(shared_root: Path) -> None:
+def test_the_application_does_not_run_as_root_and_may_write_outputs(shared_root: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     output = shared_root / "processing" / "objects"
     output.mkdir(mode=0o755)
-    # A shell: this Python may be where only root looks.
+    # A shell script, as this Python may lie where only root may read.
     script = shared_root / "app.sh"
     script.write_text(f"id -u; id -G; touch {output}/written; echo 'chiplake: no' >&2; exit 4\n")
     given = {"CHIPLAKE_JOB_USER": "nobody", "TMPDIR": tempfile.gettempdir()}
@@ -309,9 +314,9 @@ def test_the_application_is_not_run_as_root_and_may_write_outputs(shared_root: P
     assert (shared_root / "output" / "message").read_text() == "chiplake: no"
 
 
-def test_programs_of_the_image_can_be_run() -> None:
+def test_programs_of_the_image_are_executable() -> None:
     (programs,) = re.findall(r"^COPY (docker/.*) /usr/local/bin/$", SPARK, re.MULTILINE)
     assert programs.split() == ["docker/smspark-submit", "docker/chiplake"]
     for program in programs.split():
-        assert os.access(PROJECT_DIR / program, os.X_OK), f"{program} cannot be run"
+        assert os.access(PROJECT_DIR / program, os.X_OK), f"{program} is not executable"
     compile((DOCKER / "chiplake").read_text(), "chiplake", "exec")

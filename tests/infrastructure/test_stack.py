@@ -1,4 +1,4 @@
-"""What deployment makes on AWS: who may do what, what is kept, what the DAG is told."""
+"""The resources of a deployment: permissions, retention, Variables, alarms, and the files that it copies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from assemblies import ENVIRONMENT, Synthesised
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from stack.config import check_variables, read_config
@@ -25,7 +25,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any]]:
-    """Statements of all policies whose logical id starts so."""
+    """Statements of all policies whose logical id has this start."""
     policies = {**synthesised.of_type("AWS::IAM::Policy"), **synthesised.of_type("AWS::IAM::ManagedPolicy")}
     found = [one for name, one in policies.items() if name.startswith(start_of_id)]
     assert found, f"no policy {start_of_id}"
@@ -36,11 +36,11 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def words(value: Any) -> str:
+def text_of(value: Any) -> str:
     """An ARN with its references, as text."""
     match value:
         case {"Fn::Join": [separator, parts]}:
-            return separator.join(words(part) for part in parts)
+            return str(separator).join(text_of(part) for part in parts)
         case {"Fn::GetAtt": [name, attribute]}:
             return f"{name}.{attribute}"
         case {"Ref": name}:
@@ -49,8 +49,15 @@ def words(value: Any) -> str:
 
 
 def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
-    """In the larger template. W3005 is a dependency said twice, as CDK does."""
-    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "eu-central-1", "--ignore-checks", "W3005", "--"]
+    """In the larger template. W3005 is a dependency that is both explicit and implied, as CDK writes it."""
+    command: list[str | Path] = [
+        Path(sys.executable).parent / "cfn-lint",
+        "--regions",
+        "eu-central-1",
+        "--ignore-checks",
+        "W3005",
+        "--",
+    ]
     done = subprocess.run([*command, managed.template_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -79,7 +86,7 @@ def test_objects_of_transforms_expire_and_tables_never_do(assembly: Synthesised,
 
 
 @pytest.mark.parametrize("which", ["assembly", "managed"])
-def test_no_role_of_ours_may_do_anything_to_all_data(which: str, request: pytest.FixtureRequest) -> None:
+def test_no_role_may_do_everything_or_use_all_resources(which: str, request: pytest.FixtureRequest) -> None:
     synthesised: Synthesised = request.getfixturevalue(which)
     policies = ["JobRole", "TransformRole", "OrchestratorPolicy"] + (["AirflowRole"] if which == "managed" else [])
     for policy in policies:
@@ -94,14 +101,14 @@ def test_no_role_of_ours_may_do_anything_to_all_data(which: str, request: pytest
 
 def test_jobs_write_the_lake_and_nothing_else(assembly: Synthesised) -> None:
     written = {
-        words(resource).partition(".Arn")[2]
+        text_of(resource).partition(".Arn")[2]
         for statement in statements(assembly, "JobRole")
         if "s3:PutObject" in listed(statement["Action"])
         for resource in listed(statement["Resource"])
     }
     assert written == {"/warehouse/*", "/transform/*", "/spark-events/*", "/docs/*"}
     tables = {
-        words(resource).rpartition(":")[2]
+        text_of(resource).rpartition(":")[2]
         for statement in statements(assembly, "JobRole")
         if "glue:UpdateTable" in listed(statement["Action"])
         for resource in listed(statement["Resource"])
@@ -113,37 +120,37 @@ def test_jobs_write_the_lake_and_nothing_else(assembly: Synthesised) -> None:
                 assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
-def test_the_server_reads_chips_and_model_and_writes_answers(assembly: Synthesised) -> None:
+def test_the_inference_server_reads_chips_and_model_and_writes_answers(assembly: Synthesised) -> None:
     by_action: dict[str, set[str]] = {}
     for statement in statements(assembly, "TransformRole"):
         for action in listed(statement["Action"]):
             by_action.setdefault(action, set()).update(
-                words(resource).partition(".Arn")[2] for resource in listed(statement["Resource"])
+                text_of(resource).partition(".Arn")[2] for resource in listed(statement["Resource"])
             )
     assert by_action["s3:GetObject"] == {"/models/*", "/transform/*"}
     assert by_action["s3:PutObject"] == {"/transform/*"}
     assert not any(action.startswith("glue:") for action in by_action)
 
 
-def test_the_dag_may_pass_the_two_roles_to_sagemaker_alone(assembly: Synthesised) -> None:
+def test_the_dag_may_pass_the_two_roles_only_to_sagemaker(assembly: Synthesised) -> None:
     (passed,) = (s for s in statements(assembly, "Orchestrator") if "iam:PassRole" in listed(s["Action"]))
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    assert sorted(re.match(r"[A-Za-z]+Role", words(one))[0] for one in listed(passed["Resource"])) == [  # type: ignore[index]
+    assert sorted(re.match(r"[A-Za-z]+Role", text_of(one))[0] for one in listed(passed["Resource"])) == [  # type: ignore[index]
         "JobRole",
         "TransformRole",
     ]
 
 
 @pytest.mark.parametrize("which", ["assembly", "managed"])
-def test_every_variable_that_the_dag_needs_is_written(which: str, request: pytest.FixtureRequest) -> None:
+def test_deployment_writes_every_variable_that_the_dag_requires(which: str, request: pytest.FixtureRequest) -> None:
     synthesised: Synthesised = request.getfixturevalue(which)
     parameters = {one["Properties"]["Name"]: one for one in synthesised.of_type("AWS::SSM::Parameter").values()}
     names = {name.removeprefix(PARAMETER_PREFIX) for name in parameters}
     assert set(REQUIRED_ON_AWS) <= names <= set(VARIABLES)
     assert parameters[f"{PARAMETER_PREFIX}chiplake_clay_checkpoint_uri"]["Condition"] == "HasCheckpointKey"
     (readable,) = (s for s in statements(synthesised, "Orchestrator") if "ssm:GetParameter" in listed(s["Action"]))
-    assert words(readable["Resource"]).endswith(f":parameter{PARAMETER_PREFIX}chiplake_*")
-    assert all(name.startswith("chiplake_") for name in VARIABLES), "else the DAG may not read it"
+    assert text_of(readable["Resource"]).endswith(f":parameter{PARAMETER_PREFIX}chiplake_*")
+    assert all(name.startswith("chiplake_") for name in VARIABLES), "the DAG's policy allows no other name"
     if which == "managed":
         values = {name: one["Properties"]["Value"] for name, one in parameters.items()}
         assert values[f"{PARAMETER_PREFIX}chiplake_bbox"] == "16.3,45.7,16.5,45.8"
@@ -151,9 +158,9 @@ def test_every_variable_that_the_dag_needs_is_written(which: str, request: pytes
         assert json.loads(values[f"{PARAMETER_PREFIX}chiplake_settings"]) == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
 
 
-def test_the_warehouse_and_the_transforms_place_are_settings_that_settings_take(managed: Synthesised) -> None:
+def test_settings_accept_the_addresses_that_variables_have(managed: Synthesised) -> None:
     values = {
-        one["Properties"]["Name"].removeprefix(PARAMETER_PREFIX): words(one["Properties"]["Value"])
+        one["Properties"]["Name"].removeprefix(PARAMETER_PREFIX): text_of(one["Properties"]["Value"])
         for one in managed.of_type("AWS::SSM::Parameter").values()
     }
     (bucket_id,) = (name for name in managed.of_type("AWS::S3::Bucket") if name.startswith("Bucket"))
@@ -162,7 +169,7 @@ def test_the_warehouse_and_the_transforms_place_are_settings_that_settings_take(
     assert values["chiplake_warehouse"].endswith("/warehouse")
 
 
-def test_the_model_has_data_only_once_a_checkpoint_was_uploaded(assembly: Synthesised, managed: Synthesised) -> None:
+def test_the_model_has_data_only_after_a_checkpoint_was_uploaded(assembly: Synthesised, managed: Synthesised) -> None:
     (model,) = assembly.of_type("AWS::SageMaker::Model").values()
     assert model["Properties"]["EnableNetworkIsolation"] is True
     condition, _, otherwise = model["Properties"]["PrimaryContainer"]["ModelDataUrl"]["Fn::If"]
@@ -172,7 +179,7 @@ def test_the_model_has_data_only_once_a_checkpoint_was_uploaded(assembly: Synthe
     assert model["Properties"]["PrimaryContainer"]["Environment"] == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
 
 
-def test_alarms_tell_someone_and_say_what_to_do(managed: Synthesised) -> None:
+def test_alarms_notify_someone_and_say_what_to_do(managed: Synthesised) -> None:
     alarms = {
         one["Properties"]["AlarmName"]: one["Properties"] for one in managed.of_type("AWS::CloudWatch::Alarm").values()
     }
@@ -202,10 +209,10 @@ def test_managed_airflow_finds_its_variables_where_deployment_writes_them(manage
     assert json.loads(options["secrets.backend_kwargs"])["variables_prefix"] + "/" == PARAMETER_PREFIX
     assert len(properties["NetworkConfiguration"]["SubnetIds"]) == 2
     zones = [s["Properties"]["AvailabilityZone"] for s in managed.of_type("AWS::EC2::Subnet").values()]
-    assert all("Fn::Select" in zone for zone in zones), "AWS is not asked at synth"
+    assert all("Fn::Select" in zone for zone in zones), "synthesis must not call AWS"
 
 
-def test_what_an_image_copies_is_in_its_context_and_little_else(assembly: Synthesised) -> None:
+def test_the_context_of_an_image_has_what_it_copies_and_little_else(assembly: Synthesised) -> None:
     dockerfiles = {}
     for digest, image in assembly.assets["dockerImages"].items():
         context = assembly.folder / f"asset.{digest}"
@@ -258,10 +265,10 @@ def test_managed_airflow_parses_the_copied_dags_without_the_project(assembly: Sy
 
 
 @pytest.mark.parametrize("which", ["assembly", "managed"])
-def test_the_template_is_as_last_reviewed(which: str, request: pytest.FixtureRequest) -> None:
-    """A change shows as a difference of the snapshot; write it anew with CHIPLAKE_UPDATE_SNAPSHOTS=1."""
+def test_the_template_matches_its_snapshot(which: str, request: pytest.FixtureRequest) -> None:
+    """A change shows as a difference of the snapshot; CHIPLAKE_UPDATE_SNAPSHOTS=1 rewrites it."""
     synthesised: Synthesised = request.getfixturevalue(which)
-    text = yaml.safe_dump(_legible(synthesised.template), sort_keys=True, width=118)
+    text = yaml.safe_dump(_readable(synthesised.template), sort_keys=True, width=118)
     path = SNAPSHOTS / f"{which}.yaml"
     if os.environ.get("CHIPLAKE_UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
@@ -269,27 +276,27 @@ def test_the_template_is_as_last_reviewed(which: str, request: pytest.FixtureReq
     assert text == path.read_text()
 
 
-def _legible(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without what follows from contents of files or is the same in every stack."""
+def _readable(template: dict[str, Any]) -> dict[str, Any]:
+    """The template without digests of files and without what is the same in every stack."""
     text = re.sub(r"[0-9a-f]{64}", "DIGEST", json.dumps(template))
     text = re.sub(r"requirements-[0-9a-f]{16}", "requirements-DIGEST", text)
-    legible: dict[str, Any] = json.loads(text)
-    legible.pop("Rules", None)
-    legible["Parameters"].pop("BootstrapVersion", None)
-    for resource in legible["Resources"].values():
+    readable: dict[str, Any] = json.loads(text)
+    readable.pop("Rules", None)
+    readable["Parameters"].pop("BootstrapVersion", None)
+    for resource in readable["Resources"].values():
         resource.pop("Metadata", None)
-    return legible
+    return readable
 
 
 class Context(dict[str, str]):
-    """What is given by --context."""
+    """Values of --context."""
 
     def try_get_context(self, name: str) -> str | None:
         return self.get(name)
 
 
 @pytest.mark.parametrize(
-    ("context", "said"),
+    ("context", "message"),
     [
         ({"account": "12"}, "context account: String should match pattern"),
         ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
@@ -298,13 +305,13 @@ class Context(dict[str, str]):
         ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
     ],
 )
-def test_a_wrong_choice_is_named(context: dict[str, str], said: str) -> None:
-    with pytest.raises(ChiplakeError, match=re.escape(said)):
+def test_an_error_names_a_wrong_choice(context: dict[str, str], message: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(message)):
         read_config(Context(context))
 
 
 @pytest.mark.parametrize(
-    ("known", "given", "said"),
+    ("known", "given", "message"),
     [
         (set(REQUIRED_ON_AWS), {"chiplake_typo"}, "chiplake_typo is not a Variable of the DAG"),
         (set(REQUIRED_ON_AWS) | {"chiplake_renamed"}, set(), "chiplake_renamed is not a Variable of the DAG"),
@@ -312,12 +319,12 @@ def test_a_wrong_choice_is_named(context: dict[str, str], said: str) -> None:
         (set(REQUIRED_ON_AWS) - {"chiplake_region"}, set(), "the DAG needs the Variable chiplake_region on AWS"),
     ],
 )
-def test_variables_that_are_not_those_of_the_dag_are_refused(known: set[str], given: set[str], said: str) -> None:
-    with pytest.raises(ChiplakeError, match=re.escape(said)):
+def test_variables_must_match_those_that_the_dag_reads(known: set[str], given: set[str], message: str) -> None:
+    with pytest.raises(ChiplakeError, match=re.escape(message)):
         check_variables(dict.fromkeys(known, ""), dict.fromkeys(given, ""))
 
 
-def test_a_finding_without_a_reason_ends_the_synth(tmp_path: Path) -> None:
+def test_a_finding_that_is_not_accepted_ends_the_synthesis(tmp_path: Path) -> None:
     script = "import stack.nag; stack.nag.EXCEPTIONS = (); from stack.synth import main; main()"
     command = [sys.executable, "-c", script, str(tmp_path / "out")]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)

@@ -1,13 +1,13 @@
-"""AWS on loopback: moto's S3, Glue, SSM and SageMaker, with what moto leaves out and our code relies on.
+"""A double of AWS on loopback: moto's S3, Glue, SSM and SageMaker, and what moto lacks of them.
 
-- Glue's UpdateTable compares VersionId, as AWS does; moto lets the last writer win.
-- Transform jobs run: our inference server is started as its container would start it, every object is sent to it, and
-  answers go to S3. moto says Completed at once and runs nothing.
+- Glue's UpdateTable compares VersionId, as AWS does; in moto the last writer wins.
+- Transform jobs run: a process serves as the container of the inference server, gets every object as a request, and its
+  answers go to S3. In moto they are Completed at once and run nothing.
 - Names and limits of transform jobs are checked, and jobs can be stopped.
-- Processing jobs run, where a test asks for it (`run_processing_jobs`): the entry point of our image is a process, with
-  the container's folders in one of its own. Else they are Completed at once, as in moto.
+- Processing jobs run if a test sets `run_processing_jobs`: the entry point of the project's image is a process, with
+  the container's folders in a folder of the job. Otherwise they are Completed at once, as in moto.
 
-Backends of moto are global in a process: one server at a time.
+moto has one backend a process: only one server can run at a time.
 """
 
 from __future__ import annotations
@@ -52,30 +52,30 @@ ENVIRONMENT: Final = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
-    "AWS_EC2_METADATA_DISABLED": "true",  # never asked for credentials
+    "AWS_EC2_METADATA_DISABLED": "true",  # do not ask it for credentials
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-CONTAINER_COMMAND: Final = PROJECT_DIR / "docker" / "serve"  # what the image calls `serve`
+CONTAINER_COMMAND: Final = PROJECT_DIR / "docker" / "serve"  # /usr/local/bin/serve of the image
 _START_TIMEOUT_S: Final = 120
 
 
 @dataclass
 class AwsServer:
-    """The running double, and what it saw of jobs."""
+    """The running double and its jobs."""
 
     url: str
-    folder: Path  # by job: server logs and unpacked model data, or what a container has
-    output_folder: str = ""  # put between a job's output path and the names of answers
-    sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, retries too
+    folder: Path  # a folder a job: server log and unpacked model data, or the folders of a container
+    output_folder: str = ""  # between the output path of a job and the names of answers
+    sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, with retries
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
     run_processing_jobs: bool = False  # False: Completed when created
     exit_message: str = ""  # ExitMessage of jobs that are Completed when created
-    processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # those that run, by name
+    processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # jobs that run, by name
     _may_run: threading.Event = field(default_factory=threading.Event)
 
     def client(self, service: str) -> Any:
-        """A client of this server, whatever the environment says."""
+        """A client of this server, whatever the environment."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -86,7 +86,7 @@ class AwsServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a container finds of AWS, for SDKs, PyIceberg and GDAL."""
+        """The environment of a container, for SDKs, PyIceberg and GDAL."""
         return {
             **ENVIRONMENT,
             "AWS_ENDPOINT_URL": self.url,
@@ -111,14 +111,14 @@ class AwsServer:
             assert not job.thread.is_alive(), f"job {name} did not end"
 
     def server_log(self, job: str) -> list[dict[str, Any]]:
-        """What the inference server of a job logged."""
+        """The log of the inference server of a job."""
         lines = (self.folder / job / "server.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @contextmanager
 def aws_server(folder: Path) -> Iterator[AwsServer]:
-    """Run the double for as long as the context lasts."""
+    """Run the double as long as the context lasts."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -137,7 +137,7 @@ def aws_server(folder: Path) -> Iterator[AwsServer]:
 
 
 def point_environment(monkeypatch: pytest.MonkeyPatch, server: AwsServer) -> None:
-    """Have every AWS client of this process and its children talk to the double."""
+    """Point every AWS client of this process and its children at the double."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
@@ -149,7 +149,7 @@ def _update_table(lock: threading.Lock) -> Any:
 
     def update_table(self: Any) -> Any:
         table_name = self.parameters["TableInput"]["Name"]
-        with lock:  # the server has a thread a request
+        with lock:  # the server runs a thread for each request
             table = self.glue_backend.get_table(self.parameters["DatabaseName"], table_name)
             given, current = self.parameters.get("VersionId"), table.as_dict()["VersionId"]
             if given is not None and given != current:
@@ -162,20 +162,29 @@ def _update_table(lock: threading.Lock) -> Any:
 
 
 def _sagemaker_methods(server: AwsServer) -> dict[str, Any]:
+    """The methods of moto's backend that the double replaces, by name."""
+    return _model_methods() | _transform_methods(server) | _processing_methods(server)
+
+
+def _model_methods() -> dict[str, Any]:
+    create = SageMakerModelBackend.create_model
+
+    def create_model(self: Any, model_name: str, *arguments: Any, **request: Any) -> Any:
+        if model_name in self._models:
+            raise ValidationError(f'Cannot create already existing model "{model_name}".')
+        return create(self, model_name, *arguments, **request)
+
+    return {"create_model": create_model}
+
+
+def _transform_methods(server: AwsServer) -> dict[str, Any]:
     create, describe = SageMakerModelBackend.create_transform_job, SageMakerModelBackend.describe_transform_job
-    create_model = SageMakerModelBackend.create_model
     lock = threading.Lock()
 
     def create_transform_job(self: Any, **request: Any) -> FakeTransformJob:
         name = request["transform_job_name"]
         with lock:
-            if name in self.transform_jobs:
-                raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
-            at_once = (request["max_concurrent_transforms"] or 1) * (request["max_payload_in_mb"] or 6)
-            if at_once > 100:
-                raise ValidationError(f"MaxConcurrentTransforms * MaxPayloadInMB is {at_once}, more than 100")
-            if request["model_name"] not in self._models:
-                raise ValidationError(f'Could not find model "{request["model_name"]}".')
+            _check_transform_job(self, request)
             job: FakeTransformJob = create(self, **request)
             job.transform_job_status = "InProgress"
             job.failure_reason = None  # type: ignore[assignment]
@@ -186,44 +195,49 @@ def _sagemaker_methods(server: AwsServer) -> dict[str, Any]:
             return job
 
     def describe_transform_job(self: Any, transform_job_name: str) -> dict[str, Any]:
-        if transform_job_name not in self.transform_jobs:  # in AWS's words
+        if transform_job_name not in self.transform_jobs:  # the message is AWS's
             raise ValidationError(f"Could not find requested job with name: {transform_job_name}")
         return dict(describe(self, transform_job_name))
-
-    def create_new_model(self: Any, model_name: str, *arguments: Any, **request: Any) -> Any:
-        if model_name in self._models:
-            raise ValidationError(f'Cannot create already existing model "{model_name}".')
-        return create_model(self, model_name, *arguments, **request)
 
     def stop_transform_job(self: Any, transform_job_name: str) -> None:
         describe_transform_job(self, transform_job_name)
         server.jobs[transform_job_name].stop()
 
-    describe_processing, stop_processing = (
-        SageMakerModelBackend.describe_processing_job,
-        SageMakerModelBackend.stop_processing_job,
-    )
+    return {
+        "create_transform_job": create_transform_job,
+        "describe_transform_job": describe_transform_job,
+        "stop_transform_job": stop_transform_job,
+    }
+
+
+def _check_transform_job(backend: Any, request: dict[str, Any]) -> None:
+    """Refuse what AWS refuses: a name in use, too much at the same time, a model that does not exist."""
+    name = request["transform_job_name"]
+    if name in backend.transform_jobs:
+        raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
+    at_once = (request["max_concurrent_transforms"] or 1) * (request["max_payload_in_mb"] or 6)
+    if at_once > 100:
+        raise ValidationError(f"MaxConcurrentTransforms * MaxPayloadInMB is {at_once}, more than 100")
+    if request["model_name"] not in backend._models:
+        raise ValidationError(f'Could not find model "{request["model_name"]}".')
+
+
+def _processing_methods(server: AwsServer) -> dict[str, Any]:
+    describe, stop = SageMakerModelBackend.describe_processing_job, SageMakerModelBackend.stop_processing_job
 
     def describe_processing_job(self: Any, processing_job_name: str) -> dict[str, Any]:
-        if processing_job_name not in self.processing_jobs:  # in AWS's words
+        if processing_job_name not in self.processing_jobs:  # the message is AWS's
             raise ValidationError(f"Could not find requested job with name: {processing_job_name}")
-        return dict(describe_processing(self, processing_job_name))
+        return dict(describe(self, processing_job_name))
 
     def stop_processing_job(self: Any, processing_job_name: str) -> None:
         describe_processing_job(self, processing_job_name)
         if processing_job_name in server.processing_jobs:
             server.processing_jobs[processing_job_name].stop()
         else:
-            stop_processing(self, processing_job_name)
+            stop(self, processing_job_name)
 
-    return {
-        "describe_processing_job": describe_processing_job,
-        "stop_processing_job": stop_processing_job,
-        "create_transform_job": create_transform_job,
-        "describe_transform_job": describe_transform_job,
-        "create_model": create_new_model,
-        "stop_transform_job": stop_transform_job,
-    }
+    return {"describe_processing_job": describe_processing_job, "stop_processing_job": stop_processing_job}
 
 
 def _create_processing_job(server: AwsServer) -> Any:
@@ -238,7 +252,7 @@ def _create_processing_job(server: AwsServer) -> Any:
                 raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
             answer = original(self)
             record = records[name]
-            # moto forgets these.
+            # moto does not keep these.
             record.environment = self._get_param("Environment")
             record.processing_resources = self._get_param("ProcessingResources")
             if server.run_processing_jobs:
@@ -258,7 +272,7 @@ def _stop_transform_job(self: Any) -> EmptyResult:
 
 
 class _TransformRun:
-    """One transform job at work, as SageMaker does it: a container, then a request for every object."""
+    """A transform job that runs as on SageMaker: a container, then a request for every object."""
 
     def __init__(self, server: AwsServer, record: FakeTransformJob, container: dict[str, Any]) -> None:
         self.server = server
@@ -277,12 +291,12 @@ class _TransformRun:
         try:
             failed = self._transform()
             reason = "ClientError: See job logs for more information" if failed else None
-        except Exception as error:  # whatever it is, the job must end
+        except Exception as error:  # the job must end, whatever the error
             reason = f"InternalServerError: {type(error).__name__}: {error}"
         now = utcnow()
         self.record.failure_reason = reason  # type: ignore[assignment]
         self.record.transform_end_time = self.record.last_modified_time = now
-        # Last: who sees the state sees the rest.
+        # Last: a client that sees the state sees the rest, too.
         if self._stopped.is_set():
             self.record.transform_job_status = "Stopped"
         else:
@@ -389,7 +403,8 @@ class _TransformRun:
 
 def _stop_jobs(server: AwsServer) -> None:
     server.release_jobs()
-    for job in [*server.jobs.values(), *server.processing_jobs.values()]:
+    jobs: list[_TransformRun | ProcessingRun] = [*server.jobs.values(), *server.processing_jobs.values()]
+    for job in jobs:
         job.stop()
         job.thread.join(2 * STOP_TIMEOUT_S)
 

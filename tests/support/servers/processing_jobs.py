@@ -1,4 +1,4 @@
-"""Processing jobs of the double: the entry point of our image, run as a process as SageMaker runs it in a container."""
+"""Processing jobs of the double: a process runs the entry point of the project's image, as a container would."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from moto.sagemaker.models import FakeProcessingJob
 
 from support.processing_container import image_environment, in_place, lay_out, upload_outputs
 
-STOP_TIMEOUT_S: Final = 30  # from SIGTERM to SIGKILL: API_StopProcessingJob says 120, no test waits for so long
+STOP_TIMEOUT_S: Final = 30  # from SIGTERM to SIGKILL; API_StopProcessingJob has 120
 
 
 class ProcessingRun:
-    """One processing job at work: inputs from S3, the entry point, outputs to S3.
+    """A processing job that runs: inputs from S3, the entry point, outputs to S3.
 
     Args:
-        record: the job, as moto keeps it.
+        record: moto's record of the job.
         s3: client of the double's S3.
-        environment: what the container finds of AWS: credentials and endpoints.
-        folder: what the container writes is in `ml` below it, what it says in `container.log`.
+        environment: credentials and endpoints of AWS for the container.
+        folder: folder of the job; `ml` in it is /opt/ml of the container, `container.log` its output.
     """
 
     def __init__(self, record: FakeProcessingJob, s3: Any, environment: Mapping[str, str], folder: Path) -> None:
@@ -36,17 +36,17 @@ class ProcessingRun:
         self._s3 = s3
         self._environment = environment
         self._stopped = threading.Event()
-        self._lock = threading.Lock()  # a process is started, or the job is stopped before
+        self._lock = threading.Lock()  # so that no process starts after the job was stopped
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> str:
-        """What the container said."""
+        """The output of the container."""
         path = self.folder / "container.log"
         return path.read_text(errors="replace") if path.is_file() else ""
 
     def start(self) -> None:
-        """Put it to work."""
+        """Start the job."""
         self.record.processing_job_status = "InProgress"
         self.record.processing_end_time = None
         self.thread.start()
@@ -65,11 +65,11 @@ class ProcessingRun:
             reason = self._work()
         except FileNotFoundError as error:
             reason = f"ClientError: Data download failed:{error}"
-        except Exception as error:  # whatever it is, the job must end
+        except Exception as error:  # the job must end, whatever the error
             reason = f"InternalServerError: {type(error).__name__}: {error}"
         self.record.failure_reason = None if self._stopped.is_set() else reason
         self.record.processing_end_time = self.record.last_modified_time = utcnow()
-        # Last: who sees the state sees the rest.
+        # Last: a client that sees the state sees the rest, too.
         with self._lock:
             if self._stopped.is_set():
                 self.record.processing_job_status = "Stopped"
@@ -77,7 +77,7 @@ class ProcessingRun:
                 self.record.processing_job_status = "Failed" if reason else "Completed"
 
     def _work(self) -> str | None:
-        """Run the job. Returns why it failed."""
+        """Run the job. Returns the reason of a failure, or None."""
         root = self.folder / "ml"
         job = self.record.response_object
         command = lay_out(root, job, self._s3)
@@ -97,7 +97,7 @@ class ProcessingRun:
             with self._lock:
                 if self._stopped.is_set():
                     return 0
-                # A session of its own: all that the container has started ends with it.
+                # A new session: all processes of the container are killed with it.
                 process = self._process = subprocess.Popen(
                     command,
                     cwd=self.folder,
@@ -118,6 +118,6 @@ class ProcessingRun:
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):  # nothing was left
+    with suppress(ProcessLookupError):  # no process is left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
