@@ -224,7 +224,8 @@ def test_without_an_export_nothing_is_embedded_and_the_run_succeeds(
 @pytest.mark.usefixtures("_deployed")
 def test_the_airflow_version_of_aws_runs_a_day(aws: AwsServer, tmp_path: Path) -> None:
     names = export(aws, tmp_path / "exported")
-    aws.exit_message = "chiplake: 2 chips could not be read"
+    aws.run_processing_jobs = True
+    aws.container_script = "printf 'chiplake: 2 chips could not be read' > /opt/ml/output/message"
     older = managed_at(tmp_path / "older", OLDER_BIN)
     older.set_up()
 

@@ -98,7 +98,7 @@ def test_the_dbt_stages_are_the_selectors_and_their_marts(manifest: Path) -> Non
     assert project["selectors"].keys() == MARTS_OF_DBT_STAGES.keys()
     assert MARTS_OF_DBT_STAGES.keys() <= JOBS.keys()
     for stage, selector in project["selectors"].items():
-        folders = [one["value"] for one in selector["definition"]["union"] if one["method"] == "path"]
+        folders = [one["value"] for one in selector["definition"]["union"] if one.get("method") == "path"]
         built = {name for name, path in marts.items() if any(path.is_relative_to(folder) for folder in folders)}
         assert set(MARTS_OF_DBT_STAGES[stage]) == built
 

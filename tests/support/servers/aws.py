@@ -70,7 +70,7 @@ class AwsServer:
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, with retries
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
     run_processing_jobs: bool = False  # False: Completed when created
-    exit_message: str = ""  # ExitMessage of jobs that are Completed when created
+    container_script: str = ""  # shell script that processing jobs run in place of their own command
     processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # jobs that run, by name
     _may_run: threading.Event = field(default_factory=threading.Event)
 
@@ -256,11 +256,10 @@ def _create_processing_job(server: AwsServer) -> Any:
             record.environment = self._get_param("Environment")
             record.processing_resources = self._get_param("ProcessingResources")
             if server.run_processing_jobs:
-                run = ProcessingRun(record, server.client("s3"), server.environment, server.folder / name)
+                folder, script = server.folder / name, server.container_script
+                run = ProcessingRun(record, server.client("s3"), server.environment, folder, script)
                 server.processing_jobs[name] = run
                 run.start()
-            elif server.exit_message:
-                record.exit_message = server.exit_message
             return answer
 
     return create_processing_job

@@ -27,14 +27,18 @@ class ProcessingRun:
         s3: client of the double's S3.
         environment: credentials and endpoints of AWS for the container.
         folder: folder of the job; `ml` in it is /opt/ml of the container, `container.log` its output.
+        script: shell script that runs in place of the job's own command; empty: the command.
     """
 
-    def __init__(self, record: FakeProcessingJob, s3: Any, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, record: FakeProcessingJob, s3: Any, environment: Mapping[str, str], folder: Path, script: str = ""
+    ) -> None:
         self.record: Any = record
         self.folder = folder
         self.thread = threading.Thread(target=self._run, daemon=True)
         self._s3 = s3
         self._environment = environment
+        self._script = script
         self._stopped = threading.Event()
         self._lock = threading.Lock()  # so that no process starts after the job was stopped
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,6 +85,8 @@ class ProcessingRun:
         root = self.folder / "ml"
         job = self.record.response_object
         command = lay_out(root, job, self._s3)
+        if self._script:
+            command = ["sh", "-c", in_place(self._script, root)]
         code = self._run_container(root, command)
         message = root / "output" / "message"
         if message.is_file():
