@@ -71,7 +71,7 @@ def over_budget(durations: Iterable[tuple[str, float]]) -> list[str]:
     for node_id, duration in durations:
         file = node_id.split("::")[0]
         seconds[file] = seconds.get(file, 0.0) + duration
-    budgets = {file: BUDGETS.get(PurePosixPath(file).parts[1], BUDGET) for file in seconds}
+    budgets = {file: BUDGETS.get("".join(PurePosixPath(file).parts[1:2]), BUDGET) for file in seconds}
     return [
         f"{seconds[file]:.0f} s of {budgets[file]:.0f} s: {file}"
         for file in sorted(seconds, key=lambda file: -seconds[file])

@@ -12,6 +12,7 @@ def test_a_file_over_the_budget_of_its_folder_is_named() -> None:
         ("tests/unit/a/test_other.py::test_a", 20.0),
         ("tests/integration/test_third.py::test_a", 120.0),
         ("tests/end_to_end/test_fourth.py::test_a", 121.0),
+        ("test_fifth.py::test_a", 1.0),
     ]
     assert over_budget(steps) == [
         "121 s of 120 s: tests/end_to_end/test_fourth.py",
