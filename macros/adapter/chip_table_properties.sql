@@ -1,8 +1,8 @@
 {#
-    The values are compressed already (Blosc): no Parquet codec and no statistics on them, a dictionary too small to
-    take them in (hashing them for it was half of the writer's time), and small row groups, as each task holds one a
-    partition. Merge on read, for a table function in the source of a MERGE runs twice
-    otherwise.
+    The values are already compressed (Blosc). So Parquet neither compresses them nor keeps statistics of them, and its
+    dictionary is too small to hold them: hashing them for the dictionary took half of the writer's time. Row groups are
+    small, as each task keeps one per partition in memory. Merge on read, as with copy on write Spark runs a table
+    function in the source of a MERGE twice.
 #}
 {% macro chip_table_properties(pixel_columns) %}
     {%- set properties = {

@@ -1,4 +1,4 @@
-{#- In place of dbt-spark's, which commits once a column at every run: one statement, and none if nothing differs. -#}
+{#- Replaces dbt-spark's, which commits once per column in every run. One statement, and none if nothing differs. -#}
 {% macro spark__alter_column_comment(relation, column_dict) %}
     {%- set comments = {} -%}
     {%- for row in run_query('describe table ' ~ relation).rows -%}

@@ -1,4 +1,4 @@
-{# Well-formed is what comes out as it went in, so that no two texts name one cell. #}
+{# An id is valid if grid_cell_id makes the same text of its parts, so that no two texts name one cell. #}
 {% macro grid_cell_parts(cell_id) -%}
     {%- set parts -%}
         struct(

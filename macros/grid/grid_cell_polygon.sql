@@ -1,4 +1,4 @@
-{# Cut at the antimeridian like a footprint, so that no polygon runs around the Earth. #}
+{# Cut at the antimeridian like a footprint, so that no polygon spans all longitudes. #}
 {% macro grid_cell_polygon(corners) -%}
     {%- set polygon -%}
         st_makepolygon(

@@ -1,4 +1,4 @@
-{# Arithmetic alone, and null outside of the grid. 180 degrees is -180, to the bit. #}
+{# 180 and -180 degrees give the same cell. #}
 {% macro grid_primary_cell_id(longitude, latitude) -%}
     {%- set place -%}
         struct(

@@ -1,4 +1,4 @@
-{# Sedona's st_transform errs by centimetres towards the border of a zone, enough to name the wrong cell. #}
+{# Sedona's st_transform is wrong by centimetres near the border of a zone, which can give the wrong cell. #}
 {% macro utm_coordinates(longitude, latitude, epsg) -%}
     {%- set ellipsoid = utm_ellipsoid() -%}
     {%- set place -%}

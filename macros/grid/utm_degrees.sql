@@ -1,4 +1,4 @@
-{# Longitudes run on past 180 degrees, so that a shape is in one piece before it is cut there. #}
+{# Longitudes continue past 180 degrees, so that a polygon is in one piece until cut_at_antimeridian cuts it. #}
 {% macro utm_degrees(easting, northing, epsg) -%}
     {%- set ellipsoid = utm_ellipsoid() -%}
     {%- set plane -%}

@@ -36,16 +36,3 @@
     order by cosine_distance asc nulls last, chips.chip_id asc
     limit {{ k }}
 {% endmacro %}
-
-
-{#
-    In hexadecimal unless every character is harmless: what quotes, backslashes and `${...}` mean inside of a literal
-    depends on Spark's release and settings.
-#}
-{% macro text_literal(text) -%}
-    {%- if modules.re.fullmatch('[A-Za-z0-9_.:-]*', text | string) -%}
-        '{{ text }}'
-    {%- else -%}
-        cast(X'{{ (text | string).encode('utf-8').hex() }}' as string)
-    {%- endif -%}
-{%- endmacro %}

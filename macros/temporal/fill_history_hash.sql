@@ -18,10 +18,10 @@
 {%- endmacro %}
 
 
-{# Of the rule in force and of those that filled chips were made by. Asked of the table when the model is about to run. #}
+{# Of the rule of today's settings, and of the rules that filled chips were made by. #}
 {% macro longest_fill_age_days() %}
     {%- set in_force = setting('fill_max_age_days') | int -%}
-    {%- if execute and keeps_rules(['rule_version']) -%}
+    {%- if execute and is_incremental() -%}
         {%- set longest = 'max(' ~ parse_fill_rule('rule_version') ~ '.max_age_days)' -%}
         {%- set kept = run_query('select ' ~ longest ~ ' from ' ~ this).rows[0][0] -%}
         {{ return([in_force, (kept or 0) | int] | max) }}

@@ -10,10 +10,9 @@
     Metadata alone: no pixel is read for it.
 #}
 {% macro fill_plan(inputs) %}
-    {%- set filled_before = load_relation(this) is not none and not should_full_refresh() -%}
     with pending as (
 
-        {{ pending_inputs(inputs) }}
+        select * from {{ plan('pending_inputs', inputs) }}
 
     ),
 
@@ -30,7 +29,7 @@
 
     ),
 
-    {% if filled_before %}
+    {% if is_incremental() %}
     seeds as (
 
         select
@@ -60,12 +59,12 @@
         from {{ ref(inputs.model) }} as inputs
         inner join spans on inputs.cell_id = spans.cell_id
         left join pending on inputs.chip_id = pending.chip_id and spans.rule_version = pending.rule_version
-        {% if filled_before %}
+        {% if is_incremental() %}
         left join seeds on spans.cell_id = seeds.cell_id and spans.rule_version = seeds.rule_version
         {% endif %}
         where inputs.acquired_at <= spans.last_at
             and inputs.acquired_at >= spans.oldest_at
-            {% if filled_before %}
+            {% if is_incremental() %}
             and (
                 seeds.cell_id is null
                 or struct(inputs.acquired_at, inputs.chip_id) > struct(seeds.acquired_at, seeds.chip_id)
@@ -75,7 +74,7 @@
     )
 
     select * from sources
-    {% if filled_before %}
+    {% if is_incremental() %}
     union all
     select
         cell_id,
@@ -86,14 +85,3 @@
     from seeds
     {% endif %}
 {% endmacro %}
-
-
-{# Asked of the lake when the model is about to run. #}
-{% macro fill_plan_days(plan) %}
-    {%- if execute and load_relation(this) is not none and not should_full_refresh() -%}
-        {%- set span = run_query('select min(unix_micros(acquired_at)), max(unix_micros(acquired_at)) from (' ~ plan ~ ')').rows[0] -%}
-        {%- if span[0] is not none -%}
-            and acquired_at between timestamp_micros({{ span[0] | int }}) and timestamp_micros({{ span[1] | int }})
-        {%- endif -%}
-    {%- endif -%}
-{%- endmacro %}

@@ -2,7 +2,7 @@
     'model': 'int_chip_pairs', 'key': ['chip_id', 'model_id'], 'version': 'pair_hash', 'is_costly': true
 } -%}
 
-{{ config(unique_key=['chip_id', 'model_id'], meta={'inputs': inputs}) }}
+{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='pending_inputs', inputs=inputs) }}
 
 {% set min_history = setting('change_min_history') | int %}
 {% set min_distance = setting('change_min_distance') | float %}
@@ -10,7 +10,7 @@
 
 with pending as (
 
-    {{ pending_inputs(inputs) }}
+    select * from {{ plan('pending_inputs', inputs) }}
 
 ),
 

@@ -1,4 +1,4 @@
-{{ config(unique_key=['chip_id', 'model_id'], meta={'version': 'pair_hash'}) }}
+{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='changed_rows', version_columns=['pair_hash']) }}
 
 {% set min_valid = setting('change_min_valid_fraction') | float %}
 {% set history = setting('change_history') | int %}

@@ -11,12 +11,13 @@
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
-    meta={'inputs': inputs}
+    incremental_strategy='pending_inputs',
+    inputs=inputs
 ) }}
 
 with pending as (
 
-    {{ pending_inputs(inputs) }}
+    select * from {{ plan('pending_inputs', inputs) }}
 
 ),
 

@@ -1,27 +1,21 @@
 {% set inputs = {'model': 'int_datatakes', 'key': ['datatake_id', 'epsg'], 'version': 'datatake_hash'} %}
 
-{{ config(unique_key='chip_id', meta={'inputs': inputs}) }}
+{{ config(
+    unique_key='chip_id',
+    incremental_strategy='pending_inputs',
+    inputs=inputs,
+    plans=['datatakes_to_plan']
+) }}
 
 with datatakes as (
 
-    {{ pending_inputs(inputs) }}
-    {% if recompute() and keeps_rules(['cut_rule']) %}
-    union distinct
-    select inputs.*
-    from {{ ref(inputs.model) }} as inputs
-    left semi join {{ this }} as done
-        on
-            inputs.datatake_id = done.datatake_id
-            and inputs.epsg = done.epsg
-            and done.cut_rule != {{ cut_rule() }}
-            {{ in_window('done') }}
-    {% endif %}
+    select * from {{ plan('datatakes_to_plan', inputs) }}
 
 ),
 
 made as (
 
-    {{ rows_with_rules(['chip_id', 'scenes_hash', 'cut_rule']) }}
+    {{ rule_rows(['chip_id', 'scenes_hash', 'cut_rule']) }}
 
 ),
 
@@ -37,12 +31,6 @@ scene_cells as (
 
 ),
 
-grid_cells as (
-
-    select * from {{ ref('dim_grid_cells') }}
-
-),
-
 -- One acquisition, one chip: tiles of a datatake that overlap and the parts of a split pass are its scenes.
 chips as (
 
@@ -51,6 +39,8 @@ chips as (
         scenes.datatake_id,
         any_value(datatakes.datatake_hash) as datatake_hash,
         any_value(scenes.epsg) as epsg,
+        any_value(scene_cells.cell_col) as cell_col,
+        any_value(scene_cells.cell_row) as cell_row,
         any_value(scenes.platform) as platform,
         min(scenes.acquired_at) as acquired_at,
         max(scenes.processing_baseline) as processing_baseline,
@@ -73,37 +63,45 @@ chips as (
 
 ),
 
+placed_chips as (
+
+    select
+        *,
+        {{ grid_cell_centre('epsg', 'cell_col', 'cell_row') }} as centre
+    from chips
+
+),
+
 planned as (
 
     select
-        concat_ws('_', chips.cell_id, chips.datatake_id) as chip_id,
-        chips.cell_id,
-        chips.datatake_id,
-        chips.epsg,
-        grid_cells.cell_col,
-        grid_cells.cell_row,
-        grid_cells.geohash,
-        grid_cells.longitude,
-        grid_cells.latitude,
-        chips.platform,
-        chips.acquired_at,
-        chips.processing_baseline,
-        transform(chips.scenes, scene -> scene.item_id) as item_ids,
-        transform(chips.scenes, scene -> scene.boa_offset) as boa_offsets,
-        transform(chips.scenes, scene -> scene.scene_id) as scene_ids,
-        transform(filter(chips.scenes, scene -> scene.is_whole), scene -> scene.scene_id) as whole_scene_ids,
-        chips.datatake_hash,
+        concat_ws('_', cell_id, datatake_id) as chip_id,
+        cell_id,
+        datatake_id,
+        epsg,
+        cell_col,
+        cell_row,
+        {{ grid_geohash('centre') }} as geohash,
+        st_x(centre) as longitude,
+        st_y(centre) as latitude,
+        platform,
+        acquired_at,
+        processing_baseline,
+        transform(scenes, scene -> scene.item_id) as item_ids,
+        transform(scenes, scene -> scene.boa_offset) as boa_offsets,
+        transform(scenes, scene -> scene.scene_id) as scene_ids,
+        transform(filter(scenes, scene -> scene.is_whole), scene -> scene.scene_id) as whole_scene_ids,
+        datatake_hash,
         sha2(
             concat_ws(
                 ' ',
-                to_json(transform(chips.scenes, scene -> struct(scene.scene_id, scene.scene_hash))),
+                to_json(transform(scenes, scene -> struct(scene.scene_id, scene.scene_hash))),
                 {{ grid_version() }}
             ),
             256
         ) as scenes_hash,
         {{ grid_version() }} as grid_version
-    from chips
-    inner join grid_cells on chips.cell_id = grid_cells.cell_id
+    from placed_chips
 
 ),
 
@@ -113,7 +111,7 @@ with_rule as (
     select
         planned.*,
         if(
-            planned.scenes_hash <=> made.scenes_hash and {{ is_rule_kept('planned') }},
+            planned.scenes_hash <=> made.scenes_hash and {{ rule_is_kept('planned') }},
             made.cut_rule,
             {{ cut_rule() }}
         ) as cut_rule

@@ -3,7 +3,9 @@
     rows of a release without that column must.
 -#}
 {{ config(
-    unique_key=['chip_id', 'model_id'], meta={'version': ['input_hash', 'embedding_scale', 'missing_fraction']}
+    unique_key=['chip_id', 'model_id'],
+    incremental_strategy='changed_rows',
+    version_columns=['input_hash', 'embedding_scale', 'missing_fraction']
 ) }}
 
 -- depends_on: {{ ref('int_embedding_inputs') }}
@@ -13,7 +15,7 @@ with embeddings as (
     select
         *,
         {{ embedding_scale('embedding') if wants_int8() else 'cast(null as float)' }} as embedding_scale
-    from {{ source('raw', 'clay_embeddings') }}
+    from {{ ref('stg_clay__embeddings') }}
     where error is null
 
 ),

@@ -1,11 +1,14 @@
 {%- set inputs = {
-    'model': 'fct_filled_chips', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true
+    'model': 'fct_filled_chips', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true,
+    'columns': ['chip_id', 'acquired_at']
 } -%}
 
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    meta={'inputs': inputs}
+    incremental_strategy='pending_inputs',
+    inputs=inputs,
+    days_of_plan='pending_inputs'
 ) }}
 
 {% set indices = ['ndvi', 'ndwi', 'mndwi', 'ndmi', 'nbr'] %}
@@ -13,7 +16,7 @@
 with pending as (
 
     select chip_id
-    from ({{ pending_inputs(inputs) }})
+    from {{ plan('pending_inputs', inputs) }}
 
 ),
 
@@ -21,7 +24,7 @@ filled_chips as (
 
     select *
     from {{ ref('fct_filled_chips') }}
-    where true {{ fill_plan_days(pending_inputs(inputs)) }}
+    where true {{ in_days_of_plan('pending_inputs', 'acquired_at') }}
 
 ),
 

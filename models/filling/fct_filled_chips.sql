@@ -10,11 +10,11 @@
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'source_index']),
-    meta={'inputs': inputs}
+    incremental_strategy='pending_inputs',
+    inputs=inputs,
+    plans=['pending_inputs', 'fill_plan'],
+    days_of_plan='fill_plan'
 ) }}
-
-{% set plan = fill_plan(inputs) %}
-{% set days_of_plan = fill_plan_days(plan) %}
 
 with fill_inputs as (
 
@@ -26,13 +26,13 @@ chips as (
 
     select *
     from {{ ref('fct_chips') }}
-    where error is null {{ days_of_plan }}
+    where error is null {{ in_days_of_plan('fill_plan', 'acquired_at') }}
 
 ),
 
 plan as (
 
-    {{ plan }}
+    select * from {{ plan('fill_plan', inputs) }}
 
 ),
 
@@ -99,7 +99,7 @@ chips_in_order as ( -- noqa: ST03
                 source -> struct(source.chip_id, unix_micros(source.acquired_at) as acquired_us)
             )
         ) as sources
-    from (select * from {{ this }} where true {{ days_of_plan }}) as filled
+    from (select * from {{ this }} where true {{ in_days_of_plan('fill_plan', 'acquired_at') }}) as filled
     inner join plan on filled.chip_id = plan.chip_id and plan.role = 'seed'
     {% endif %}
 

@@ -1,4 +1,4 @@
-{{ config(unique_key='chip_id', meta={'version': 'input_hash'}) }}
+{{ config(unique_key='chip_id', incremental_strategy='changed_rows', version_columns=['input_hash']) }}
 
 with chips as (
 
@@ -20,7 +20,7 @@ made as (
     select
         *,
         {{ parse_fill_rule('rule_version') }}.max_age_days as max_age_days
-    from ({{ rows_with_rules(['chip_id', 'history_hash', 'rule_version']) }})
+    from ({{ rule_rows(['chip_id', 'history_hash', 'rule_version']) }})
 
 ),
 
@@ -71,7 +71,7 @@ judged as (
 
     select
         *,
-        made_history_hash <=> hash_by_its_rule and {{ is_rule_kept('hashed') }} as is_rule_kept
+        made_history_hash <=> hash_by_its_rule and {{ rule_is_kept('hashed') }} as is_rule_kept
     from hashed
 
 ),

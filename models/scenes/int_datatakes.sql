@@ -1,4 +1,4 @@
-{{ config(unique_key=['datatake_id', 'epsg']) }}
+{{ config(unique_key=['datatake_id', 'epsg'], incremental_strategy='changed_rows') }}
 
 with scenes as (
 

@@ -1,17 +1,17 @@
 {% set inputs = {'model': 'int_scenes', 'key': 'scene_id', 'version': 'scene_hash'} %}
 
-{{ config(unique_key=['scene_id', 'cell_id'], meta={'inputs': inputs}) }}
+{{ config(unique_key=['scene_id', 'cell_id'], incremental_strategy='pending_inputs', inputs=inputs) }}
 
 {% set size = grid_cell_size() %}
 
 with scenes as (
 
-    {{ pending_inputs(inputs) }}
+    select * from {{ plan('pending_inputs', inputs) }}
 
 ),
 
--- Every cell that the scene's raster touches: whole, or in part at the tile's edge. The footprint does not
--- decide, as providers draw it roughly and a pixel outside of it would be lost; it gives the share covered.
+-- Every cell that the scene's raster touches, wholly or in part. The raster decides and not the footprint: providers draw
+-- footprints roughly, and a pixel outside of one would be lost. The footprint gives the share covered.
 columns_of_cells as (
 
     select

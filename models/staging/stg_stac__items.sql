@@ -1,14 +1,13 @@
-{{ config(unique_key=['collection', 'item_id'], meta={'version': ['content_hash', 'override_offset']}) }}
+{{ config(
+    unique_key=['collection', 'item_id'],
+    incremental_strategy='changed_rows',
+    version_columns=['content_hash'],
+    on_schema_change='sync_all_columns'
+) }}
 
 with source as (
 
     select * from {{ source('raw', 'stac_items') }}
-
-),
-
-overrides as (
-
-    select * from {{ source('raw', 'boa_offset_overrides') }}
 
 ),
 
@@ -35,46 +34,6 @@ current_versions as (
 
 ),
 
--- The most specific of the user's offsets: for the item, else for its collection, else for its day, and of two for the
--- same item or collection the one with days; of equals the last in the file.
-overridden_items as (
-
-    select
-        newest.collection,
-        newest.item_id,
-        max_by(
-            overrides.boa_offset,
-            struct(
-                overrides.item_id is not null,
-                overrides.collection is not null,
-                overrides.start_date is not null or overrides.end_date is not null,
-                overrides.position
-            )
-        ) as override_offset
-    from current_versions as newest
-    inner join overrides
-        on
-            coalesce(overrides.item_id, newest.item_id) = newest.item_id
-            and coalesce(overrides.collection, newest.collection) = newest.collection
-            and coalesce(overrides.start_date <= date(newest.acquired_at), true)
-            and coalesce(overrides.end_date >= date(newest.acquired_at), true)
-    group by newest.collection, newest.item_id
-
-),
-
-items as (
-
-    select
-        current_versions.*,
-        overridden_items.override_offset
-    from current_versions
-    left join overridden_items
-        on
-            current_versions.collection = overridden_items.collection
-            and current_versions.item_id = overridden_items.item_id
-
-),
-
 final as (
 
     select
@@ -95,9 +54,8 @@ final as (
         nodata_percent,
 
         -- rasters
-        override_offset,
         is_boa_offset_applied,
-        -- Field by field: one that the source gains must not become part of a table that is there already.
+        -- Field by field, so that a field that the source gains does not change the type of this column.
         transform_values(
             assets,
             (layer, asset) -> named_struct(
@@ -127,7 +85,7 @@ final as (
         datastrip_started_at,
         updated_at,
         ingested_at
-    from items
+    from current_versions
 
 )
 

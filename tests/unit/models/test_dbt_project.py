@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pyiceberg.schema import Schema
 
 from ingestion.model import Reason
-from lakehouse.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR, get_settings
+from lakehouse.settings.listing import list_settings
 from lakehouse.source_schemas import (
     BOA_OFFSET_OVERRIDES_SCHEMA,
     CLAY_EMBEDDINGS_SCHEMA,
@@ -24,7 +27,12 @@ from lakehouse.source_schemas import (
 
 STAGES = ("staging", "scenes", "chips", "filling", "embeddings", "changes")  # folders of models, from left to right
 MARTS = ("dim_", "fct_")
-READS_A_SOURCE = {"fct_chip_embeddings"}  # what the model answered comes back as a source
+ACCESS = {True: ("public",), False: ("protected", "private")}
+RUN_VARIABLES = {"start_date", "end_date", "recompute"}  # variables that are not settings
+MAX_LINE = 120
+KEYWORDS = re.compile(
+    r"\b(SELECT|FROM|WHERE|JOIN|ON|AND|OR|NOT|CASE|WHEN|THEN|ELSE|END|AS|GROUP|ORDER|BY|UNION|VALUES)\b"
+)
 UNIQUENESS_TESTS = {"unique", "unique_together"}
 
 Node = dict[str, Any]
@@ -96,7 +104,7 @@ def test_every_column_is_described_and_typed(models: list[Node], manifest: Node)
 
 def test_models_have_the_prefix_of_their_kind(models: list[Node]) -> None:
     for model in models:
-        prefixes = ("stg_",) if stage(model) == "staging" else ("int_", *MARTS)
+        prefixes = ("stg_",) if stage(model) == "staging" else ("stg_", "int_", *MARTS)
         assert model["name"].startswith(prefixes), model["name"]
 
 
@@ -111,19 +119,34 @@ def test_models_flow_one_way(models: list[Node], manifest: Node) -> None:
     assert backwards == []
 
 
+def test_marts_are_public_and_other_models_are_not(models: list[Node]) -> None:
+    for model in models:
+        assert model["access"] in ACCESS[is_mart(model)], model["name"]
+        assert model["group"], model["name"]
+
+
 def test_marts_enforce_their_contracts(models: list[Node]) -> None:
     marts = [model for model in models if is_mart(model)]
     assert marts
     assert [model["name"] for model in marts if not model["config"]["contract"]["enforced"]] == []
 
 
-def test_only_staging_reads_sources(models: list[Node]) -> None:
+def test_a_staging_model_reads_one_source_and_no_other_model_reads_any(models: list[Node]) -> None:
     for model in models:
-        from_sources = [node.startswith("source.") for node in model["depends_on"]["nodes"]]
-        if stage(model) == "staging":
-            assert all(from_sources), model["name"]
-        elif model["name"] not in READS_A_SOURCE:
-            assert not any(from_sources), model["name"]
+        sources = [node for node in model["depends_on"]["nodes"] if node.startswith("source.")]
+        assert len(sources) == model["name"].startswith("stg_"), model["name"]
+
+
+def test_the_stages_of_the_night_build_every_model_and_each_model_once(manifest: Node, models: list[Node]) -> None:
+    """A selector is folders of models; so what a stage builds is read off the tree."""
+    paths = [
+        definition["value"]
+        for selector in manifest["selectors"].values()
+        for definition in selector["definition"]["union"]
+        if "method" in definition and definition["method"] == "path"
+    ]
+    assert paths == [f"models/{stage}" for stage in STAGES]
+    assert {stage(model) for model in models} == set(STAGES)
 
 
 def test_every_table_has_a_tested_key(models: list[Node], manifest: Node) -> None:
@@ -133,7 +156,8 @@ def test_every_table_has_a_tested_key(models: list[Node], manifest: Node) -> Non
         if node["resource_type"] == "test" and (node.get("test_metadata") or {}).get("name") in UNIQUENESS_TESTS
         for parent in ([node["attached_node"]] if node["attached_node"] else node["depends_on"]["nodes"])
     }
-    assert {table["unique_id"] for table in [*models, *manifest["sources"].values()]} - tested == set()
+    tables = [model for model in models if model["config"]["materialized"] != "ephemeral"]
+    assert {table["unique_id"] for table in [*tables, *manifest["sources"].values()]} - tested == set()
 
 
 def test_every_macro_is_documented(macros: list[Node]) -> None:
@@ -145,6 +169,38 @@ def test_every_macro_is_documented(macros: list[Node]) -> None:
         for argument in macro["arguments"]
         if not argument["description"] or not argument["type"]
     ] == []
+
+
+def sql_of_macros() -> list[Path]:
+    """SQL that sqlfluff does not lint, as dbt renders macros only where they are called."""
+    folders = ("macros", "tests/dbt/generic", "tests/integration/models/macros")
+    return [path for folder in folders for path in sorted((PROJECT_DIR / folder).rglob("*.sql"))]
+
+
+@pytest.mark.parametrize("path", sql_of_macros(), ids=lambda path: str(path.relative_to(PROJECT_DIR)))
+def test_macros_are_laid_out_like_models(path: Path) -> None:
+    """Lines of 120 characters, keywords in lower case, commas at the end of a line."""
+    text = path.read_text()
+    assert [line for line in text.splitlines() if len(line) > MAX_LINE] == []
+    code = re.sub(r"\{#.*?#\}|--[^\n]*|'[^'\n]*'|\"[^\"\n]*\"", "''", text, flags=re.DOTALL)
+    assert KEYWORDS.findall(code) == []
+    assert [line for line in code.splitlines() if line.strip().startswith(",")] == []
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+def test_every_variable_stands_in_the_project_file() -> None:
+    """The file lists variables with a comment each; a null leaves the value to the setting."""
+    listed = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]["chiplake"]
+    sql = [
+        path.read_text()
+        for folder in ("macros", "models", "tests/dbt")
+        for path in (PROJECT_DIR / folder).rglob("*.sql")
+    ]
+    read = {name for text in sql for name in re.findall(r"setting\('(\w+)'\)", text)}
+    assert read | RUN_VARIABLES <= set(listed)
+    assert set(listed) - RUN_VARIABLES <= {setting.name for setting in list_settings(get_settings())}
+    assert {value for name, value in listed.items() if name != "recompute"} == {None}
 
 
 def test_every_singular_test_says_what_it_promises(manifest: Node) -> None:

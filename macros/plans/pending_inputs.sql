@@ -1,9 +1,9 @@
 {% macro pending_inputs(inputs) %}
-    select inputs.*
+    select {% for column in inputs.columns or ['*'] %}inputs.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
     from {{ ref(inputs.model) }} as inputs
-    {% if load_relation(this) is not none and not should_full_refresh() %}
+    {% if is_incremental() %}
     left anti join {{ this }} as done
-        on {{ same(as_list(inputs.key) + [inputs.version], 'inputs', 'done') }}
+        on {{ row_matches(row_key_columns(inputs.key) + [inputs.version], 'inputs', 'done') }}
         {% if inputs.retry_errors %}and done.error is null{% endif %}
     {% endif %}
     where true

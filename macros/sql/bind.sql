@@ -1,4 +1,4 @@
-{# SQL has no `let`: without it each use of a value would repeat its whole expression. #}
+{# SQL has no `let`: without this macro each use of a value would repeat its whole expression. #}
 {% macro bind(name, value, expression) -%}
     get(transform(array({{ value }}), {{ name }} -> {{ expression }}), 0)
 {%- endmacro %}

@@ -1,0 +1,34 @@
+{#
+    Replaces dbt-spark's materialization, which commits a snapshot even when nothing changed, drops a table before it
+    makes it again, and cannot delete. `incremental_strategy` says what the model's select yields:
+
+    - `changed_rows`: all rows that the table should have (strategy_changed_rows).
+    - `pending_inputs`: the rows of those inputs that the table does not have yet (strategy_pending_inputs).
+
+    A model's plans (`plans`) are made first, each once, into small views over cached rows (plan_make_all).
+#}
+{% materialization incremental, adapter='spark', supported_languages=['sql'] %}
+    {%- set existing = load_relation(this) -%}
+    {%- set is_first_run = existing is none or should_full_refresh() -%}
+
+    {{ run_hooks(pre_hooks) }}
+
+    {% if flags.EMPTY and not is_first_run %}
+        {#- `--empty` makes every input look empty: a table that exists stays as it is. -#}
+        {% call noop_statement('main', 'left as it is') %}{% endcall %}
+    {% else %}
+        {% do plan_make_all() %}
+        {% if is_first_run %}
+            {% call statement('main') %}
+                {{ create_table_as(false, this, compiled_code) }}
+            {% endcall %}
+        {% else %}
+            {% do write_changes(existing, compiled_code) %}
+        {% endif %}
+        {% do plan_drop_all() %}
+        {% do persist_docs(this, model) %}
+    {% endif %}
+
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [this]}) }}
+{% endmaterialization %}

@@ -1,0 +1,28 @@
+{#
+    The select yields rows for the inputs that the first plan names. It is not run when that plan is empty. Rows are
+    merged on `unique_key`; where the table has no row of these inputs, as on most nights, they are inserted: Spark
+    never broadcasts the target of a MERGE, so it would shuffle and sort the pixels only to find that there is nothing
+    to replace. Then rows whose input is gone are deleted.
+#}
+{% macro strategy_pending_inputs(source, columns) %}
+    {%- set inputs = config.get('inputs') -%}
+    {%- set keys = row_key_columns(config.get('unique_key')) -%}
+    {%- set pending = plan_view(plan_names()[0]) -%}
+    {%- set rows_again -%}
+        select 1
+        from {{ pending }} as pending
+        inner join {{ this }} as done on {{ row_matches(row_key_columns(inputs.key), 'pending', 'done') }}
+    {%- endset -%}
+    {#- A select that reads pixels is not run only to learn whether it yields rows; it yields some for each input. -#}
+    {% set is_pending = row_exists('select 1 from ' ~ pending) %}
+    {% if not is_pending or not (inputs.is_costly or row_exists('select 1 from ' ~ source)) %}
+        {% call noop_statement('main', 'nothing pending') %}{% endcall %}
+    {% else %}
+        {% set changes = 'select *, false as is_gone from ' ~ source %}
+        {% set adds_only = not row_exists(rows_again) %}
+        {% call statement('main') %}
+            {{ row_insert(this, source, columns) if adds_only else row_merge(this, changes, keys, columns) }}
+        {% endcall %}
+    {% endif %}
+    {% do row_delete_without_input(this, inputs, keys) %}
+{% endmacro %}

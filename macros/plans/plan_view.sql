@@ -1,0 +1,3 @@
+{% macro plan_view(name) %}
+    {{ return(this.identifier ~ '__' ~ name) }}
+{% endmacro %}

@@ -1,0 +1,8 @@
+{# Kept to a window, `recompute` leaves rows outside of it as they are. #}
+{% macro rule_is_kept(relation) -%}
+    {%- if rule_recompute() -%}
+        not (true {{ in_window(relation) }})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,11 @@
+{#
+    A rule is the settings by which a row is made. Rows of the table keep their rule, and new or changed rows get the
+    rule of today's settings; variable `recompute` gives that rule to all.
+#}
+{% macro rule_recompute() %}
+    {%- set wanted = var('recompute', false) -%}
+    {%- if wanted is not boolean -%}
+        {{ exceptions.raise_compiler_error("variable recompute is '" ~ wanted ~ "'; write true or false") }}
+    {%- endif -%}
+    {{ return(wanted) }}
+{% endmacro %}
