@@ -13,7 +13,11 @@ rasters as (
         item_id,
         map_filter(
             transform_values(assets, (layer, asset) -> asset.href),
-            (layer, href) -> layer in ('{{ (band_names() + ["scl"]) | join("', '") }}')
+            (layer, href) -> layer in (
+                {%- for layer in band_names() + ['scl'] %}
+                '{{ layer }}'{{ ',' if not loop.last }}
+                {%- endfor %}
+            )
         ) as hrefs,
         asset_scale as scale,
         get(filter(map_values(assets), asset -> asset.transform is not null and asset.shape is not null), 0) as grid,

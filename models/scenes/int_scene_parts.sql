@@ -60,7 +60,7 @@ part_starts as (
 
 ),
 
--- A pass that was downlinked in two parts gives two products of one tile, whose datastrips start minutes apart and whose
+-- A pass that was downlinked in two parts gives two products of one tile. Their datastrips start minutes apart, their
 -- tile times are seconds apart. Reprocessing moves neither by more than a second. The two times come from different
 -- clocks, so datastrip starts are compared with each other, and tile times with each other.
 part_breaks as (
