@@ -1,5 +1,8 @@
 {{ config(materialized='ephemeral') }}
 
+-- No SQL leads from the list of chips to embed to their embeddings: the embedding job does (models/_exposures.yml).
+-- depends_on: {{ ref('int_embedding_inputs') }}
+
 with source as (
 
     select * from {{ source('raw', 'clay_embeddings') }}
