@@ -38,7 +38,9 @@ _RELATIONS: Final = frozenset({"child", "item", "items"})
 Target = Path | str  # a local file, or an http or https URL
 
 
-def read_catalog(url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = DEFAULT_POLICY) -> Iterator[Received]:
+def read_catalog(
+    url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = DEFAULT_POLICY
+) -> Generator[Received, None, None]:
     """Yield all items of a static catalogue at an http or https URL, in the order of its links.
 
     Args:
@@ -60,7 +62,7 @@ def read_catalog(url: str, concurrency: int = CONCURRENCY, policy: HttpPolicy = 
 
 def read_local_catalog(
     path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY
-) -> Iterator[Received]:
+) -> Generator[Received, None, None]:
     """Yield all items of a static catalogue in local files, in the order of its links. Follow links to servers too.
 
     Args:

@@ -3,7 +3,7 @@ catalogue, or a folder of any of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ingestion.model import CONCURRENCY, Origin, Received
@@ -12,7 +12,9 @@ from ingestion.sources.item_file import SUFFIXES, BrokenFileError, is_catalog, r
 from lakehouse.errors import ChiplakeError
 
 
-def read_items(path: Path, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY) -> Iterator[Received]:
+def read_items(
+    path: Path, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY
+) -> Generator[Received, None, None]:
     """Yield the items of a file, or of a folder with its sub-folders, in a fixed order.
 
     For a Catalog or Collection, read the items to which its links lead. In a folder, skip catalogues, since the items
@@ -30,7 +32,7 @@ def read_items(path: Path, allow_file_hrefs: bool = False, concurrency: int = CO
     return _read_folder(path, allow_file_hrefs) if path.is_dir() else _read_single(path, allow_file_hrefs, concurrency)
 
 
-def _read_single(path: Path, allow_file_hrefs: bool, concurrency: int) -> Iterator[Received]:
+def _read_single(path: Path, allow_file_hrefs: bool, concurrency: int) -> Generator[Received, None, None]:
     origins = _origins(path, path.parent, allow_file_hrefs)
     for entry in read_file(path):
         if entry.is_own_file and is_catalog(entry.content):
@@ -39,7 +41,7 @@ def _read_single(path: Path, allow_file_hrefs: bool, concurrency: int) -> Iterat
             yield Received(entry.content, f"{path.name}#{entry.number}", origins[entry.is_own_file], entry.parse_error)
 
 
-def _read_folder(folder: Path, allow_file_hrefs: bool) -> Iterator[Received]:
+def _read_folder(folder: Path, allow_file_hrefs: bool) -> Generator[Received, None, None]:
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise ChiplakeError(f"{folder} has no STAC files; expected {', '.join(sorted(SUFFIXES))}")

@@ -1,10 +1,9 @@
-"""Ingestion on the real thing: a STAC server, files, and an Iceberg catalog."""
+"""Ingestion from a STAC server and from files into an Iceberg table: rows, versions, rejects."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,11 @@ from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 330
+
+
 BIG_PAGE = 50  # several pages of the items below
+
+
 S2 = Filters(collection="sentinel-2-l2a")
 
 
@@ -46,12 +49,7 @@ def snapshots(settings: Settings) -> tuple[int, int]:
     return items, rejects
 
 
-# --- from a server --------------------------------------------------------------------------------------------
-
-
-def test_all_pages_of_a_search_become_rows_and_a_second_ingest_commits_nothing(
-    stac_api: str, ingest_settings: Settings
-) -> None:
+def test_all_pages_become_rows_and_a_second_ingest_commits_nothing(stac_api: str, ingest_settings: Settings) -> None:
     request = IngestRequest(api=stac_api, filters=S2, page_size=BIG_PAGE)
     assert ingest(request, ingest_settings) == IngestSummary(received=ITEMS, written=ITEMS)
     before = snapshots(ingest_settings)
@@ -64,7 +62,7 @@ def test_all_pages_of_a_search_become_rows_and_a_second_ingest_commits_nothing(
     assert len({row["ingested_at"] for row in rows}) == 1
 
 
-def test_what_the_server_does_not_filter_is_filtered_here(stac_api: str, ingest_settings: Settings) -> None:
+def test_filters_that_the_server_ignores_are_applied(stac_api: str, ingest_settings: Settings) -> None:
     filters = Filters(
         area=area_of_bbox((15.5, 45.5, 15.6, 45.6)),
         start=datetime(2023, 8, 5, tzinfo=UTC),
@@ -84,12 +82,9 @@ def test_a_limit_ends_the_paging(stac_api: str, ingest_settings: Settings) -> No
     assert summary == IngestSummary(received=70, written=70)
 
 
-def test_an_area_without_items_is_no_failure(stac_api: str, ingest_settings: Settings) -> None:
+def test_an_area_without_items_is_not_an_error(stac_api: str, ingest_settings: Settings) -> None:
     filters = Filters(area=area_of_bbox((0, 0, 1, 1)), collection="sentinel-2-l2a")
     assert ingest(IngestRequest(api=stac_api, filters=filters), ingest_settings) == IngestSummary()
-
-
-# --- versions -------------------------------------------------------------------------------------------------
 
 
 def ingest_items(settings: Settings, path: Path, items: list[Any]) -> IngestSummary:
@@ -107,7 +102,7 @@ def test_one_changed_item_writes_one_row(tmp_path: Path, ingest_settings: Settin
     assert len(versions) == 2
 
 
-def test_a_stored_row_holds_its_assets_and_its_item(tmp_path: Path, ingest_settings: Settings) -> None:
+def test_a_stored_row_has_its_assets_and_its_item(tmp_path: Path, ingest_settings: Settings) -> None:
     ingest_items(ingest_settings, tmp_path / "items.json", [make_item()])
     (row,) = stored(ingest_settings)
     assets = dict(row["assets"])
@@ -132,7 +127,7 @@ def test_rejects_are_recorded_once(tmp_path: Path, ingest_settings: Settings) ->
 
 
 @pytest.mark.parametrize("batch_items", [2000, 1])
-def test_of_one_id_twice_the_version_updated_last_is_the_current_one_in_any_order(
+def test_the_version_updated_last_becomes_current_in_any_order(
     tmp_path: Path, batch_items: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH_ITEMS", batch_items)
@@ -149,9 +144,7 @@ def test_of_one_id_twice_the_version_updated_last_is_the_current_one_in_any_orde
         assert snapshots(settings) == before
 
 
-def test_of_two_versions_that_say_no_update_the_one_received_last_counts(
-    tmp_path: Path, ingest_settings: Settings
-) -> None:
+def test_of_versions_without_update_time_the_last_received_is_stored(tmp_path: Path, ingest_settings: Settings) -> None:
     first = make_item(0, updated=None, datetime="2023-08-01T10:00:00Z")
     corrected = make_item(0, updated=None, datetime="2023-08-01T09:00:00Z")
     ingest_items(ingest_settings, tmp_path / "items.json", [first, make_item(1), corrected])
@@ -160,7 +153,7 @@ def test_of_two_versions_that_say_no_update_the_one_received_last_counts(
     assert len(rows) == 2
 
 
-def test_two_contents_of_one_id_in_one_run_do_not_take_turns_for_ever(
+def test_two_versions_in_one_ingest_are_written_once(
     tmp_path: Path, ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH_ITEMS", 1)
@@ -171,7 +164,7 @@ def test_two_contents_of_one_id_in_one_run_do_not_take_turns_for_ever(
     assert snapshots(ingest_settings) == before
 
 
-def test_a_version_that_comes_back_is_current_again_and_stored_once(tmp_path: Path, ingest_settings: Settings) -> None:
+def test_a_version_that_returns_is_current_again_and_stored_once(tmp_path: Path, ingest_settings: Settings) -> None:
     first, second = make_item(0), make_item(0, **{"eo:cloud_cover": 50.0})
     for item in (first, second, first):
         assert ingest_items(ingest_settings, tmp_path / "items.json", [item, make_item(1)]).written >= 1
@@ -181,7 +174,7 @@ def test_a_version_that_comes_back_is_current_again_and_stored_once(tmp_path: Pa
     assert len(stored(ingest_settings)) == 3
 
 
-def test_ingests_at_the_same_time_write_every_item_once(tmp_path: Path, ingest_settings: Settings) -> None:
+def test_concurrent_ingests_write_every_item_once(tmp_path: Path, ingest_settings: Settings) -> None:
     ingest_items(ingest_settings, tmp_path / "first.json", [make_item(100)])
     paths = [
         write_items(tmp_path / f"{start}.json", [make_item(number) for number in range(start, start + 30)])
@@ -193,7 +186,7 @@ def test_ingests_at_the_same_time_write_every_item_once(tmp_path: Path, ingest_s
     assert ids == sorted(make_item(number)["id"] for number in (*range(50), 100))
 
 
-def test_a_run_that_was_cut_off_is_completed_by_the_next(
+def test_an_interrupted_ingest_is_completed_by_the_next(
     tmp_path: Path, ingest_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH_ITEMS", 10)
@@ -219,7 +212,7 @@ def test_progress_counts_up_to_the_summary(tmp_path: Path, ingest_settings: Sett
     assert seen[-1] == summary
 
 
-def test_every_sample_file_goes_in_and_goes_in_once(sample_data: Path, ingest_settings: Settings) -> None:
+def test_every_sample_file_is_ingested_once(sample_data: Path, ingest_settings: Settings) -> None:
     folder = IngestRequest(items=sample_data / "stac")
     first = ingest(folder, ingest_settings)
     expected = {"no scl asset": 8, "not Sentinel-2": 3, "not level 2A": 5}
@@ -229,46 +222,3 @@ def test_every_sample_file_goes_in_and_goes_in_once(sample_data: Path, ingest_se
     again = IngestSummary(received=1056, unchanged=1038, superseded=2, rejected=expected)
     assert ingest(folder, ingest_settings) == again
     assert snapshots(ingest_settings) == before
-
-
-# --- the command ----------------------------------------------------------------------------------------------
-
-
-def test_the_command_ends_with_a_table_of_what_became_of_the_items(command: Callable[..., Any], tmp_path: Path) -> None:
-    items = [*(make_item(number) for number in range(28)), make_item(0, platform="sentinel-1a") | {"id": "S1"}]
-    path = write_items(tmp_path / "items.json", items)
-    area = tmp_path / "area.geojson"
-    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(shapely.box(15, 45, 16, 46))}
-    area.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-    days = ("--start-date", "2023-08-01", "--end-date", "2023-08-05")
-    result = command("--items", path, "--aoi", area, "--bbox", "15.5,45.5,15.6,45.6", *days, "--max-cloud", "3")
-    assert result.exit_code == 0, result.output
-    counts = dict(re.findall(r"│ ([\w: -]+?) +│ +(\d+) │", result.output))
-    # The fifth day counts as a whole, but its item is 4 % cloudy.
-    assert (counts["received"], counts["written"], counts["rejected: not Sentinel-2"]) == ("29", "4", "1")
-    assert counts["outside the filters"] == "24"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("--items", "{items}", "--api", "https://example.com"),
-        ("--items", "{items}.missing"),
-        ("--api", "file:///etc"),
-        ("--items", "{items}", "--bbox", "1,2,3"),
-        ("--items", "{items}", "--bbox", "a,b,c,d"),
-        ("--items", "{items}", "--bbox", "0,10,1,9"),
-        ("--items", "{items}", "--bbox", "0,nan,1,9"),
-        ("--items", "{items}", "--start-date", "15.8.2023"),
-        ("--items", "{items}", "--end-date", "2023-02-30"),
-        ("--items", "{items}", "--start-date", "2023-08-02", "--end-date", "2023-08-01"),
-        ("--items", "{items}", "--max-cloud", "101"),
-        ("--items", "{items}", "--limit", "0"),
-        ("--items", "{items}", "--aoi", "{items}.missing"),
-    ],
-)
-def test_wrong_usage_ends_with_2(command: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    path = write_items(tmp_path / "items.json", [make_item()])
-    assert command(*(argument.format(items=path) for argument in arguments)).exit_code == 2
-    assert not (tmp_path / "lake").exists()

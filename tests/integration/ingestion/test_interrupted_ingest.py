@@ -1,4 +1,4 @@
-"""An ingest that is killed, again and again, and then run once more ends as one that nobody disturbed."""
+"""An ingest that is killed many times and then completed gives the same tables as an undisturbed one."""
 
 from __future__ import annotations
 
@@ -21,49 +21,54 @@ from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 1_600
-BATCH = 40  # many commits, so that kills fall into all that is done between and during them
+BATCH = 40  # many commits, so that kills fall between and into them
 KILLS = 20
-OF_THE_RUN = {"ingested_at", "rejected_at", "completed_at", "written"}  # when a row was written, by which run
+RUN_COLUMNS = {
+    "ingested_at",
+    "rejected_at",
+    "completed_at",
+    "written",
+}  # differ between runs
 
 
-def items() -> list[dict[str, Any]]:
-    """Usable items over a year, and among them some that are not."""
-    made = [light_item(number, YEAR_START + number * (YEAR / ITEMS)) for number in range(ITEMS)]
+def make_items() -> list[dict[str, Any]]:
+    """Make items over a year, every fortieth of which is rejected."""
+    items = [light_item(number, YEAR_START + number * (YEAR / ITEMS)) for number in range(ITEMS)]
     for number in range(0, ITEMS, 40):
-        made[number] = made[number] | {"assets": {}}
-    return made
+        items[number] = items[number] | {"assets": {}}
+    return items
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:
-    with serving(items()) as server:
+    with serving(make_items()) as server:
         yield server
 
 
 def run_ingest(home: Path, api: str, progress: Connection | None = None) -> None:
-    """One run, in a process of its own if it is to be killed; tells how many items it has dealt with."""
+    """Ingest, and send the number of items processed so far."""
     batches.BATCH_ITEMS = BATCH  # type: ignore[misc]
 
-    def tell(summary: IngestSummary) -> None:
+    def send(summary: IngestSummary) -> None:
         if progress is not None:
             progress.send(summary.written + summary.unchanged + summary.rejected_total)
 
     filters = Filters(start=YEAR_START, end=YEAR_START + YEAR, collection="sentinel-2-l2a")
-    ingest(IngestRequest(api=api, filters=filters), Settings().replace(home=home), tell)
+    ingest(IngestRequest(api=api, filters=filters), Settings().replace(home=home), send)
 
 
 def tables(home: Path) -> dict[str, list[str]]:
-    """Every row of every table of the ingest but for what tells which run wrote it, sorted."""
+    """Return all rows of all tables, sorted, without the columns that depend on the run."""
     catalog = open_catalog(Settings().replace(home=home))
     found = {}
     for name in (STAC_ITEMS, STAC_REJECTS, STAC_CHECKPOINTS):
         rows = catalog.load_table(name).scan().to_arrow().to_pylist()
-        found[name] = sorted(repr({key: value for key, value in row.items() if key not in OF_THE_RUN}) for row in rows)
+        found[name] = sorted(repr({key: value for key, value in row.items() if key not in RUN_COLUMNS}) for row in rows)
     return found
 
 
 def assert_complete_as_recorded(home: Path, server: FaultyServer) -> None:
-    """No window is called complete before its items are stored."""
+    """Check that all items of every recorded window are stored."""
     catalog = open_catalog(Settings().replace(home=home))
     stored = {
         item_id
@@ -80,31 +85,31 @@ def assert_complete_as_recorded(home: Path, server: FaultyServer) -> None:
         assert inside <= stored, window
 
 
-def test_killed_twenty_times_and_run_again_it_ends_as_undisturbed(
+def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "BATCH_ITEMS", BATCH)  # is put back at the end
+    monkeypatch.setattr(batches, "BATCH_ITEMS", BATCH)  # restored at the end
     run_ingest(tmp_path / "undisturbed", server.url)
     expected = tables(tmp_path / "undisturbed")
     assert len(expected[STAC_ITEMS]) + len(expected[STAC_REJECTS]) == ITEMS
 
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["ingestion.run", "faulty_stac_server"])
+    processes.set_forkserver_preload(["ingestion.run", "support.faulty_stac_server"])
     chance = random.Random(20)
     home = tmp_path / "killed"
     sizes = []
     for kill in range(KILLS):
-        listen, tell = processes.Pipe(duplex=False)
-        process = processes.Process(target=run_ingest, args=(home, server.url, tell))
+        receiver, sender = processes.Pipe(duplex=False)
+        process = processes.Process(target=run_ingest, args=(home, server.url, sender))
         process.start()
-        tell.close()
-        # Each run is killed in what none before it has reached, some time after it has dealt with so many items.
-        while listen.recv() < kill * ITEMS // (KILLS + 3):
+        sender.close()
+        # Each run is killed beyond the point that the one before reached.
+        while receiver.recv() < kill * ITEMS // (KILLS + 3):
             pass
         time.sleep(chance.uniform(0, 0.08))
         process.kill()
         process.join()
-        listen.close()
+        receiver.close()
         assert process.exitcode == -signal.SIGKILL
         sizes.append(sum(len(rows) for name, rows in tables(home).items() if name != STAC_CHECKPOINTS))
         assert_complete_as_recorded(home, server)

@@ -120,8 +120,8 @@ class Server:
     def selects(self, filters: Filters) -> Filters:
         """What it is asked for: the cloud limit by CQL2 in a POST, of an area in a GET only the bounds."""
         max_cloud = filters.max_cloud if self.has_cql2 and self.has_post else None
-        is_bounds = filters.area is not None and not self.has_post
-        return replace(filters, max_cloud=max_cloud, area=box(*filters.area.bounds) if is_bounds else filters.area)
+        area = filters.area if filters.area is None or self.has_post else box(*filters.area.bounds)
+        return replace(filters, max_cloud=max_cloud, area=area)
 
 
 @pytest.fixture(scope="module")
