@@ -1,4 +1,4 @@
-"""A STAC API on loopback that behaves as real ones do on a bad day: faults on demand, the same for the same seed."""
+"""A STAC API on loopback with the faults of real servers, on demand and repeatable by a seed."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ YEAR = timedelta(days=365)
 
 
 def light_item(number: int, time: datetime, collection: str = "sentinel-2-l2a") -> Item:
-    """A usable item with two assets."""
+    """Make a usable item with two assets."""
     item = make_item(0, datetime=time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     assets = {name: item["assets"][name] for name in ("scl", "blue")}
     return item | {"id": f"S2A_33TWL_{number:05d}_L2A", "collection": collection, "assets": assets}
 
 
 def bare_item(item: Item) -> Item:
-    """What a search needs of an item."""
+    """Return the members of an item that a search needs."""
     properties = {"datetime": item["properties"]["datetime"]}
     return {name: item[name] for name in ("type", "id", "collection", "bbox")} | {"properties": properties}
 
 
 def items_of_a_year(count: int, same_second: int = 0) -> list[Item]:
-    """Items spread over 2023; the first `same_second` of them all in one second of July."""
+    """Make items spread over 2023, the first `same_second` of them within one second of July."""
     step = YEAR / count
     burst = datetime(2023, 7, 14, 10, 0, 0, tzinfo=UTC)
     return [
@@ -54,11 +54,11 @@ def items_of_a_year(count: int, same_second: int = 0) -> list[Item]:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What is wrong with the server. Rates are shares of the search requests."""
+    """The faults of the server. Rates are fractions of the search requests."""
 
     seed: int = 0
     busy_rate: float = 0  # 429 with Retry-After
-    retry_after: str | None = None  # what a busy server asks for; "date": one second from now, as a date
+    retry_after: str | None = None  # header of a busy server; "date": one second from now, as a date
     error_rate: float = 0  # 500 and 503
     reset_rate: float = 0  # the connection is lost in the middle of the body
     truncated_rate: float = 0  # half the JSON, with the length that half has
@@ -72,21 +72,21 @@ class Faults:
     refuses_beyond_cap: bool = False  # with 400, instead of ending
     order: Literal["newest", "oldest", "random"] = "newest"
     matched: Literal["right", "none", "too high", "too low"] = "none"
-    page_items: int | None = None  # items of a page, whatever is asked for
+    page_items: int | None = None  # items of a page, whatever limit is requested
     ignores_datetime: bool = False
     ignores_hours: bool = False
-    ends_included: bool = True  # an interval holds its end, rounded up to the next second
+    ends_included: bool = True  # an interval includes its end, rounded up to the next second
     paging: Literal["get", "post merge", "post whole", "post url"] = "post merge"
     takes_post: bool = True
-    redirects_search: int | None = None  # with this status a POST is sent to `moved_to`, where GET knows no filter
-    moved_to: str | None = "/moved/search"  # None: the server does not say where
+    redirects_search: int | None = None  # status that redirects a POST to `moved_to`, where a GET ignores filters
+    moved_to: str | None = "/moved/search"  # None: the redirect has no location
     publishes_while_paging: bool = False  # an item of `late_items` with each page
-    answer_s: float = 0  # seconds that an answer takes
+    answer_s: float = 0  # seconds before each answer
 
 
 @dataclass(slots=True)
 class FaultyServer:
-    """The server's items, and what it was asked."""
+    """The items of a server, and the requests that it got."""
 
     items: list[Item]
     faults: Faults = Faults()
@@ -127,7 +127,7 @@ class FaultyServer:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Count who is being answered."""
+        """Count the requests that are answered at the same time."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -146,7 +146,7 @@ class FaultyServer:
         return json.dumps(root | {"links": links, "conformsTo": conforms}).encode()
 
     def next_fault(self) -> str | None:
-        """What goes wrong with the next answer."""
+        """Draw the fault of the next answer."""
         faults = self.faults
         rates = {
             "busy": faults.busy_rate,
@@ -164,7 +164,7 @@ class FaultyServer:
         return None
 
     def search(self, parameters: dict[str, Any]) -> tuple[int, bytes]:
-        """Status and body of one page."""
+        """Return status and body of one page."""
         with self._lock:
             self.searches.append(parameters)
             found = self._matching(parameters)
@@ -185,7 +185,7 @@ class FaultyServer:
             if end < (total if faults.refuses_beyond_cap else min(total, faults.cap or total))
             else None
         )
-        if is_detour:  # a page in between, that leads back to where it came from
+        if is_detour:  # a page in between that leads back
             page, following = ([] if faults.empty_page else found[:size]), (number, offset, False)
         elif following is not None and number == 0 and (faults.empty_page or faults.repeats_page):
             following = (1, end, True)
@@ -338,14 +338,14 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # a client that went away
+        pass  # a client that disconnected
 
 
 @contextmanager
 def serving(
     items: Sequence[Item], faults: Faults | None = None, late_items: Sequence[Item] = ()
 ) -> Iterator[FaultyServer]:
-    """A server of these items for as long as the context lasts."""
+    """Serve these items while the context lasts."""
     faulty = FaultyServer(list(items), faults or Faults(), list(late_items))
     handler = type("Handler", (_Handler,), {"faulty": faulty})
     server = _Server(("127.0.0.1", 0), handler)

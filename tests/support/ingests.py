@@ -20,6 +20,6 @@ def write_items(path: Path, items: Iterable[Any]) -> Path:
 
 
 def stored(settings: Settings, name: str = STAC_ITEMS) -> list[dict[str, Any]]:
-    """Every row of a table, as PyIceberg reads it."""
+    """Return all rows of a table, as PyIceberg reads them."""
     rows: list[dict[str, Any]] = open_catalog(settings).load_table(name).scan().to_arrow().to_pylist()
     return rows

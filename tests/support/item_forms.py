@@ -42,7 +42,7 @@ def write_folder(folder: Path, items: list[Any]) -> Path:
 
 
 def write_catalog(folder: Path, items: list[Any]) -> Path:
-    """Root, two children, and below them each item in a file of its own."""
+    """Write a root, two children, and each item in a file of its own."""
     write_json(folder / "catalog.json", catalog(link("child", "a/catalog.json"), link("child", "./b/collection.json")))
     for name, kind, part in (("a", "catalog", items[::2]), ("b", "collection", items[1::2])):
         links = [link("item", f"{item['id']}/item.json") for item in part]
@@ -91,4 +91,4 @@ def rows_of(received: Sequence[Received]) -> list[StacItemRow]:
     return [row for row in rows if isinstance(row, StacItemRow)]
 
 
-FORM_COLUMNS = {"source", "ingested_at", "content_hash", "item"}  # columns that differ with the form; `item` see below
+FORM_COLUMNS = {"source", "ingested_at", "content_hash", "item"}  # columns that may differ with the form

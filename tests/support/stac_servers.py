@@ -1,4 +1,4 @@
-"""STAC servers from packages, each on a free port of loopback for as long as its context lasts."""
+"""STAC servers from packages, each on a free port of loopback while its context lasts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Items = Sequence[dict[str, Any]]
 
 @contextmanager
 def rustac_server(folder: Path, *paths: Path) -> Iterator[str]:
-    """`rustac serve` of files of items: POST, bbox and datetime, no CQL2. Yields its root address.
+    """Run `rustac serve` of files of items, with POST, bbox and datetime, without CQL2. Yield its URL.
 
     Args:
         folder: where its log goes.
-        paths: JSON files; of a parquet file it serves the first page alone.
+        paths: JSON files; it serves only the first page of a parquet file.
     """
     address = f"127.0.0.1:{_free_port()}"
     command = [str(RUSTAC), "serve", "--create-collections", "-a", address, *map(str, paths)]
@@ -44,12 +44,12 @@ def rustac_server(folder: Path, *paths: Path) -> Iterator[str]:
 
 @contextmanager
 def geoparquet_server(folder: Path, collections: Path, is_get_only: bool = False) -> Iterator[str]:
-    """stac-fastapi-geoparquet, with CQL2: by GET and POST, or as a server that takes no POST. Yields its root address.
+    """Run stac-fastapi-geoparquet, with CQL2, by GET and POST or by GET alone. Yield its URL.
 
     Args:
         folder: where its log goes.
-        collections: what `write_collections` wrote.
-        is_get_only: whether POST is refused, and left out of the landing page.
+        collections: the file that `write_collections` wrote.
+        is_get_only: refuse POST, and leave it out of the landing page.
     """
     if not SERVER_PYTHON.exists():
         pytest.fail(f"no environment of the STAC servers at {SERVER_PYTHON}: run `make setup`", pytrace=False)
@@ -69,9 +69,9 @@ def write_parquet(path: Path, items: Items) -> Path:
 
 
 def write_collections(folder: Path, collections: Mapping[str, Items]) -> Path:
-    """Write a list of collections, and beside it a file of stac-geoparquet for each.
+    """Write a list of collections, and a file of stac-geoparquet for each.
 
-    One file for all would not do: the server gives a file's items whole, under the name of each of its collections.
+    Each needs its own file, since the server gives all items of a file under the name of each of its collections.
     """
     for name, items in collections.items():
         write_parquet(folder / f"{name}.parquet", items)

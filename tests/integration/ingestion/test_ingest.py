@@ -24,7 +24,7 @@ from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 ITEMS = 330
 
 
-BIG_PAGE = 50  # several pages of the items below
+BIG_PAGE = 50  # items of a page; the items below take several pages
 
 
 S2 = Filters(collection="sentinel-2-l2a")
@@ -216,7 +216,7 @@ def test_every_sample_file_is_ingested_once(sample_data: Path, ingest_settings: 
     folder = IngestRequest(items=sample_data / "stac")
     first = ingest(folder, ingest_settings)
     expected = {"no scl asset": 8, "not Sentinel-2": 3, "not level 2A": 5}
-    # Two of Planetary Computer's items come twice, once as JSON and once in its stac-geoparquet.
+    # Two items of Planetary Computer come as JSON and again in its stac-geoparquet.
     assert first == IngestSummary(received=1056, written=1038, superseded=2, rejected=expected)
     before = snapshots(ingest_settings)
     again = IngestSummary(received=1056, unchanged=1038, superseded=2, rejected=expected)

@@ -1,4 +1,4 @@
-"""Ingestion from two real STAC servers, each against a filter of its own over the list of items served."""
+"""Ingestion from two real STAC servers, compared with an independent filter over the list of served items."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from lakehouse.source_schemas import RAW_NAMESPACE, STAC_ITEMS, STAC_REJECTS
 S2, C1, S1 = "sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-1-grd"
 S2_ITEMS, OTHER_ITEMS = 10_000, 150
 START = datetime(2023, 1, 1, tzinfo=UTC)
-STEP = timedelta(hours=6)  # so that every fourth acquisition is at midnight, where intervals begin and end
+STEP = timedelta(hours=6)  # every fourth acquisition is at midnight, where intervals begin and end
 CROWD_AT = datetime(2023, 12, 20, 10, 20, 31, 24_000, UTC)
-CROWD = 300  # items of one instant, more than a page: no interval of time tells them apart
+CROWD = 300  # items of one instant, more than a page: no interval of time separates them
 CROWD_PAGE = 100
 
-# Tile, zone, west and north edge in metres. The first three overlap, the last lies on the antimeridian.
+# Tile, zone, west and north edge in metres. The first three overlap, the last is on the antimeridian.
 TILES = (
     ("33TWL", 32633, 499_980, 5_100_000),
     ("33TVL", 32633, 399_960, 5_100_000),
@@ -50,7 +50,7 @@ ON_ANTIMERIDIAN = {
     ],
 }
 
-HOW_IT_ARRIVED = frozenset({"source", "ingested_at", "rejected_at", "content_hash", "item"})
+SOURCE_COLUMNS = frozenset({"source", "ingested_at", "rejected_at", "content_hash", "item"})
 
 Items = list[dict[str, Any]]
 
@@ -105,7 +105,7 @@ def collections() -> dict[str, Items]:
 
 @pytest.fixture(scope="module")
 def served(collections: dict[str, Items]) -> Items:
-    """Everything, in the order of no collection and no date."""
+    """All items, in random order."""
     items = [item for name in collections for item in collections[name]]
     random.Random(0).shuffle(items)
     return items
@@ -118,7 +118,7 @@ class Server:
     has_post: bool = True
 
     def selects(self, filters: Filters) -> Filters:
-        """What it is asked for: the cloud limit by CQL2 in a POST, of an area in a GET only the bounds."""
+        """Return the filters that the server applies: cloud by CQL2 in a POST only, an area in a GET as bounds."""
         max_cloud = filters.max_cloud if self.has_cql2 and self.has_post else None
         area = filters.area if filters.area is None or self.has_post else box(*filters.area.bounds)
         return replace(filters, max_cloud=max_cloud, area=area)
@@ -157,7 +157,7 @@ def lake(tmp_path: Path) -> Settings:
 
 
 def expected_ids(items: Iterable[dict[str, Any]], filters: Filters) -> list[str]:
-    """Ids of the items that pass, sorted; an item by item computation that shares no code with ingestion."""
+    """Return sorted ids of the items that pass, computed item by item without code of ingestion."""
     return sorted(item["id"] for item in items if passes(item, filters))
 
 
@@ -180,8 +180,8 @@ def rows(settings: Settings, table: str = STAC_ITEMS) -> list[dict[str, Any]]:
 
 
 def comparable(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows in the order of their keys, without what tells where, when and in which words an item arrived."""
-    kept = [{name: value for name, value in row.items() if name not in HOW_IT_ARRIVED} for row in found]
+    """Return rows in the order of their keys, without the columns that depend on the source and the time."""
+    kept = [{name: value for name, value in row.items() if name not in SOURCE_COLUMNS} for row in found]
     return sorted(kept, key=lambda row: (row["collection"], row["item_id"]))
 
 
@@ -199,7 +199,7 @@ def snapshots(settings: Settings) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet"])
-def test_ten_thousand_items_arrive_once_each_and_a_second_ingest_commits_nothing(
+def test_ten_thousand_items_come_once_and_a_second_ingest_commits_nothing(
     name: str, request: pytest.FixtureRequest, collections: dict[str, Items], lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)
@@ -239,7 +239,7 @@ FILTERS = {
 
 @pytest.mark.parametrize("filters", FILTERS.values(), ids=FILTERS.keys())
 @pytest.mark.parametrize("name", ["rustac", "geoparquet", "get_only"])
-def test_filters_give_what_they_give_over_the_list(
+def test_filters_give_the_same_items_as_over_the_list(
     name: str, filters: Filters, request: pytest.FixtureRequest, served: Items, lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)
@@ -247,12 +247,12 @@ def test_filters_give_what_they_give_over_the_list(
     assert expected
     summary = ingest(IngestRequest(api=server.url, filters=filters, page_size=CROWD_PAGE), lake)
     assert stored_ids(lake) == expected
-    received = len(expected_ids(served, server.selects(filters)))  # so no more was asked for than it can select
+    received = len(expected_ids(served, server.selects(filters)))  # the server applied every filter that it can
     assert summary == IngestSummary(received=received, written=len(expected), skipped=received - len(expected))
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet", "get_only"])
-def test_of_all_collections_what_is_no_sentinel_2_is_rejected(
+def test_items_of_other_missions_are_rejected(
     name: str, request: pytest.FixtureRequest, served: Items, lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)
@@ -265,7 +265,7 @@ def test_of_all_collections_what_is_no_sentinel_2_is_rejected(
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet", "get_only"])
-def test_a_limit_takes_as_many_and_no_more(
+def test_a_limit_takes_exactly_that_many_items(
     name: str, request: pytest.FixtureRequest, collections: dict[str, Items], lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)
@@ -278,36 +278,36 @@ def test_a_limit_takes_as_many_and_no_more(
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet", "get_only"])
-def test_nothing_found_is_no_failure(name: str, request: pytest.FixtureRequest, lake: Settings) -> None:
+def test_a_search_without_results_is_not_an_error(name: str, request: pytest.FixtureRequest, lake: Settings) -> None:
     server: Server = request.getfixturevalue(name)
     filters = Filters(collection=S2, start=datetime(2023, 1, 1, 1, tzinfo=UTC), end=datetime(2023, 1, 1, 5, tzinfo=UTC))
     assert ingest(IngestRequest(api=server.url, filters=filters), lake) == IngestSummary()
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet"])
-def test_rows_are_those_that_a_file_of_the_items_gives(
+def test_a_server_and_a_file_of_its_items_give_the_same_rows(
     name: str, request: pytest.FixtureRequest, collections: dict[str, Items], tmp_path: Path, lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)
     ingest(IngestRequest(api=server.url, filters=Filters(collection=C1), page_size=40), lake)
-    of_file = Settings().replace(home=tmp_path / "of_file")
-    ingest(IngestRequest(items=write_items(tmp_path / "items.json", collections[C1])), of_file)
-    assert len(rows(of_file)) == OTHER_ITEMS
-    assert comparable(rows(lake)) == comparable(rows(of_file))
+    from_file = Settings().replace(home=tmp_path / "from_file")
+    ingest(IngestRequest(items=write_items(tmp_path / "items.json", collections[C1])), from_file)
+    assert len(rows(from_file)) == OTHER_ITEMS
+    assert comparable(rows(lake)) == comparable(rows(from_file))
 
 
-def test_real_items_give_the_same_rows_from_a_server_as_from_a_file(
+def test_a_server_and_a_file_of_real_items_give_the_same_rows(
     sample_data: Path, tmp_path: Path, lake: Settings
 ) -> None:
     paths = [path for path in sorted((sample_data / "stac").iterdir()) if path.suffix in (".json", ".geojson")]
     documents = [json.loads(path.read_text()) for path in paths]
-    # A server has every item in a collection, so it cannot serve one that names none.
+    # Servers serve items by collection, so an item without collection is left out.
     items = [item for document in documents for item in document.get("features", [document]) if item.get("collection")]
     file = write_items(tmp_path / "items.json", items)
-    of_file = Settings().replace(home=tmp_path / "of_file")
-    summary = ingest(IngestRequest(items=file), of_file)
+    from_file = Settings().replace(home=tmp_path / "from_file")
+    summary = ingest(IngestRequest(items=file), from_file)
     assert summary.written >= 30
     with rustac_server(tmp_path, file) as url:
         assert ingest(IngestRequest(api=url, page_size=7), lake) == summary
     for table in (STAC_ITEMS, STAC_REJECTS):
-        assert comparable(rows(lake, table)) == comparable(rows(of_file, table))
+        assert comparable(rows(lake, table)) == comparable(rows(from_file, table))

@@ -35,7 +35,7 @@ from lakehouse.settings import Settings
 
 
 def publish(folder: Path, kind: pystac.CatalogType) -> Path:
-    """A catalogue as pystac writes it, the rasters of each item beside its document."""
+    """Write a catalogue with pystac. The rasters of each item are in the folder of its document."""
     root = pystac.Catalog("root", "of a test")
     child = pystac.Catalog("child", "of a test")
     root.add_child(child)
@@ -83,10 +83,10 @@ def test_each_document_is_read_once_even_if_several_links_lead_to_it(tmp_path: P
     received = read_remote(f"{server.url}/catalog.json")
     assert parse_errors(received) == {}
     assert sorted(received_ids(received)) == sorted(make_item(number)["id"] for number in range(4))
-    # The redirect is told from its target only when it was followed.
+    # A redirect is recognised only after it was followed.
     assert {path: count for path, count in server.requests.items() if count > 1} == {f"/{first}": 2}
 
-    document["links"].pop()  # a path without a server behind it
+    document["links"].pop()  # it exists on the server alone
     write_json(tmp_path / "a" / "catalog.json", document)
     assert sorted(received_ids(list(read_items(root)))) == sorted(received_ids(received))
 
@@ -147,7 +147,7 @@ def test_a_catalogue_on_a_server_never_opens_a_local_file(tmp_path: Path, serve_
     server = serve_files(folder)
     received = read_remote(f"{server.url}/catalog.json")
     assert received_ids(received) == [local["id"]]
-    assert len(parse_errors(received)) == 5  # two files, the absolute path on the server, and two that are nothing
+    assert len(parse_errors(received)) == 5  # two files, an absolute path of the server, two invalid hrefs
     (reject,) = [one for one in map(normalise, received) if isinstance(one, Reject) and one.item_id == local["id"]]
     assert reject.reason == Reason.UNSUPPORTED_HREF
 

@@ -58,7 +58,7 @@ def test_a_catalogue_can_be_closed_while_a_server_delays(
         assert next(reading).content["id"] == make_item(0)["id"]
         while not neighbour.requests:
             time.sleep(0.01)
-        time.sleep(0.5)  # so that the answer has come
+        time.sleep(0.5)  # by then the answer has come
         start = time.monotonic()
         reading.close()
         assert time.monotonic() - start < 10
@@ -105,7 +105,7 @@ def test_requests_to_a_failing_server_are_repeated(tmp_path: Path, serve_files: 
     server.answers = {
         "/catalog.json": [FileAnswer(503)],
         paths[0]: [FileAnswer(200, body[:1000], stated_length=len(body))],  # breaks off
-        paths[1]: [FileAnswer(200, body[:1000])],  # says that it is whole
+        paths[1]: [FileAnswer(200, body[:1000])],  # the stated length is that of the part
         paths[2]: [FileAnswer(200, b"<html>come back later</html>"), FileAnswer(502)],
         paths[3]: [FileAnswer(429, headers={"Retry-After": "never mind"})],
         paths[4]: [FileAnswer(500), FileAnswer(504)],

@@ -44,12 +44,12 @@ def varied_items() -> list[dict[str, Any]]:
     items[3]["properties"].pop("proj:epsg")
     items[4]["properties"] |= {"datetime": None, "start_datetime": "2023-08-05T09:58:11Z"}
     items[4]["properties"] |= {"end_datetime": "2023-08-05T09:58:12Z", "earthsearch:boa_offset_applied": True}
-    items[5]["assets"].pop("scl")  # no row, but a reject
+    items[5]["assets"].pop("scl")  # rejected
     return items
 
 
 def comparable_json(value: Any) -> Any:
-    """An item without what stac-geoparquet cannot tell: how a time was written, a null from an absent member."""
+    """Return an item without what stac-geoparquet does not keep: the format of a time, and nulls."""
     if isinstance(value, dict):
         members = {name: comparable_json(member) for name, member in value.items() if member is not None}
         return {name: member for name, member in members.items() if name != "stac_version"}  # rustac writes its own
@@ -172,11 +172,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True, check=True)
     counts_and_growths = json.loads(done.stdout)
     assert {kind: count for kind, (count, _) in counts_and_growths.items()} == dict.fromkeys(counts_and_growths, 8000)
-    # Held at once, 8,000 items take 30 MB as text and five times as much as objects.
+    # All 8,000 items in memory would take 30 MB as text and five times as much as objects.
     assert {kind: mib for kind, (_, mib) in counts_and_growths.items() if mib > 16} == {}
 
 
-# In a process of its own, in which no memory was freed before that reading could use.
+# Runs in a process of its own, without freed memory that reading could use.
 GROWTH_OF_READING = """
 import json, pathlib, sys
 import psutil

@@ -30,8 +30,8 @@ TROUBLES = {
     "cap, not whole pages, newest first": Faults(cap=450),
     "cap, not whole pages, oldest first": Faults(cap=450, order="oldest"),
     "cap, not whole pages, no order": Faults(cap=450, order="random"),
-    "cap, and a count of what is given twice over": Faults(cap=450, matched="too high"),
-    "cap, and a count that hides it": Faults(cap=500, matched="too low"),
+    "cap, and a count that is twice too high": Faults(cap=450, matched="too high"),
+    "cap, and a count that equals it": Faults(cap=500, matched="too low"),
     "cap that varies, newest first": Faults(cap=410, cap_spread=80),
     "cap that varies, and an honest count": Faults(cap=410, cap_spread=80, order="random", matched="right"),
     "refuses to page deep": Faults(cap=500, refuses_beyond_cap=True),
@@ -78,7 +78,7 @@ def test_a_window_of_many_items_is_read_in_parts(year: list[Item], monkeypatch: 
 
 
 def test_items_published_during_a_search_make_no_others_lost_or_repeated(even_year: list[Item]) -> None:
-    """Each page moves the later ones on by one, as new scenes do under paging by offset, newest first."""
+    """Each page shifts the later ones by one, as new scenes do with paging by offset, newest first."""
     late = [light_item(COUNT + number, day("2023-12-31T22:00:00") + timedelta(seconds=number)) for number in range(50)]
     with serving(even_year, Faults(publishes_while_paging=True), late) as server:
         first = Counter(found_ids(server))

@@ -54,7 +54,7 @@ def test_parquet_of_planetary_computer_becomes_rows(sample_data: Path, ingest_se
             assert (asset["href"], asset["offset"], asset["scale"]) == (stated["href"], None, None)
             assert (asset["transform"], asset["shape"]) == (stated["proj:transform"], stated["proj:shape"])
         assert "null" not in row["item"]
-    # A second reader of the format draws the same out of it.
+    # A second reader of the format gives the same values.
     features = rustac.from_arrow(pq.read_table(path))["features"]
     (origin,) = {one.origin for one in read_items(path)}
     others = [normalise(Received(item | {"bbox": list(item["bbox"])}, None, origin)) for item in features]
@@ -87,8 +87,8 @@ def test_unusual_column_types_of_parquet_are_read(tmp_path: Path) -> None:
     table = pq.read_table(path)
     shapes = table["geometry"].to_pylist()
     replace_column(path, "geometry", pa.array([*shapes[:2], None, b"none"], pa.large_binary()))
-    replace_column(path, "datetime", table["datetime"].cast(pa.timestamp("ns")))  # no zone
-    replace_column(path, "eo:cloud_cover", pa.array([0, np.nan, None, 3.0]))  # NaN: absent, as pandas has it
+    replace_column(path, "datetime", table["datetime"].cast(pa.timestamp("ns")))  # without time zone
+    replace_column(path, "eo:cloud_cover", pa.array([0, np.nan, None, 3.0]))  # NaN means absent, as in pandas
     replace_column(path, "proj:epsg", pa.array([32633.0] * 4))
     received = list(read_items(path))
     assert [one.content["geometry"] is None for one in received] == [False, False, True, True]
@@ -107,7 +107,7 @@ def test_a_null_asset_is_absent_in_both_forms_of_null(tmp_path: Path) -> None:
     table = pq.read_table(path)
     assets = table["assets"].to_pylist()
     assert assets[1]["red"] is None
-    hollow = assets[1] | {"red": dict.fromkeys(assets[0]["red"])}  # a struct, and null in each member
+    hollow = assets[1] | {"red": dict.fromkeys(assets[0]["red"])}  # a struct with a null in each member
     for column in (assets, [assets[0], hollow]):
         replace_column(path, "assets", pa.array(column, table.schema.field("assets").type))
         first, second = (one.content["assets"] for one in read_items(path))
