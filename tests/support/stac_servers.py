@@ -23,7 +23,7 @@ START_TIMEOUT_S: Final = 180
 STOP_TIMEOUT_S: Final = 10
 RUSTAC: Final = Path(sys.executable).with_name("rustac")
 SERVER_PYTHON: Final = PROJECT_DIR / ".venv-stac-server" / "bin" / "python"  # made by `make setup`
-GEOPARQUET_SERVER: Final = Path(__file__).with_name("servers") / "geoparquet_server.py"
+GEOPARQUET_SERVER: Final = next((PROJECT_DIR / "tests").rglob("geoparquet_server.py"))
 
 Items = Sequence[dict[str, Any]]
 

@@ -120,8 +120,7 @@ def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
     run_ingest(home, server.url)
     assert tables(home) == expected
 
-    before = [len(open_catalog(Settings().replace(home=home)).load_table(name).snapshots()) for name in expected]
+    catalog = open_catalog(Settings().replace(home=home))
+    before = [len(catalog.load_table(name).snapshots()) for name in expected]
     run_ingest(home, server.url)
-    assert [
-        len(open_catalog(Settings().replace(home=home)).load_table(name).snapshots()) for name in expected
-    ] == before
+    assert [len(catalog.load_table(name).snapshots()) for name in expected] == before
