@@ -1,4 +1,4 @@
-"""Objects in S3, and AWS's errors in plain words. boto3 is imported when it is needed: the rest works without."""
+"""Objects in S3, and errors of AWS in one line. boto3 is imported in functions: without AWS, nothing needs it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from lakehouse.errors import ChiplakeError, error_line, one_line
 
-PARALLEL: Final = 8  # objects at once; boto3's default pool holds ten connections
-_ATTEMPTS: Final = 6  # of a request, the first one included; about half a minute
-_DIGEST: Final = "sha256"  # name of an object's metadata
+PARALLEL: Final = 8  # objects at the same time; boto3's default pool has ten connections
+_ATTEMPTS: Final = 6  # tries of a request, in about half a minute
+_DIGEST: Final = "sha256"  # key in an object's metadata
 
 _CREDENTIALS: Final = "get valid credentials, such as by `aws sso login` or from the instance's role"
 _REMEDIES: Final = {
     **dict.fromkeys(
         ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"),
-        "give the role that you work under the permission for it",
+        "give your role the permission for it",
     ),
     **dict.fromkeys(
         (
@@ -31,10 +31,10 @@ _REMEDIES: Final = {
         _CREDENTIALS,
     ),
     "ResourceLimitExceeded": (
-        "ask for more in Service Quotas, or take other CHIPLAKE_TRANSFORM_INSTANCE_TYPE or _INSTANCE_COUNT"
+        "request more in Service Quotas, or set other CHIPLAKE_TRANSFORM_INSTANCE_TYPE or _INSTANCE_COUNT"
     ),
     **dict.fromkeys(
-        ("ValidationException", "ValidationError"), "correct the CHIPLAKE_TRANSFORM_… setting that it speaks of"
+        ("ValidationException", "ValidationError"), "correct the CHIPLAKE_TRANSFORM_… setting that it names"
     ),
     **dict.fromkeys(
         ("NoSuchBucket", "404"), "make the bucket, or correct the bucket's name in CHIPLAKE_TRANSFORM_S3_URI"
@@ -42,7 +42,7 @@ _REMEDIES: Final = {
     **dict.fromkeys(
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "301"), "set AWS_REGION to the region of the bucket"
     ),
-    **dict.fromkeys(("ThrottlingException", "SlowDown", "RequestLimitExceeded"), "wait a little and call again"),
+    **dict.fromkeys(("ThrottlingException", "SlowDown", "RequestLimitExceeded"), "call again later"),
 }
 
 
@@ -51,11 +51,11 @@ class S3Place:
     """A bucket and a prefix in it."""
 
     bucket: str
-    prefix: str  # without / at its ends; may be empty
+    prefix: str  # without / at either end; may be empty
 
     @staticmethod
     def parse(uri: str) -> S3Place:
-        """Read `s3://bucket/prefix`, which the settings have checked."""
+        """Parse `s3://bucket/prefix`, whose form the settings have checked."""
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         return S3Place(bucket, prefix.strip("/"))
 
@@ -82,7 +82,7 @@ def session() -> Any:
 
 
 def client(aws: Any, service: str) -> Any:
-    """Make a client that tries again when AWS is busy."""
+    """Make a client that repeats a request when AWS is busy."""
     from botocore.config import Config
 
     return aws.client(service, config=Config(retries={"mode": "standard", "max_attempts": _ATTEMPTS}))
@@ -90,13 +90,13 @@ def client(aws: Any, service: str) -> Any:
 
 @contextmanager
 def plain_errors(doing: str) -> Iterator[None]:
-    """Turn AWS's errors into one line with its remedy.
+    """Turn errors of AWS into one line with a remedy.
 
     Args:
-        doing: what is being done, such as `cannot read s3://bucket`.
+        doing: what failed, such as `cannot read s3://bucket`.
 
     Raises:
-        ChiplakeError: AWS refused it, or there are no credentials, or no region, or no way there.
+        ChiplakeError: AWS refused it or cannot be reached, or credentials or the region are missing.
     """
     from botocore import exceptions
 
@@ -111,44 +111,44 @@ def plain_errors(doing: str) -> Iterator[None]:
         exceptions.ProfileNotFound,
         exceptions.SSOError,
     ) as error:
-        # Its own words may hold what a credential process printed.
+        # The error's message may have what a credential process printed.
         raise ChiplakeError(f"{doing}: there are no usable AWS credentials; {_CREDENTIALS}") from error
     except exceptions.NoRegionError as error:
         raise ChiplakeError(f"{doing}: no AWS region is set; set AWS_REGION") from error
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # no answer in time and TLS, too
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # timeouts and TLS errors, too
         raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
     except exceptions.BotoCoreError as error:
         raise ChiplakeError(f"{doing}: {error_line(error)}") from error
 
 
 def error_code(error: Any) -> str:
-    """The code of a `ClientError`, such as `AccessDenied`."""
+    """Return the code of a `ClientError`, such as `AccessDenied`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def list_objects(s3: Any, place: S3Place) -> dict[str, int]:
-    """Keys under a place, with sizes in bytes."""
+    """Return the keys below a place, with their sizes in bytes."""
     with plain_errors(f"cannot list {place.uri}"):
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=f"{place.prefix}/")
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
 
 
 def upload_files(s3: Any, paths: Sequence[Path], place: S3Place, on_done: Callable[[], None]) -> int:
-    """Copy files into a place; those there already, by size and sha256, are left.
+    """Upload files to a place, unless it has an object of the same name, size and sha256.
 
     Args:
-        s3: the client.
-        paths: the files; each goes under its own name.
-        place: where to.
-        on_done: called after each.
+        s3: client of S3.
+        paths: the files; an object has the name of its file.
+        place: bucket and prefix.
+        on_done: called after each file.
 
     Returns:
-        How many were sent.
+        The number of files that were sent.
     """
-    there = list_objects(s3, place)
+    sizes = list_objects(s3, place)
     sent = 0
     with ThreadPoolExecutor(PARALLEL) as pool:
-        for was_sent in pool.map(lambda path: _upload(s3, path, place / path.name, there), paths):
+        for was_sent in pool.map(lambda path: _upload(s3, path, place / path.name, sizes), paths):
             sent += was_sent
             on_done()
     return sent
@@ -168,17 +168,17 @@ def download(s3: Any, place: S3Place) -> bytes:
     return sink.getvalue()
 
 
-def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
+def _upload(s3: Any, path: Path, place: S3Place, sizes: dict[str, int]) -> bool:
     from boto3.s3.transfer import TransferConfig
 
     with path.open("rb") as file, plain_errors(f"cannot write {place.uri}"):
         digest = hashlib.file_digest(file, _DIGEST).hexdigest()
-        if there.get(place.prefix) == path.stat().st_size:
+        if sizes.get(place.prefix) == path.stat().st_size:
             head = s3.head_object(Bucket=place.bucket, Key=place.prefix)
             if head["Metadata"].get(_DIGEST) == digest:
                 return False
         file.seek(0)
-        # Files go side by side already: no further threads for the parts of each.
+        # Several files are uploaded at the same time, so the parts of one need no threads.
         s3.upload_fileobj(
             file,
             place.bucket,
@@ -192,6 +192,6 @@ def _upload(s3: Any, path: Path, place: S3Place, there: dict[str, int]) -> bool:
 def _client_error_line(error: Any) -> str:
     code = error_code(error)
     message = one_line(str(error.response.get("Error", {}).get("Message", "")))
-    said = f"{code}, {message}" if message and message != code else code
+    text = f"{code}, {message}" if message and message != code else code
     remedy = _REMEDIES.get(code)
-    return f"{said}; {remedy}" if remedy else said
+    return f"{text}; {remedy}" if remedy else text

@@ -7,13 +7,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from embedding.batch_transform import transform_on_sagemaker
 from embedding.model.weights import ModelCard, describe_model, preprocessing_of
 from embedding.runs.export import export_chips
 from embedding.runs.files import LoadReport, Run, exclusively, find_run, remove_partial_exports, unfinished_runs
 from embedding.runs.load import load_run
 from embedding.runs.local_transform import transform_locally
 from embedding.runs.report import ObjectFailure, Progress, TransformReport
+from embedding.runs.sagemaker_transform import transform_on_sagemaker
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings

@@ -1,4 +1,4 @@
-"""The transform on SageMaker, against a double whose jobs run our inference server as a process."""
+"""The transform on SageMaker, on a double of AWS whose jobs run the inference server as a process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from support.servers.aws import AwsServer
 from typer.testing import CliRunner
 
 from chiplake.cli.embed import app
-from embedding import batch_transform
-from embedding.batch_transform import model_request, transform_on_sagemaker
 from embedding.model.preprocess import Preprocessing
+from embedding.runs import sagemaker_transform
 from embedding.runs.files import Run
 from embedding.runs.local_transform import transform_locally
+from embedding.runs.sagemaker_transform import model_request, transform_on_sagemaker
 from embedding.server.package import write_package
 from embedding.wire import ARROW_STREAM, read_table
 from lakehouse.errors import ChiplakeError
@@ -74,7 +74,7 @@ def job_names(aws: AwsServer) -> list[str]:
 
 
 def embedded_chips(aws: AwsServer) -> int:
-    """Chips that the servers of all jobs embedded, as they logged it."""
+    """Number of chips that the servers of all jobs have embedded, by their logs."""
     lines = [line for job in aws.jobs for line in aws.server_log(job)]
     return sum(line["chips"] for line in lines if line["message"] == "invocation")
 
@@ -123,7 +123,7 @@ def test_a_corrupt_object_fails_the_job_and_the_others_come_back(
     assert [name[-3:] for name in job_names(aws)] == ["-01", "-02"]
     assert len(aws.client("sagemaker").list_models()["Models"]) == 1
     assert transform_on_sagemaker(run, settings).skipped == 3
-    assert len(job_names(aws)) == 2, "nothing is left to do, so nothing is started"
+    assert len(job_names(aws)) == 2, "no object is left, so no job is started"
 
 
 def test_a_call_after_a_killed_one_continues_its_job(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
@@ -148,7 +148,7 @@ def test_a_call_after_a_killed_one_continues_its_job(aws: AwsServer, bucket: str
     assert embedded_chips(aws) == len(OBJECTS) * CHIPS_PER_OBJECT
 
 
-def test_answers_that_nobody_fetched_are_fetched_without_another_job(
+def test_answers_of_an_earlier_job_are_fetched_without_another_job(
     aws: AwsServer, bucket: str, settings: Settings, run: Run
 ) -> None:
     def die(stage: str, _done: int, _total: int) -> None:
@@ -165,7 +165,7 @@ def test_answers_that_nobody_fetched_are_fetched_without_another_job(
     assert set(aws.sent.values()) == {1}
 
 
-def test_a_job_that_ends_while_answers_are_looked_for_is_not_run_again(
+def test_a_job_that_ends_during_the_search_for_answers_is_not_repeated(
     aws: AwsServer, bucket: str, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(stage: str, _done: int, _total: int) -> None:
@@ -175,7 +175,7 @@ def test_a_job_that_ends_while_answers_are_looked_for_is_not_run_again(
     aws.hold_jobs()
     with pytest.raises(KeyboardInterrupt):
         transform_on_sagemaker(run, settings, die)
-    fetch = batch_transform._fetch_answers
+    fetch = sagemaker_transform._fetch_answers
 
     def fetch_and_end(*arguments: Any) -> dict[str, str]:
         faults = fetch(*arguments)
@@ -183,12 +183,12 @@ def test_a_job_that_ends_while_answers_are_looked_for_is_not_run_again(
         aws.wait_for_jobs()
         return faults
 
-    monkeypatch.setattr(batch_transform, "_fetch_answers", fetch_and_end)
+    monkeypatch.setattr(sagemaker_transform, "_fetch_answers", fetch_and_end)
     assert transform_on_sagemaker(run, settings).transformed == 3
     assert len(job_names(aws)) == 1
 
 
-def test_a_stopped_job_is_said_and_the_next_call_starts_another(
+def test_a_stopped_job_is_reported_and_the_next_call_starts_another(
     aws: AwsServer, bucket: str, settings: Settings, run: Run
 ) -> None:
     aws.hold_jobs()
@@ -209,12 +209,12 @@ def test_a_stopped_job_is_said_and_the_next_call_starts_another(
     assert len(job_names(aws)) == 2
 
 
-def test_objects_that_are_there_are_not_sent_again(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
+def test_objects_that_s3_has_are_not_sent_again(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
     s3 = aws.client("s3")
     place = f"embed/runs/{RUN_ID}/input"
     transform_on_sagemaker(run, settings)
     sent = []
-    original = batch_transform.upload_files
+    original = sagemaker_transform.upload_files
 
     def count(*arguments: Any) -> int:
         sent.append(original(*arguments))
@@ -224,11 +224,11 @@ def test_objects_that_are_there_are_not_sent_again(aws: AwsServer, bucket: str, 
         path.unlink()
     for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"embed/runs/{RUN_ID}/output")["Contents"]:
         s3.delete_object(Bucket=bucket, Key=entry["Key"])
-    # Of the same size, but of other bytes.
+    # The same size, but other bytes.
     first = s3.get_object(Bucket=bucket, Key=f"{place}/{OBJECTS[0]}")["Body"].read()
     s3.put_object(Bucket=bucket, Key=f"{place}/{OBJECTS[0]}", Body=bytes(len(first)), Metadata={"sha256": "0" * 64})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_transform, "upload_files", count)
+        patch.setattr(sagemaker_transform, "upload_files", count)
         assert transform_on_sagemaker(run, settings).status == "Completed"
     assert sent == [1]
     assert s3.get_object(Bucket=bucket, Key=f"{place}/{OBJECTS[0]}")["Body"].read() == first
@@ -311,22 +311,27 @@ def test_a_missing_bucket_is_named(aws: AwsServer, settings: Settings, run: Run)
 
 
 @pytest.mark.parametrize(
-    ("missing", "words"),
+    ("missing", "message"),
     [
         (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "no usable AWS credentials; get valid credentials"),
         (("AWS_REGION", "AWS_DEFAULT_REGION"), "set AWS_REGION"),
     ],
 )
-def test_without_credentials_or_a_region_the_remedy_is_said(
-    aws: AwsServer, settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], words: str
+def test_without_credentials_or_a_region_the_error_has_a_remedy(
+    aws: AwsServer,
+    settings: Settings,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: tuple[str, ...],
+    message: str,
 ) -> None:
     for name in missing:
         monkeypatch.delenv(name)
-    with pytest.raises(ChiplakeError, match=words):
+    with pytest.raises(ChiplakeError, match=message):
         transform_on_sagemaker(run, settings)
 
 
-def test_where_nobody_answers_it_is_said(
+def test_an_unreachable_aws_is_reported(
     settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, aws: AwsServer
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

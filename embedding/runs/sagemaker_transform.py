@@ -59,7 +59,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Work:
-    """What a call works with."""
+    """A call: the run, its settings, and the clients of AWS."""
 
     run: Run
     settings: Settings
@@ -75,7 +75,7 @@ class _Work:
 def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress | None = None) -> TransformReport:
     """Embed the objects of a run that have no answer yet by a batch transform job, and wait for it.
 
-    A job of this run that still works is waited for in place of another. Whatever ends this call, the job goes on.
+    If a job of this run is still running, wait for it in place of starting another. The job goes on if this call ends.
 
     Args:
         run: an exported run.
@@ -83,7 +83,7 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
         on_progress: called with (stage, done, total) as objects are sent (`upload`) and answered (`transform`).
 
     Raises:
-        ChiplakeError: a setting is missing, an object is too large, or AWS refuses what was asked of it.
+        ChiplakeError: a setting is missing, an object is too large, or AWS refuses a request.
     """
     objects = objects_of(run.input_dir)
     pending = [path for path in objects if not answer_path(run.output_dir, path.name).is_file()]
@@ -91,10 +91,10 @@ def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress |
     if not pending:
         return TransformReport(status="Completed", transformed=0, skipped=skipped, failures=())
     work = _prepare(run, settings, pending, on_progress or no_progress)
-    # The job first: once it has ended, no answers come that the next line would miss.
+    # Ask for the job before the answers: a job that has ended here has all its answers in S3 below.
     history = _find_jobs(work)
     job = history.latest
-    faults = _fetch_answers(work, pending)  # a call that was killed may have left some that nobody fetched
+    faults = _fetch_answers(work, pending)  # a call that was killed may have left some
     if faults:
         rest = [path for path in pending if path.name in faults]
         if job is None or not job.is_running:
@@ -141,7 +141,7 @@ def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
 
 
 def _prepare(run: Run, settings: Settings, pending: Sequence[Path], report: Progress) -> _Work:
-    """Check all that can be checked before AWS is asked for anything."""
+    """Check everything that needs no AWS, and make the clients."""
     manifest = run.manifest()
     place = S3Place.parse(_required(settings.transform.s3_uri, "S3_URI")) / run.run_id
     model = model_request(settings, manifest)
@@ -192,7 +192,7 @@ def _fetch_answers(work: _Work, pending: Sequence[Path]) -> dict[str, str]:
     """Fetch the usable answers to these objects.
 
     Returns:
-        The objects without one, with what is wrong with theirs; nothing where there is none.
+        What is wrong with the answer of each object that has no usable one, by name; empty if there is no answer.
     """
     answers = _answers(work)
 
@@ -226,7 +226,7 @@ def _fault_of(content: bytes, model_id: str) -> str | None:
         return f"the answer cannot be read: {error}"
     models = set(answer["model_id"].to_pylist()) if "model_id" in answer.column_names else set()
     others = models - {model_id}
-    return f"the answer is of {min(map(str, others))}, asked was {model_id}" if others else None
+    return f"the answer is of {min(map(str, others))}, not of {model_id}" if others else None
 
 
 def _find_jobs(work: _Work) -> JobHistory:
@@ -286,7 +286,7 @@ def _start_job(work: _Work, request: dict[str, Any]) -> Job:
             else:
                 work.sagemaker.create_transform_job(**request)
         except ClientError as error:
-            if error_code(error) != "ResourceInUse":  # another call may have been faster: its job is ours
+            if error_code(error) != "ResourceInUse":  # another call was faster: its job is for the same objects
                 raise
     return Job(name, "InProgress")
 
@@ -325,14 +325,14 @@ def _create_through_core(aws: Any, sagemaker: Any, request: dict[str, Any]) -> N
 
 
 def _wait(work: _Work, job: Job, names: Sequence[str]) -> Job:
-    """Wait until a job has ended, and tell how many objects have their answer."""
+    """Wait until a job has ended, and report how many objects have their answer."""
     while job.is_running:
         answered = _answers(work).keys()
         done = sum(name in answered or answer_path(work.run.output_dir, name).is_file() for name in names)
         work.report("transform", done, len(names))
         found = _find_job(work.sagemaker, job.name)
         if found is None:
-            raise ChiplakeError(f"SageMaker job {job.name} is gone; call again to start another")
+            raise ChiplakeError(f"SageMaker job {job.name} no longer exists; call again to start another")
         job = found
         if job.is_running:
             time.sleep(work.settings.transform.poll_s)
