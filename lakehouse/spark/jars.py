@@ -122,15 +122,10 @@ def ensure_jars(settings: Settings) -> list[Path]:
 def _fetch(jars_dir: Path) -> None:
     jars_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars_dir) as scratch:
-        # In a separate process: the resolver runs when a JVM starts, and this process may need another JVM later.
-        resolve = (
-            "import sys; from pyspark.sql import SparkSession; "
-            "SparkSession.builder.master('local[1]').config('spark.ui.enabled', 'false')"
-            ".config('spark.jars.ivy', sys.argv[1]).config('spark.jars.packages', sys.argv[2]).getOrCreate()"
-        )
         packages = ",".join(jar.coordinate for jar in JARS)
         print(f"fetching {len(JARS)} jars into {jars_dir} (once)", file=sys.stderr)
-        done = subprocess.run([sys.executable, "-c", resolve, scratch, packages], capture_output=True, text=True)
+        command = [sys.executable, "-m", "lakehouse.spark.resolve_jars", scratch, packages]
+        done = subprocess.run(command, capture_output=True, text=True)
         for jar in JARS:
             fetched = Path(scratch) / "jars" / f"{jar.group}_{jar.file_name}"
             if not fetched.exists():
