@@ -13,6 +13,6 @@ def setup_command() -> None:
     from lakehouse.spark.jars import check_java, ensure_jars
 
     settings = get_settings()
-    java, jars = check_java(), ensure_jars(settings)
+    java, jars = check_java(), ensure_jars(settings.runtime)
     ensure_class_archive(jars)
     Console().print(f"Java {java}, {len(jars)} jars in {settings.runtime.jars_dir}")

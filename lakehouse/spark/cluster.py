@@ -14,7 +14,8 @@ from typing import Final
 from pyspark.sql import SparkSession
 
 from lakehouse.files import write_atomically
-from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.settings import PROJECT_DIR
+from lakehouse.settings.runtime import RuntimeSettings
 from lakehouse.spark.jars import ensure_jars
 
 EXECUTOR_PACKAGES: Final = ("lakehouse", "embedding", "python_udfs")  # ingestion runs on the driver
@@ -25,29 +26,29 @@ _PASSED_ON: Final = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_NO_SIGN_REQUEST", 
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip
 
 
-def is_cluster(settings: Settings) -> bool:
+def is_cluster(runtime: RuntimeSettings) -> bool:
     """Return whether tasks run outside the driver's process."""
-    return re.fullmatch(r"local(\[.*\])?", settings.runtime.spark_master) is None
+    return re.fullmatch(r"local(\[.*\])?", runtime.spark_master) is None
 
 
-def cluster_conf(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+def cluster_conf(runtime: RuntimeSettings, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the Spark properties that give executors the jars and a part of the driver's environment.
 
     Args:
-        settings: master and jars.
+        runtime: where the jars are.
         environment: the driver's environment.
     """
     passed_on = {name: environment[name] for name in _PASSED_ON if name in environment}
     return {
-        "spark.jars": ",".join(str(path) for path in ensure_jars(settings)),
+        "spark.jars": ",".join(str(path) for path in ensure_jars(runtime)),
         **{f"spark.executorEnv.{name}": value for name, value in passed_on.items()},
     }
 
 
-def send_package(spark: SparkSession, settings: Settings) -> None:
+def send_package(spark: SparkSession, home: Path) -> None:
     """Send this project's Python code to the executors. Functions that were registered before do not get it."""
     path = list(sys.path)
-    spark.sparkContext.addPyFile(str(write_package(settings.lake.home / "package")))
+    spark.sparkContext.addPyFile(str(write_package(home / "package")))
     sys.path[:] = path  # PySpark puts the zip first in the driver's path; the driver keeps its own files
 
 

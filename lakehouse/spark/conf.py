@@ -37,7 +37,7 @@ TIME_ZONE: Final = "UTC"
 
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Return every Spark property that Chiplake sets."""
-    paths = ensure_jars(settings)
+    paths = ensure_jars(settings.runtime)
     jars = os.pathsep.join(map(str, paths))
     log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
     conf = {
@@ -79,7 +79,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
     conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.cutting.href_signer
-    conf |= cluster_conf(settings, os.environ) if is_cluster(settings) else _local_conf(jars)
+    conf |= cluster_conf(settings.runtime, os.environ) if is_cluster(settings.runtime) else _local_conf(jars)
     return conf | spark_catalog_conf(settings.lake)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings import Settings
+from lakehouse.settings.runtime import RuntimeSettings
 
 JAVA_VERSIONS: Final = (17, 21)  # supported by Spark 4.0
 
@@ -106,16 +106,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def ensure_jars(settings: Settings) -> list[Path]:
+def ensure_jars(runtime: RuntimeSettings) -> list[Path]:
     """Return the paths of the jars; missing jars are fetched.
 
     Raises:
         ChiplakeError: a jar cannot be fetched, or has another SHA-256 sum than the recorded one.
     """
-    paths = [settings.runtime.jars_dir / jar.file_name for jar in JARS]
+    paths = [runtime.jars_dir / jar.file_name for jar in JARS]
     if not all(path.exists() for path in paths):
         check_java()
-        _fetch(settings.runtime.jars_dir)
+        _fetch(runtime.jars_dir)
     return paths
 
 

@@ -39,13 +39,13 @@ def open_session(
     # PySpark logs the whole trace of every failed statement in addition to the exception.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if not is_cluster(settings):
+    if not is_cluster(settings.runtime):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     builder = SparkSession.builder
     for name, value in (spark_conf(settings) | dict(more_conf or {})).items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    if is_cluster(settings):
-        send_package(spark, settings)
+    if is_cluster(settings.runtime):
+        send_package(spark, settings.lake.home)
     register(spark)
     return spark

@@ -48,4 +48,4 @@ def test_without_an_archive_a_jvm_gets_no_option(java_home: Path, jars: list[Pat
 
 
 def test_setup_has_made_the_archive_of_this_environment() -> None:
-    assert "-XX:SharedArchiveFile=" in archive_options(ensure_jars(get_settings()))
+    assert "-XX:SharedArchiveFile=" in archive_options(ensure_jars(get_settings().runtime))

@@ -30,7 +30,7 @@ from lakehouse.spark.cluster import cluster_conf, is_cluster, write_package
     ],
 )
 def test_a_master_is_a_cluster_unless_tasks_run_in_the_driver(master: str, expected: bool) -> None:
-    assert is_cluster(Settings().replace(spark_master=master)) is expected
+    assert is_cluster(Settings().replace(spark_master=master).runtime) is expected
 
 
 def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_import(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
 
 def test_executors_get_the_way_to_read_rasters_but_no_credentials() -> None:
     environment = {"AWS_REGION": "eu-central-1", "AWS_SECRET_ACCESS_KEY": "secret", "PC_SDK_SUBSCRIPTION_KEY": "secret"}
-    conf = cluster_conf(Settings(), environment)
+    conf = cluster_conf(Settings().runtime, environment)
     assert conf["spark.executorEnv.AWS_REGION"] == "eu-central-1"
     assert "secret" not in conf.values()
     assert all(Path(jar).is_file() for jar in conf["spark.jars"].split(","))
