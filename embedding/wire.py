@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lakehouse.bands import BAND_NAMES
 from lakehouse.errors import error_line
+from lakehouse.transform_job import DEFAULT_MAX_PAYLOAD_MB, MB
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -23,7 +24,7 @@ MEDIA_TYPE_OF_SUFFIX: Final = {".arrow": ARROW_STREAM, ".parquet": PARQUET}  # o
 UNTRAINED: Final = "untrained weights"  # name of the weights of a model without a checkpoint
 
 # The largest object: four requests at once then fit the 100 MB that SageMaker allows.
-MAX_OBJECT_BYTES: Final = 25 * 1000 * 1000
+MAX_OBJECT_BYTES: Final = DEFAULT_MAX_PAYLOAD_MB * MB
 
 _IDENTITY: Final = (
     pa.field("chip_id", pa.string()),

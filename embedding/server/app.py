@@ -20,6 +20,7 @@ from starlette.routing import Route
 from embedding.model.inference import embed_table
 from embedding.model.weights import ClayModel
 from embedding.wire import MAX_OBJECT_BYTES, MEDIA_TYPES, read_table, write_table
+from lakehouse.transform_job import MB
 
 # The next request arrives while the encoder works on one. A GPU is so fast that further ones must be prepared.
 MAX_CONCURRENT_REQUESTS: Final = 2
@@ -56,7 +57,7 @@ def create_app(model: ClayModel, max_payload_bytes: int = MAX_OBJECT_BYTES) -> S
             {
                 "MaxConcurrentTransforms": MAX_CONCURRENT_GPU_REQUESTS if is_gpu else MAX_CONCURRENT_REQUESTS,
                 "BatchStrategy": "SINGLE_RECORD",
-                "MaxPayloadInMB": max(1, max_payload_bytes // 1_000_000),
+                "MaxPayloadInMB": max(1, max_payload_bytes // MB),
                 **about,
             }
         )

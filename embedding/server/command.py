@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lakehouse.settings import get_settings
+from lakehouse.transform_job import DEFAULT_MAX_PAYLOAD_MB, MB
 
 
 def serve_command(
@@ -21,7 +22,7 @@ def serve_command(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     max_payload_mb: Annotated[
         int, typer.Option(min=1, max=100, help="Largest request, MB.", envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB")
-    ] = 25,
+    ] = DEFAULT_MAX_PAYLOAD_MB,
     model_dir: Annotated[
         Path | None, typer.Option(help="Unpacked model data, searched for a checkpoint.", envvar="SM_MODEL_DIR")
     ] = None,
@@ -47,7 +48,7 @@ def serve_command(
             host=host,
             port=port,
             device=device,
-            max_payload_bytes=max_payload_mb * 1_000_000,
+            max_payload_bytes=max_payload_mb * MB,
             listen_fd=listen_fd,
             exit_with_parent=exit_with_parent,
         )
