@@ -1,7 +1,7 @@
 # The project with Spark, for SageMaker processing jobs. From the project's root:
 #   docker build --file docker/spark.Dockerfile --tag chiplake-spark .
-# On another base:           --build-arg BASE=IMAGE           (Debian 12 with Python 3.11)
-# With torch of elsewhere:   --build-arg TORCH_INDEX=ADDRESS  (of an index of CPU builds: torch only names models here)
+# Another base image:      --build-arg BASE=IMAGE           (Debian 12 with Python 3.11)
+# Another index of torch:  --build-arg TORCH_INDEX=ADDRESS  (CPU builds are enough: jobs only name models with torch)
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS java
 
@@ -21,17 +21,17 @@ ARG TORCH=torch==2.15.0
 ARG TORCH_INDEX=
 
 COPY docker/spark-requirements.lock /tmp/requirements.lock
-# setuptools first, by the same hashes: what comes as source is built with it and nothing else. The lock names all that is
-# needed; pip, looking itself, would miss extras in it.
+# setuptools first, by the same hashes: source packages are built with it and nothing else. --no-deps, as the lock has all
+# dependencies and pip would look for extras that it lacks.
 RUN python -m venv /opt/venv \
     && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
     && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
     && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
-# No hashes here: each index of torch has builds of its own; TORCH has the version.
+# No hashes, as each index has its own builds of torch; TORCH pins the version.
 # hadolint ignore=DL3013,DL3059
 RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"
 
-# The ground alone, which names the jars: a change elsewhere fetches nothing again. Each jar is checked by its SHA-256 sum.
+# Only lakehouse, which lists the jars: a change elsewhere fetches nothing again. Each jar is checked by its SHA-256 digest.
 COPY lakehouse /opt/fetch/lakehouse
 RUN PYTHONPATH=/opt/fetch python -c "from lakehouse.spark.jars import ensure_jars; from lakehouse.settings import get_settings; ensure_jars(get_settings())"
 
@@ -63,10 +63,10 @@ ENV PYTHONPATH=/opt/chiplake \
     CHIPLAKE_HOME=/tmp/chiplake \
     CHIPLAKE_JOB_USER=chiplake
 
-# No USER: SageMaker makes folders of outputs for root alone. smspark-submit hands them to this one and goes on as it.
+# No USER: SageMaker makes the folders of outputs for root alone. smspark-submit gives them to this user and becomes it.
 RUN useradd --create-home --uid 10001 chiplake
-# Not where code is: `python -m` looks there before PYTHONPATH.
+# A folder without code: `python -m` looks in it before PYTHONPATH.
 WORKDIR /
 
-# SageMaker gives its own entry point: smspark-submit [OPTIONS] APPLICATION|PROGRAM [ARGUMENTS].
+# SageMaker sets the entry point: smspark-submit [OPTIONS] APPLICATION|PROGRAM [ARGUMENTS].
 CMD ["chiplake", "--help"]
