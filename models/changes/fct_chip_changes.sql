@@ -1,85 +1,60 @@
-{%- set inputs = {
-    'model': 'int_chip_pairs', 'key': ['chip_id', 'model_id'], 'version': 'pair_hash', 'is_costly': true
-} -%}
-
-{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='pending_inputs', inputs=inputs) }}
+{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='changed_rows', version_columns=['pair_hash']) }}
 
 {% set min_history = setting('change_min_history') | int %}
 {% set min_distance = setting('change_min_distance') | float %}
 {% set min_score = setting('change_min_score') | float %}
 
-with pending as (
+with pairs as (
 
-    select * from {{ plan('pending_inputs', inputs) }}
-
-),
-
-embeddings as (
-
-    select * from {{ ref('fct_chip_embeddings') }}
-
-),
-
-histories as (
-
-    select
-        chip_id,
-        model_id,
-        explode(history) as earlier
-    from pending
-
-),
-
--- Every comparison that is needed, once: with the predecessor, with the year before, and those of the history.
-comparisons as (
-
-    select
-        model_id,
-        chip_id,
-        predecessor.chip_id as other_chip_id
-    from pending
-    union
-    select
-        model_id,
-        chip_id,
-        year_before.chip_id as other_chip_id
-    from pending
-    where year_before is not null
-    union
-    select
-        model_id,
-        earlier.chip_id,
-        earlier.predecessor_chip_id as other_chip_id
-    from histories
+    select * from {{ ref('int_distance_inputs') }}
 
 ),
 
 distances as (
 
-    select
-        comparisons.*,
-        {{ cosine_distance('chips.embedding', 'others.embedding') }} as cosine_distance
-    from comparisons
-    inner join embeddings as chips
-        on comparisons.model_id = chips.model_id and comparisons.chip_id = chips.chip_id
-    inner join embeddings as others
-        on comparisons.model_id = others.model_id and comparisons.other_chip_id = others.chip_id
+    select * from {{ ref('int_chip_distances') }}
 
 ),
 
-earlier_distances as (
+compared as (
 
     select
-        histories.chip_id,
-        histories.model_id,
-        collect_list(distances.cosine_distance) as numbers
-    from histories
+        pairs.*,
+        distances.cosine_distance,
+        distances.year_before_distance
+    from pairs
     inner join distances
         on
-            histories.model_id = distances.model_id
-            and histories.earlier.chip_id = distances.chip_id
-            and histories.earlier.predecessor_chip_id = distances.other_chip_id
-    group by histories.chip_id, histories.model_id
+            pairs.chip_id = distances.chip_id
+            and pairs.model_id = distances.model_id
+            and pairs.distances_hash = distances.distances_hash
+
+),
+
+-- The comparable pairs among the cell's last ones, against which a distance is judged.
+histories as (
+
+    select
+        *,
+        collect_list(
+            if(
+                is_comparable,
+                struct(
+                    chip_id,
+                    input_hash,
+                    predecessor.chip_id as predecessor_chip_id,
+                    predecessor.input_hash as predecessor_input_hash
+                ),
+                null
+            )
+        ) over last_pairs as history,
+        collect_list(if(is_comparable, cosine_distance, null)) over last_pairs as distances
+    from compared
+    window last_pairs as (
+        partition by cell_id, model_id
+        order by acquired_at, chip_id
+        rows between {{ setting('change_history') | int }} preceding and 1 preceding
+    )
 
 ),
 
@@ -87,8 +62,8 @@ medians as (
 
     select
         *,
-        {{ median('numbers') }} as history_median
-    from earlier_distances
+        {{ median('distances') }} as history_median
+    from histories
 
 ),
 
@@ -96,38 +71,22 @@ spreads as (
 
     select
         *,
-        {{ median('transform(numbers, number -> abs(number - history_median))') }} as history_mad
+        {{ median('transform(distances, distance -> abs(distance - history_median))') }} as history_mad
     from medians
 
 ),
 
-compared as (
+scored as (
 
     select
-        pending.*,
-        to_predecessor.cosine_distance,
-        to_year_before.cosine_distance as year_before_distance,
-        coalesce(size(spreads.numbers), 0) as history_count,
-        spreads.history_median,
-        spreads.history_mad,
+        *,
+        size(distances) as history_count,
         if(
-            size(spreads.numbers) >= {{ min_history }},
-            {{ change_score('to_predecessor.cosine_distance', 'spreads.history_median', 'spreads.history_mad') }},
+            size(distances) >= {{ min_history }},
+            {{ change_score('cosine_distance', 'history_median', 'history_mad') }},
             null
         ) as change_score
-    from pending
-    inner join distances as to_predecessor
-        on
-            pending.model_id = to_predecessor.model_id
-            and pending.chip_id = to_predecessor.chip_id
-            and pending.predecessor.chip_id = to_predecessor.other_chip_id
-    left join distances as to_year_before
-        on
-            pending.model_id = to_year_before.model_id
-            and pending.chip_id = to_year_before.chip_id
-            and pending.year_before.chip_id = to_year_before.other_chip_id
-    left join spreads
-        on pending.model_id = spreads.model_id and pending.chip_id = spreads.chip_id
+    from spreads
 
 ),
 
@@ -166,8 +125,22 @@ final as (
         is_comparable
         and cosine_distance >= {{ min_distance }}
         and coalesce(change_score >= {{ min_score }}, false) as is_change,
-        pair_hash
-    from compared
+        sha2(
+            to_json(
+                struct(
+                    input_hash,
+                    predecessor,
+                    year_before,
+                    is_comparable,
+                    history,
+                    {{ min_history }} as min_history,
+                    {{ min_distance }} as min_distance,
+                    {{ min_score }} as min_score
+                )
+            ),
+            256
+        ) as pair_hash
+    from scored
 
 )
 

@@ -8,8 +8,6 @@
     version_columns=['input_hash', 'embedding_scale', 'missing_fraction']
 ) }}
 
--- depends_on: {{ ref('int_embedding_inputs') }}
-
 with embeddings as (
 
     select

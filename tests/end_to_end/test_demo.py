@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 MODELS = {
     "stg_stac__items", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells", "int_chip_inputs",
     "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_statistics", "int_embedding_inputs",
-    "fct_chip_embeddings", "int_chip_pairs", "fct_chip_changes",
+    "fct_chip_embeddings", "int_distance_inputs", "int_chip_distances", "fct_chip_changes",
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ NEW_ROWS = {  # of the items in items-next.json
     "chiplake.int_scene_cells": 5,
     "chiplake.int_chip_inputs": 3,
     "chiplake.int_fill_inputs": 3,
-    "chiplake.int_chip_pairs": 3,
+    "chiplake.int_chip_pairs": 0,  # a model of 0.1.0 alone: int_distance_inputs has taken its place
     "chiplake.dim_grid_cells": 0,
     "chiplake.fct_chips": 3,
     "chiplake.fct_filled_chips": 3,
