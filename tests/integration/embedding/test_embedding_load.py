@@ -193,7 +193,7 @@ def test_nothing_is_written_when_there_is_nothing_to_export(small: Settings) -> 
     assert unfinished_runs(small.lake.transform_dir) == []
 
 
-def test_invalid_answers_become_errors_in_words(spark: SparkSession, small: Settings) -> None:
+def test_invalid_answers_become_error_messages(spark: SparkSession, small: Settings) -> None:
     run = export(small)
     model_id = run.manifest().model_id
     answer(run, "chips-00000.arrow", embedding=[[float("nan")] * SEEDED_SIZE.dim, [0.5] * 3])
@@ -258,7 +258,7 @@ def test_a_failed_object_leaves_the_rest_loaded_and_is_exported_again(spark: Spa
     assert len(embeddings(spark)) == CHIPS
 
 
-def test_what_a_killed_run_left_is_finished_first(spark: SparkSession, small: Settings) -> None:
+def test_a_run_that_was_killed_is_finished_first(spark: SparkSession, small: Settings) -> None:
     killed = export(small)
     answer(killed, "chips-00000.arrow")  # it got this far
     partial = small.lake.transform_dir / "20230101T000000Z-abcdef" / "input"
@@ -272,7 +272,7 @@ def test_what_a_killed_run_left_is_finished_first(spark: SparkSession, small: Se
     assert not partial.parent.exists()
 
 
-def test_a_chip_with_an_error_is_tried_again_and_told_each_time(spark: SparkSession, small: Settings) -> None:
+def test_a_chip_with_an_error_is_exported_and_reported_again(spark: SparkSession, small: Settings) -> None:
     spark.sql("update chiplake.fct_filled_chips set red = X'00' where chip_id = 'chip-001'")
     first = run_embedding(small)
     before = snapshots(spark)
@@ -285,7 +285,7 @@ def test_a_chip_with_an_error_is_tried_again_and_told_each_time(spark: SparkSess
         second.raise_if_incomplete()
 
 
-def test_the_commands_do_the_steps_and_say_that_the_weights_are_untrained(
+def test_the_commands_run_the_steps_and_name_untrained_weights(
     spark: SparkSession, small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commands, "get_settings", lambda: small)
@@ -315,7 +315,7 @@ def test_two_jobs_at_once_are_refused(small: Settings) -> None:
         run_embedding(small)
 
 
-def test_an_export_loads_what_is_left_of_earlier_runs_where_asked_to(spark: SparkSession, small: Settings) -> None:
+def test_an_export_loads_leftovers_on_request(spark: SparkSession, small: Settings) -> None:
     run = export(small)
     answer(run, "chips-00000.arrow")
     deeper = run.output_dir / "embed" / "input"  # SageMaker may keep a part of the input's key

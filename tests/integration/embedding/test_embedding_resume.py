@@ -1,6 +1,6 @@
-"""The embedding job as a process that is killed, again and again, or finds no room on the disk, and then run again.
+"""The embedding job as a process that is killed again and again, or meets a full disk, and is then run again.
 
-Nothing here has a Spark session of its own: lakes are made and read with PyIceberg.
+The test process has no Spark session: it writes and reads lakes with PyIceberg.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from python_udfs.codec import encode_array
 BANDS = ("blue", "nir")
 CHIPS = 60  # one in an object, so that kills fall between many answers
 OF_THE_RUN = {"run_id", "embedded_at"}  # which run wrote a row, and when
-TOO_LARGE = "File too large"  # what the system says at a limit; "No space left on device" takes the same way
+TOO_LARGE = "File too large"  # the system's error at a limit; "No space left on device" is handled alike
 
 Rows = dict[str, dict[str, Any]]
 
@@ -292,7 +292,7 @@ def noisy_chip(number: int) -> dict[str, Any]:
     return make_chip(number, BANDS) | {"blue": encode_array(noise)}
 
 
-def test_a_job_that_finds_no_room_says_so_and_the_next_one_does_all_of_it(tmp_path: Path) -> None:
+def test_a_job_on_a_full_disk_fails_and_the_next_one_completes(tmp_path: Path) -> None:
     chips = 40
     lake = make_lake(tmp_path / "lake", [noisy_chip(number) for number in range(chips)])
     per_object: dict[str, Any] = {"CHIPLAKE_EMBED_CHIPS_PER_OBJECT": str(chips)}
@@ -320,7 +320,7 @@ def exported_run(lake: Lake, sizes: list[int]) -> Run:
     return run
 
 
-def test_an_answer_that_finds_no_room_is_not_there_in_part_and_the_others_are(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_answer_and_keeps_the_others(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     run = exported_run(lake, [1, 40, 2])
 
@@ -341,7 +341,7 @@ def test_an_answer_that_finds_no_room_is_not_there_in_part_and_the_others_are(tm
     assert (answers.num_rows, answers["error"].null_count) == (40, 40)
 
 
-def test_a_load_that_finds_no_room_writes_nothing_and_the_next_one_all(tmp_path: Path) -> None:
+def test_a_load_on_a_full_disk_writes_nothing_and_the_next_one_completes(tmp_path: Path) -> None:
     lake, chips = Lake(tmp_path), 12_000
     ensure_sources(lake.settings)
     run = exported_run(lake, [1])

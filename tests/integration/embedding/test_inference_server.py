@@ -55,7 +55,7 @@ def post(client: httpx.Client, content: bytes, media_type: str = ARROW_STREAM) -
     return client.post("/invocations", content=content, headers={"content-type": media_type})
 
 
-def test_ping_and_parameters_say_which_model_and_that_it_is_untrained(client: httpx.Client) -> None:
+def test_ping_and_parameters_name_the_model_and_its_untrained_weights(client: httpx.Client) -> None:
     ping = client.get("/ping")
     assert ping.status_code == 200
     assert ping.json()["model_id"].startswith("clay-seeded-")
@@ -185,7 +185,7 @@ def test_unknown_paths_and_methods_are_refused(client: httpx.Client) -> None:
     assert client.get("/invocations").status_code == 405
 
 
-def test_log_lines_are_json_and_tell_the_weights(client: httpx.Client, server: InferenceServer) -> None:
+def test_log_lines_are_json_and_name_the_weights(client: httpx.Client, server: InferenceServer) -> None:
     invoke(client, make_request([make_chip(1, BANDS)], BANDS))
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert all({"time", "level", "message"} <= line.keys() for line in lines)

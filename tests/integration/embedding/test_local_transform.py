@@ -36,7 +36,7 @@ def output_dir(tmp_path: Path) -> Path:
     return tmp_path / "output"
 
 
-def test_every_object_gets_one_answer_and_progress_is_told(input_dir: Path, output_dir: Path) -> None:
+def test_every_object_gets_one_answer_and_progress_is_reported(input_dir: Path, output_dir: Path) -> None:
     parquet = make_request([make_chip(9, BANDS)], BANDS)
     (input_dir / "chips-3.parquet").write_bytes(write_table(parquet, PARQUET))
     calls: list[tuple[str, int, int]] = []

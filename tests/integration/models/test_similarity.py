@@ -141,7 +141,7 @@ def test_a_search_broadcasts_the_one_chip_and_shuffles_nothing(spark: SparkSessi
 
 
 @pytest.mark.parametrize("k", [0, -1, "many", "3; drop table x", 2.5, True])
-def test_a_wrong_number_is_refused_in_words(table: Table, k: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_k_is_refused_with_a_message(table: Table, k: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DbtBaseException, match="inline query"):
         compiled(f"{{{{ nearest_chips('it', {k!r}) }}}}")
     assert f"nearest_chips: k is '{k}'; write a whole number of at least 1" in capsys.readouterr().out
@@ -153,7 +153,7 @@ def as_int8(embeddings: Floats) -> tuple[Floats, Floats]:
     return np.clip(np.rint(embeddings / scales[:, None]), -127, 127), scales
 
 
-def test_int8_is_that_of_numpy_and_loses_what_the_documentation_says(spark: SparkSession) -> None:
+def test_int8_is_that_of_numpy_with_the_documented_loss(spark: SparkSession) -> None:
     """The number is for 1,000 normally distributed embeddings of 1,024 dimensions."""
     embeddings = np.random.default_rng(8).standard_normal((1_000, 1_024)).astype(np.float32)
     column = pa.array(list(embeddings), pa.list_(pa.float32()))

@@ -102,6 +102,6 @@ def test_published_sizes_are_known_by_their_shapes(name: str) -> None:
 
 
 @pytest.mark.parametrize("dim", [8, 50])
-def test_a_length_that_no_position_code_fits_is_refused(dim: int) -> None:
+def test_a_length_that_four_blocks_do_not_divide_is_refused(dim: int) -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         EncoderSize(dim=dim, depth=1, heads=1, dim_head=8, mlp_dim=8)

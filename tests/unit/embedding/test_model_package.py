@@ -103,7 +103,7 @@ def test_a_checkpoint_that_cannot_be_used_is_not_packed(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_which_checkpoint_model_data_hold(tmp_path: Path) -> None:
+def test_the_checkpoint_of_model_data_is_found(tmp_path: Path) -> None:
     assert packaged_weights(tmp_path / "none") is None
     assert packaged_weights(tmp_path) is None
     (tmp_path / "clay.ckpt").touch()

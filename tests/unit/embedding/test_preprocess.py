@@ -108,7 +108,7 @@ def test_vectors_match_those_of_training() -> None:
     np.testing.assert_allclose(time_vector(NOON)[:2], [-0.74851078, -0.66312265], atol=1e-6)
 
 
-def test_the_default_choices_leave_no_mark_in_a_model_id() -> None:
+def test_default_choices_are_not_part_of_a_model_id() -> None:
     assert Preprocessing().tag == ""
     assert Preprocessing(latlon_order="latitude_first").tag == ":latitude-first"
     assert Preprocessing(precision="bfloat16").tag == ":bfloat16"
@@ -165,7 +165,7 @@ def test_chips_of_a_batch_are_each_normalised_as_numpy_does() -> None:
         ({"latitude": 91.0}, "no place in degrees"),
     ],
 )
-def test_a_bad_chip_says_what_is_wrong_with_it(changes: dict[str, object], words: str) -> None:
+def test_a_bad_chip_is_refused_with_a_message(changes: dict[str, object], words: str) -> None:
     arguments = {
         "frames": {"blue": frame(1, 256)},
         "source_index": None,
