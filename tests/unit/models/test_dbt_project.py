@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from pyiceberg.schema import Schema
 
 from ingestion.model import Reason
@@ -62,7 +62,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Node:
     target = folder / "target"
     options = ["--show-all-deprecations", "--target-path", str(target), "--log-path", str(folder / "logs")]
     run_without_java(["dbt", "--warn-error", "parse", *options], folder)
-    return json.loads((target / "manifest.json").read_text())
+    written: Node = json.loads((target / "manifest.json").read_text())
+    return written
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +81,11 @@ def macros(manifest: Node) -> list[Node]:
 
 
 def stage(model: Node) -> str:
-    return model["fqn"][1]
+    return str(model["fqn"][1])
 
 
 def is_mart(model: Node) -> bool:
-    return model["name"].startswith(MARTS)
+    return str(model["name"]).startswith(MARTS)
 
 
 def test_every_model_says_what_a_row_is(models: list[Node]) -> None:
