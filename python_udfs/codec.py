@@ -1,4 +1,4 @@
-"""How pixel arrays are stored in binary columns: Blosc frames, as numcodecs and Zarr write them."""
+"""How binary columns store pixel arrays: as Blosc frames, which numcodecs and Zarr read and write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lakehouse.bands import BAND_BY_NAME
 
-# Spark runs one Python worker a core: threads inside a worker would only fight each other.
+# Spark runs one Python worker a core, so threads inside a worker would compete for cores.
 blosc.use_threads = False
 
 _COMPRESSOR = b"lz4"
@@ -20,19 +20,24 @@ _HEADER_BYTES = 16
 
 
 def encode_array(array: NDArray[Any]) -> bytes:
-    """Compress an array (any shape, row-major, little-endian) into one Blosc frame."""
+    """Compress an array of any shape into one Blosc frame, row-major and little-endian."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return bytes(blosc.compress(little, _COMPRESSOR, _LEVEL, shuffle=blosc.BITSHUFFLE))
 
 
-def frame_bytes(frame: bytes) -> int:
-    """Bytes that a Blosc frame unpacks to, by its header.
+def encode_layers(layers: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """Compress the layers of a chip, each into one Blosc frame."""
+    return {name: encode_array(layer) for name, layer in layers.items()}
 
-    Source: the Blosc 1 header, 16 bytes, of which 4 to 7 are the uncompressed size and 12 to 15 the size of the
-    frame, little-endian. Blosc itself reads past the end of a frame that is cut short.
+
+def frame_bytes(frame: bytes) -> int:
+    """Return the uncompressed size of a Blosc frame, bytes, from its header.
+
+    Source: the header of Blosc 1 has 16 bytes; 4 to 7 are the uncompressed size and 12 to 15 the size of the frame,
+    little-endian. Blosc itself does not check the size, and reads past the end of a truncated frame.
 
     Raises:
-        ValueError: it is no Blosc frame, or not a whole one.
+        ValueError: the bytes are not a whole Blosc frame.
     """
     if len(frame) < _HEADER_BYTES or int.from_bytes(frame[12:16], "little") != len(frame):
         raise ValueError(f"not a Blosc frame, or not a whole one: {len(frame)} bytes")
@@ -43,12 +48,12 @@ def decode_array(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
     """Decompress a Blosc frame into a read-only (side, side) array.
 
     Raises:
-        ValueError: the frame is no Blosc frame, or holds another number of bytes than the shape needs.
+        ValueError: the bytes are not a whole Blosc frame, or it has another size than the shape needs.
     """
     expected = np.dtype(dtype).itemsize * side * side
-    held = frame_bytes(frame)
-    if held != expected:
-        raise ValueError(f"the frame holds {held} bytes where {side} x {side} {dtype} needs {expected}")
+    size = frame_bytes(frame)
+    if size != expected:
+        raise ValueError(f"the frame holds {size} bytes where {side} x {side} {dtype} needs {expected}")
     try:
         raw = blosc.decompress(frame)
     except RuntimeError as error:

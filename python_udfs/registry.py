@@ -20,11 +20,17 @@ from python_udfs.functions.statistics import (
 from python_udfs.sql_function import SqlFunction, load_functions
 
 FUNCTIONS: Final = (
-    SqlFunction("extract_chips", "table", "table(select strip string)", EXTRACTED_CHIP, ExtractChips),
+    SqlFunction(
+        "extract_chips",
+        "table",
+        "table(select epsg, cell_row, bands, valid_scl_classes, scenes, cells)",
+        EXTRACTED_CHIP,
+        ExtractChips,
+    ),
     SqlFunction(
         "fill_chips",
         "table",
-        "table(select cell_id, rule_version, role, chip, chip_id, acquired_us, <bands>, scl, cloud_distance, "
+        "table(select cell_id, rule_version, role, chip, chip_id, acquired_at, <bands>, scl, cloud_distance, "
         "source_index, sources)",
         FILLED_CHIP,
         FillChips,

@@ -1,7 +1,7 @@
-"""Which pixels of a chip hold data, and which of them are valid: one rule for cutting and for filling.
+"""Which pixels of a chip have data, and which of them are valid: one rule for cutting, filling and SQL functions.
 
-Pixels are judged on the 10 m grid. A 10 m pixel holds data if no band is nodata there, 20 m bands and SCL
-being looked up in the 20 m pixel it lies in. A 20 m pixel counts if any of its four 10 m pixels does.
+The rule works on the 10 m grid. A 10 m pixel has data if no band is nodata there; for 20 m bands and SCL, the 20 m
+pixel around it decides. A 20 m pixel counts if any of its four 10 m pixels counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 def class_table(classes: Iterable[int]) -> Mask:
-    """A (256,) table that is true at the given SCL classes, to be indexed with an SCL array."""
+    """Return a (256,) table that is true at the given SCL classes; index it with an SCL array."""
     table = np.zeros(256, dtype=np.bool_)
     table[list(classes)] = True
     return table
@@ -36,20 +36,23 @@ def to_10m(layer: NDArray[Value]) -> NDArray[Value]:
 
 
 def any_of_four(mask: Mask) -> Mask:
-    """True where any of the four 10 m pixels of a 20 m pixel is: (2 h, 2 w) to (h, w)."""
+    """Return where any of the four 10 m pixels of a 20 m pixel is true: (2 h, 2 w) to (h, w)."""
     return mask[0::2, 0::2] | mask[0::2, 1::2] | mask[1::2, 0::2] | mask[1::2, 1::2]
 
 
 def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Chessboard distance of each pixel to the nearest cloud or cloud shadow of the array, pixels.
+    """Return the chessboard distance of each pixel to the nearest cloud or cloud shadow of the array, pixels.
+
+    Args:
+        scl: SCL classes, 20 m, any shape.
 
     Returns:
-        uint8 of the same shape: 0 in a cloud, and CLOUD_REACH_PIXELS + 1 where none is as near as
+        uint8 of the same shape: 0 in a cloud or shadow; CLOUD_REACH_PIXELS + 1 where all are farther than
         CLOUD_REACH_PIXELS.
     """
     reached = class_table((_CLOUD_SHADOW_CLASS, *CLOUD_CLASSES))[scl]
     distance = np.zeros(scl.shape, np.uint8)
-    # A pixel is as far as the number of times that clouds can grow by a pixel without reaching it.
+    # The clouds grow by one pixel a step. The distance of a pixel is the number of steps before they reach it.
     for _ in range(CLOUD_REACH_PIXELS + 1):
         distance += ~reached
         wider = reached.copy()
@@ -61,22 +64,22 @@ def cloud_distance(scl: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return distance
 
 
-def data_mask(bands: Mapping[str, BandPixels], scl_holds: Mask) -> Mask:
-    """True where no band is nodata and the SCL pixel is one of `scl_holds`.
+def data_mask(bands: Mapping[str, BandPixels], scl_passes: Mask) -> Mask:
+    """Return where no band is nodata and SCL passes.
 
     Args:
         bands: band name to (2 h, 2 w) array of a 10 m band or (h, w) array of a 20 m band, 0 = nodata.
-        scl_holds: (h, w), which 20 m pixels pass by their SCL class.
+        scl_passes: (h, w) mask, 20 m: where SCL has an accepted class.
 
     Returns:
-        A (2 h, 2 w) mask on the 10 m grid.
+        (2 h, 2 w) mask on the 10 m grid.
     """
-    holds_20m = scl_holds.copy()
+    passes_20m = scl_passes.copy()
     for name, pixels in bands.items():
         if BAND_BY_NAME[name].gsd == 20:
-            holds_20m &= pixels != 0
-    holds = to_10m(holds_20m)
+            passes_20m &= pixels != 0
+    passes = to_10m(passes_20m)
     for name, pixels in bands.items():
         if BAND_BY_NAME[name].gsd == 10:
-            holds &= pixels != 0
-    return holds
+            passes &= pixels != 0
+    return passes

@@ -1,4 +1,4 @@
-{# JSON, as the fold reads it from the row that it fills: so a row cannot be filled by another rule than its own. #}
+{# JSON, because fill_chips reads it from the row that it fills: a row cannot be filled by another rule than its own. #}
 {% macro fill_rule_version() -%}
     '{{ tojson({
         'method': 'newest-valid-v1',

@@ -13,7 +13,7 @@ with datatakes as (
 
 ),
 
-made as (
+existing as (
 
     {{ rule_rows(['chip_id', 'scenes_hash', 'cut_rule']) }}
 
@@ -31,7 +31,7 @@ scene_cells as (
 
 ),
 
--- One acquisition, one chip: tiles of a datatake that overlap and the parts of a split pass are its scenes.
+-- One acquisition makes one chip: its scenes are overlapping tiles of a datatake and the parts of a split pass.
 chips as (
 
     select
@@ -105,18 +105,18 @@ planned as (
 
 ),
 
--- A chip of the scenes that it had keeps its rule.
+-- A chip with unchanged scenes keeps its rule.
 with_rule as (
 
     select
         planned.*,
         if(
-            planned.scenes_hash <=> made.scenes_hash and {{ rule_is_kept('planned') }},
-            made.cut_rule,
+            planned.scenes_hash <=> existing.scenes_hash and {{ rule_is_kept('planned') }},
+            existing.cut_rule,
             {{ cut_rule() }}
         ) as cut_rule
     from planned
-    left join made on planned.chip_id = made.chip_id
+    left join existing on planned.chip_id = existing.chip_id
 
 ),
 

@@ -28,7 +28,7 @@ filled_chips as (
 
 ),
 
--- What is still missing is 0 in every band, so no mask is needed.
+-- Pixels that are still missing are 0 in every band, so no mask is needed.
 pending_chips as (
 
     select
@@ -50,7 +50,7 @@ final as (
         geohash,
         acquired_at,
 
-        -- how much of it the satellite saw then, and with what was filled
+        -- shares of pixels: seen in this acquisition, and with filled ones
         base_valid_fraction,
         complete_fraction,
 

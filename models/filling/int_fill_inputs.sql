@@ -1,9 +1,13 @@
+{% set fill_max_age_days = setting('fill_max_age_days') | int %}
+
 {{ config(unique_key='chip_id', incremental_strategy='changed_rows', version_columns=['input_hash']) }}
 
 with chips as (
 
-    -- A chip that could not be read has no pixels to fill with, nor to fill.
-    select *
+    -- A chip that could not be read has no pixels.
+    select
+        *,
+        unix_micros(acquired_at) as acquired_us
     from {{ ref('fct_chips') }}
     where error is null
 
@@ -15,7 +19,7 @@ grid_cells as (
 
 ),
 
-made as (
+existing as (
 
     select
         *,
@@ -24,65 +28,79 @@ made as (
 
 ),
 
--- The chips that can decide about a filled chip: itself, and those of its cell that are not too old.
+-- The chips on which a filled chip may depend: itself, and earlier ones of its cell that are not too old.
 histories as (
 
     select
         chip_id,
         cell_id,
         acquired_at,
-        unix_micros(acquired_at) as acquired_us,
-        collect_list(struct(unix_micros(acquired_at) as acquired_us, chip_id, source_hash)) over (
+        acquired_us,
+        collect_list(struct(acquired_us, chip_id, source_hash)) over (
             partition by cell_id
-            order by unix_micros(acquired_at)
-            range between {{ longest_fill_age_days() * 86400 * 1000000 }} preceding and current row
+            order by acquired_us
+            range between {{ fill_max_age_days * 86400 * 1000000 }} preceding and current row
         ) as history
     from chips
 
 ),
 
-described as (
+-- The same for chips that were filled by a rule that reaches further back than today's: usually none.
+longer_histories as (
 
     select
-        histories.*,
+        chips.chip_id,
+        collect_list(struct(earlier.acquired_us, earlier.chip_id, earlier.source_hash)) as history
+    from existing
+    inner join chips on existing.chip_id = chips.chip_id
+    inner join chips as earlier
+        on
+            chips.cell_id = earlier.cell_id
+            and chips.acquired_us >= earlier.acquired_us
+            and chips.acquired_us - existing.max_age_days * 86400000000 <= earlier.acquired_us
+    where existing.max_age_days > {{ fill_max_age_days }}
+    group by chips.chip_id
+
+),
+
+compared as (
+
+    select
+        histories.chip_id,
+        histories.cell_id,
+        histories.acquired_at,
         grid_cells.longitude,
         grid_cells.latitude,
-        made.rule_version as made_rule_version,
-        made.history_hash as made_history_hash,
-        made.max_age_days as made_max_age_days
+        existing.rule_version as existing_rule_version,
+        existing.history_hash as existing_history_hash,
+        {{ fill_history_hash(
+            'coalesce(longer_histories.history, histories.history)', 'histories.acquired_us', 'existing.max_age_days'
+        ) }} as hash_by_existing_rule,
+        {{ fill_history_hash('histories.history', 'histories.acquired_us', fill_max_age_days) }} as hash_by_todays_rule
     from histories
     inner join grid_cells on histories.cell_id = grid_cells.cell_id
-    left join made on histories.chip_id = made.chip_id
+    left join existing on histories.chip_id = existing.chip_id
+    left join longer_histories on histories.chip_id = longer_histories.chip_id
 
 ),
 
-hashed as (
-
-    select
-        *,
-        {{ fill_history_hash('history', 'acquired_us', 'made_max_age_days') }} as hash_by_its_rule,
-        {{ fill_history_hash('history', 'acquired_us', setting('fill_max_age_days') | int) }} as hash_by_rule_in_force
-    from described
-
-),
-
--- A chip whose history is what it was keeps its rule.
-judged as (
-
-    select
-        *,
-        made_history_hash <=> hash_by_its_rule and {{ rule_is_kept('hashed') }} as is_rule_kept
-    from hashed
-
-),
-
+-- A chip with an unchanged history keeps its rule.
 with_rule as (
 
     select
         *,
-        if(is_rule_kept, made_rule_version, {{ fill_rule_version() }}) as rule_version,
-        if(is_rule_kept, hash_by_its_rule, hash_by_rule_in_force) as history_hash
-    from judged
+        existing_history_hash <=> hash_by_existing_rule and {{ rule_is_kept('compared') }} as keeps_rule
+    from compared
+
+),
+
+with_hash as (
+
+    select
+        *,
+        if(keeps_rule, existing_rule_version, {{ fill_rule_version() }}) as rule_version,
+        if(keeps_rule, hash_by_existing_rule, hash_by_todays_rule) as history_hash
+    from with_rule
 
 ),
 
@@ -97,7 +115,7 @@ final as (
         rule_version,
         history_hash,
         sha2(concat_ws(' ', rule_version, history_hash), 256) as input_hash
-    from with_rule
+    from with_hash
 
 )
 

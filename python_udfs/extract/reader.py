@@ -58,7 +58,7 @@ class RasterReader(Protocol):
         """Open the raster at a path or URL.
 
         Raises:
-            RasterError: there is no such raster, or it may not be read.
+            RasterError: the raster does not exist, or access is denied.
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
 
-DAY_US: Final = 86_400_000_000
+_DAY: Final = timedelta(days=1)
 _NEVER_SEEN: Final = -1  # in CellState.seen_10m and .seen_20m
 
 
@@ -22,7 +23,7 @@ class Source:
     """A chip that pixels were taken from."""
 
     chip_id: str
-    acquired_us: int  # microseconds since 1970, UTC
+    acquired_at: datetime  # UTC
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ class CellState:
         self._seen_10m[valid] = newest
         self._seen_20m[valid_20m] = newest
 
-    def drop_older_than(self, oldest_us: int) -> None:
-        """Forget the pixels of chips that were acquired before `oldest_us`, microseconds."""
-        is_too_old = np.array([chip.acquired_us < oldest_us for chip in self._chips] + [True])  # last: never seen
+    def drop_older_than(self, oldest: datetime) -> None:
+        """Forget the pixels of chips that were acquired before `oldest`."""
+        is_too_old = np.array([chip.acquired_at < oldest for chip in self._chips] + [True])  # last: never seen
         if not is_too_old[:-1].any():
             return
         for seen, gsd in ((self._seen_10m, 10), (self._seen_20m, 20)):
@@ -127,7 +128,7 @@ class CellState:
         to_source = np.full(newest + 2, STILL_MISSING, np.uint8)  # the last element serves index -1, never seen
         to_source[newest] = 0
         to_source[used] = range(1, len(used) + 1)
-        ages = [(self._chips[newest].acquired_us - self._chips[index].acquired_us) / DAY_US for index in used]
+        ages = [(self._chips[newest].acquired_at - self._chips[index].acquired_at) / _DAY for index in used]
         pixels = [int(counts[index]) for index in used]
         weighted = sum(age * count for age, count in zip(ages, pixels, strict=True))
         return FilledChip(

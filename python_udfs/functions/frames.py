@@ -15,7 +15,7 @@ from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 
 
 class Everywhere(Enum):
-    """The default of a mask argument. Null is no default, as it means that the mask is unknown."""
+    """The default of a mask argument. Null is not the default: it means that the mask is unknown."""
 
     EVERYWHERE = auto()
 

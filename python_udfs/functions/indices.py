@@ -1,4 +1,4 @@
-"""Scalar function `chip_index`, and the table of the spectral indices it knows."""
+"""Scalar function `chip_index`, and its table of spectral indices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lakehouse.bands import VALUE_PER_REFLECTANCE
 from python_udfs.functions.frames import EVERYWHERE, MaskFrame, counted_pixels, decode_band, fields_of, on_one_grid
 
 Values = NDArray[np.float64]
-_ONE: Final = VALUE_PER_REFLECTANCE  # the bands' values stay as they are: whole numbers lose nothing
+_ONE: Final = VALUE_PER_REFLECTANCE  # formulas take reflectance x 10,000: whole numbers have no rounding error
 
 
 @dataclass(frozen=True)
 class SpectralIndex:
-    """An index as its authors defined it, in Sentinel-2 bands; `ratio` takes reflectance x 10,000 by band."""
+    """An index as its authors defined it, in Sentinel-2 bands."""
 
     bands: tuple[str, ...]
-    ratio: Callable[..., tuple[Values, Values]]  # numerator and denominator
-    source: str
+    ratio: Callable[..., tuple[Values, Values]]  # numerator and denominator, from reflectance x 10,000 by band name
+    source: str  # authors, year and purpose
 
 
 def _difference(first: str, second: str, source: str) -> SpectralIndex:
@@ -66,25 +66,27 @@ INDICES: Final[Mapping[str, SpectralIndex]] = {
 def chip_index(
     name: str | None, bands: Mapping[str, bytes | None] | None, valid: MaskFrame = EVERYWHERE
 ) -> float | None:
-    """Mean of a spectral index over the pixels that count: `chip_index('ndvi', struct(red, nir))`.
+    """Mean of a spectral index over the counted pixels: `chip_index('ndvi', struct(red, nir))`.
 
-    Pixels count where no band of the index is nodata, the mask holds, and the index is defined. The names of the
-    struct's fields say which band is which, in any order; the index takes those it needs. Formulas and their sources
-    are in INDICES.
+    A pixel counts if no band of the index is nodata, the mask is not 0, and the index is defined. The field names of
+    the struct tell the bands, in any order; other bands are ignored. INDICES has the formulas and their sources.
 
     Args:
         name: one of INDICES, in any case.
-        bands: struct of band columns by name; null if one that the index needs is null.
-        valid: mask, from chip_mask or chip_valid; without it, all but nodata.
+        bands: struct of band columns by name.
+        valid: mask from chip_mask or chip_valid; without it, all pixels with data count.
+
+    Returns:
+        The mean; null if no pixel counts, or a band that the index needs is null.
 
     Raises:
-        ValueError: there is no such index, or a band that it needs is not in the struct.
+        ValueError: the index is unknown, or the struct lacks a band that it needs.
     """
     if name is None or bands is None or valid is None:
         return None
     index = INDICES.get(name.lower())
     if index is None:
-        raise ValueError(f"there is no index '{name}'; choose from {', '.join(INDICES)}")
+        raise ValueError(f"unknown index '{name}'; choose from {', '.join(INDICES)}")
     given = fields_of(bands)
     if missing := [band for band in index.bands if band not in given]:
         raise ValueError(
@@ -92,12 +94,12 @@ def chip_index(
             f"write chip_index('{name}', struct({', '.join(index.bands)}))"
         )
     frames = [given[band] for band in index.bands]
-    wanted = [frame for frame in frames if frame is not None]
-    if len(wanted) < len(frames):
+    known = [frame for frame in frames if frame is not None]
+    if len(known) < len(frames):
         return None
-    pixels = on_one_grid([decode_band(frame) for frame in wanted])
-    holds = counted_pixels(pixels, valid)
-    values = [band[holds].astype(np.float64) for band in pixels]
+    pixels = on_one_grid([decode_band(frame) for frame in known])
+    counts = counted_pixels(pixels, valid)
+    values = [band[counts].astype(np.float64) for band in pixels]
     numerator, denominator = index.ratio(**dict(zip(index.bands, values, strict=True)))
     is_defined = denominator != 0
     if not is_defined.all():

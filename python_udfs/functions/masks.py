@@ -31,7 +31,7 @@ def chip_mask(layer: bytes | None, values: Sequence[int] | None) -> bytes | None
     if layer is None or values is None:
         return None
     if unknown := [value for value in values if value is None or not 0 <= value <= 255]:
-        raise ValueError(f"{unknown} are no values of scl or source_index, 0 to 255")
+        raise ValueError(f"values of scl and source_index are 0 to 255, not {', '.join(map(str, unknown))}")
     pixels = decode_layer(layer)
     if pixels.dtype != np.uint8:
         raise ValueError("chip_mask takes scl or source_index, not a band")

@@ -1,4 +1,4 @@
-"""Scalar functions that make files of a chip's pixels: `chip_geotiff` and `chip_rgb_png`."""
+"""Scalar functions that write a chip's pixels as a file: `chip_geotiff` and `chip_rgb_png`."""
 
 from __future__ import annotations
 
@@ -20,50 +20,53 @@ from python_udfs.functions.frames import decode_band, decode_layer, fields_of, o
 
 _CELL_ID: Final = re.compile(r"(32[67](?:0[1-9]|[1-5]\d|60))_(-?\d{1,6})_(-?\d{1,6})")
 _NODATA: Final = 0
-# A stretch for the eye, no physical limit: vegetation and soil lie well below, clouds and snow saturate.
+# A stretch for viewing, not a physical limit: vegetation and soil are darker, clouds and snow saturate.
 DEFAULT_MAX_REFLECTANCE: Final = 0.3
 
 
 @dataclass(frozen=True)
 class CellPlace:
-    """Where a grid cell lies: its zone and its north-west corner, metres."""
+    """Place of a grid cell in its UTM zone."""
 
     epsg: int
-    west: int
-    north: int
+    west: int  # metres
+    north: int  # metres
 
     def transform(self, side: int) -> Affine:
-        """The affine transform of a raster of `side` x `side` pixels that fills the cell, north up."""
+        """Return the affine transform of a raster of `side` x `side` pixels that fills the cell, north up."""
         gsd = CHIP_SIZE_M / side
         return Affine(gsd, 0, self.west, 0, -gsd, self.north)
 
 
 def place_of_cell(cell_id: str) -> CellPlace:
-    """Read a cell's id, '{epsg}_{col}_{row}' with col = floor(E / 2560) and row = floor(N / 2560).
+    """Read a cell_id, '{epsg}_{col}_{row}' with col = floor(E / 2560) and row = floor(N / 2560).
 
     Raises:
-        ValueError: it is no id of a cell.
+        ValueError: the text is not a cell_id.
     """
     parts = _CELL_ID.fullmatch(cell_id)
     if parts is None:
-        raise ValueError(f"'{cell_id}' is no cell_id: '{{epsg}}_{{col}}_{{row}}', such as 32633_233_1980")
+        raise ValueError(f"'{cell_id}' is not a cell_id, which is '{{epsg}}_{{col}}_{{row}}', such as 32633_233_1980")
     epsg, col, row = map(int, parts.groups())
     return CellPlace(epsg, col * CHIP_SIZE_M, (row + 1) * CHIP_SIZE_M)
 
 
 def chip_geotiff(cell_id: str | None, bands: Mapping[str, bytes | None] | None) -> bytes | None:
-    """GeoTIFF of a chip: `chip_geotiff(cell_id, struct(red, green, blue))`, a band a field, in order, described by it.
+    """GeoTIFF of a chip: `chip_geotiff(cell_id, struct(red, green, blue))`, one band a field, with its name.
 
-    Cloud-optimised, DEFLATE, in the cell's UTM zone, nodata 0. Values are those of the columns: reflectance x 10,000,
-    or classes of scl. Of columns of 10 m and 20 m together, 20 m pixels are repeated into four. Sedona
-    (RS_FromGeoTiff), GDAL and QGIS open it.
+    The file is cloud-optimised, DEFLATE, in the UTM zone of the cell, nodata 0. Its values are those of the columns:
+    reflectance x 10,000, or SCL classes. If 10 m and 20 m columns are given together, each 20 m pixel is repeated into
+    four. Sedona (RS_FromGeoTiff), GDAL and QGIS open it.
 
     Args:
-        cell_id: column cell_id, which says where the chip lies.
-        bands: struct of band columns, and scl; those that are null are left out, and null if all are.
+        cell_id: column cell_id, the place of the chip.
+        bands: struct of band columns and scl; null ones are left out.
+
+    Returns:
+        Bytes of the file; null if all columns are null.
 
     Raises:
-        ValueError: no id of a cell, or a column that is neither a band nor scl.
+        ValueError: cell_id is not the id of a cell, or a column is neither a band nor scl.
     """
     if cell_id is None or bands is None:
         return None
@@ -101,13 +104,13 @@ def chip_rgb_png(
     blue: bytes | None,
     max_reflectance: float | Decimal | None = DEFAULT_MAX_REFLECTANCE,
 ) -> bytes | None:
-    """PNG of three bands for the eye, transparent where one of them is nodata.
+    """PNG of three bands for viewing, transparent where one of them is nodata.
 
-    Linear from reflectance 0 (black) to `max_reflectance` (white), 0.3 unless given. Any three bands make a picture:
+    Linear from reflectance 0 (black) to `max_reflectance` (white), 0.3 by default. Any three bands will do:
     `chip_rgb_png(nir, red, green)` shows vegetation red.
 
     Raises:
-        ValueError: max_reflectance is not above 0.
+        ValueError: max_reflectance is not a finite number above 0.
     """
     if red is None or green is None or blue is None or max_reflectance is None:
         return None

@@ -1,4 +1,4 @@
-"""Pixel arrays come back from their frames as they were, and what is no such frame is refused."""
+"""Pixel arrays survive encoding and decoding, and anything but a whole frame is refused."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ RAMP = np.arange(128 * 128, dtype=np.uint16).reshape(128, 128)
 
 @settings(deadline=None)
 @given(squares)
-def test_an_array_comes_back_as_it_was(array: NDArray[Any]) -> None:
+def test_decoding_gives_the_encoded_array(array: NDArray[Any]) -> None:
     decoded = decode_array(encode_array(array), array.dtype.name, array.shape[0])
     assert decoded.dtype == array.dtype.newbyteorder("<")
     assert np.array_equal(decoded, array)
 
 
-def test_a_view_is_stored_in_the_order_it_is_seen_in() -> None:
+def test_a_view_is_stored_in_its_own_order() -> None:
     assert np.array_equal(decode_array(encode_array(RAMP.T), "uint16", 128), RAMP.T)
     assert np.array_equal(decode_array(encode_array(RAMP[::2, ::2]), "uint16", 64), RAMP[::2, ::2])
 
@@ -36,11 +36,11 @@ def test_numcodecs_opens_a_frame_as_little_endian_rows() -> None:
     assert blosc.decompress(encode_array(array)) == bytes([1, 0, 0, 1, 3, 2, 255, 255])
 
 
-def test_a_frame_says_its_kind_and_sizes_as_zarr_expects() -> None:
+def test_a_frame_has_the_header_that_zarr_expects() -> None:
     frame = encode_array(RAMP)
-    sizes = [int.from_bytes(frame[at : at + 4], "little") for at in (4, 12)]  # held, in the frame
+    sizes = [int.from_bytes(frame[at : at + 4], "little") for at in (4, 12)]  # uncompressed, compressed
     assert sizes == [128 * 128 * 2, len(frame)]
-    assert frame[3] == 2  # bytes of an item
+    assert frame[3] == 2  # bytes of a value
     assert frame[2] & 0b101 == 0b100  # shuffled by bits, not by bytes
     assert blosc.cbuffer_complib(frame) == "LZ4"
     assert len(frame) < RAMP.nbytes / 5
@@ -69,12 +69,12 @@ def test_garbage_is_refused(garbage: bytes) -> None:
 
 @pytest.mark.parametrize("array", [RAMP, np.zeros_like(RAMP)], ids=["ramp", "zeros"])
 @pytest.mark.parametrize("cut", [1, 3, 16, 100])
-def test_a_frame_cut_short_is_refused(array: NDArray[np.uint16], cut: int) -> None:
+def test_a_truncated_frame_is_refused(array: NDArray[np.uint16], cut: int) -> None:
     with pytest.raises(ValueError, match="frame"):
         decode_array(encode_array(array)[:-cut], "uint16", 128)
 
 
-def test_a_frame_that_claims_more_than_memory_holds_is_refused() -> None:
+def test_a_frame_that_states_a_size_beyond_memory_is_refused() -> None:
     frame = encode_array(RAMP)
     with pytest.raises(ValueError, match="frame"):
         decode_array(frame[:4] + (2**31 - 17).to_bytes(4, "little") + frame[8:], "uint16", 128)

@@ -1,4 +1,4 @@
-"""Which pixels hold data, on cases small enough to be worked out by hand."""
+"""Which pixels have data, on cases small enough to work out by hand."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from python_udfs.valid_pixels import any_of_four, class_table, data_mask, to_10m
 
 
 def mask(*rows: str) -> NDArray[np.bool_]:
-    """A mask drawn with `#` for true."""
+    """A mask in which `#` is true."""
     return np.array([[pixel == "#" for pixel in row] for row in rows])
 
 
 def band(*rows: str) -> NDArray[np.uint16]:
-    """A band drawn with `.` for nodata and digits for values."""
+    """A band in which `.` is nodata and a digit is a value."""
     return np.array([[0 if pixel == "." else int(pixel) for pixel in row] for row in rows], np.uint16)
 
 
-def test_a_class_table_is_true_at_its_classes_alone() -> None:
+def test_a_class_table_is_true_only_at_its_classes() -> None:
     table = class_table([4, 11, 255])
     assert table.shape == (256,)
     assert [int(scl_class) for scl_class in np.flatnonzero(table)] == [4, 11, 255]
@@ -60,9 +60,9 @@ def test_without_bands_scl_alone_decides() -> None:
     assert np.array_equal(data_mask({}, mask("#.")), mask("##..", "##.."))
 
 
-def test_what_is_looked_at_is_not_changed() -> None:
-    scl_holds = mask("##")
+def test_the_arguments_are_not_changed() -> None:
+    scl_passes = mask("##")
     bands = {"blue": band("1.11", "1111"), "swir16": band(".5")}
-    data_mask(bands, scl_holds)
-    assert scl_holds.all()
+    data_mask(bands, scl_passes)
+    assert scl_passes.all()
     assert np.array_equal(bands["swir16"], band(".5"))

@@ -38,31 +38,31 @@ def bands(**values: int | list[list[int]] | None) -> dict[str, bytes | None]:
         ("bsi", (0.24 - 0.42) / (0.24 + 0.42)),
     ],
 )
-def test_an_index_is_what_its_authors_wrote(name: str, expected: float) -> None:
+def test_an_index_follows_its_authors_formula(name: str, expected: float) -> None:
     assert chip_index(name, bands(**LEAF)) == pytest.approx(expected)
     assert chip_index(name.upper(), bands(**LEAF)) == pytest.approx(expected)
 
 
-def test_every_index_has_a_source_and_bands_that_there_are() -> None:
+def test_every_index_has_a_source_and_known_bands() -> None:
     assert set(INDICES) == {"ndvi", "ndre", "ndwi", "mndwi", "ndmi", "ndbi", "nbr", "evi", "evi2", "savi", "bsi"}
     for index in INDICES.values():
         assert set(index.bands) <= set(BAND_BY_NAME)
         assert any(character.isdigit() for character in index.source)
 
 
-def test_the_mean_is_over_pixels_that_count() -> None:
+def test_the_mean_covers_the_counted_pixels() -> None:
     pixels = bands(red=[[1000, 1000], [0, 2000]], nir=[[3000, 4000], [9000, 2000]])
     mask = encode_array(np.array([[1, 1], [1, 0]], np.uint8))
     assert chip_index("ndvi", pixels) == pytest.approx((0.5 + 0.6 + 0.0) / 3)
     assert chip_index("ndvi", pixels, mask) == pytest.approx((0.5 + 0.6) / 2)
 
 
-def test_bands_of_20_m_are_repeated_beside_those_of_10_m() -> None:
+def test_20_m_bands_are_repeated_to_10_m() -> None:
     pixels = bands(nir=[[3000, 1000], [500, 0]], swir16=[[1000]])
     assert chip_index("ndmi", pixels) == pytest.approx((0.5 + 0.0 - 1 / 3) / 3)
 
 
-def test_pixels_for_which_an_index_is_not_defined_do_not_count() -> None:
+def test_pixels_without_a_defined_index_do_not_count() -> None:
     # 0.125 + 6 x 0.0625 - 7.5 x 0.2 + 1 = 0 in the first column.
     undefined = bands(nir=[[1250, 4000]] * 2, red=[[625, 400]] * 2, blue=[[2000, 200]] * 2)
     assert 0.125 + 6 * 0.0625 - 7.5 * 0.2 + 1 == 0
@@ -70,7 +70,7 @@ def test_pixels_for_which_an_index_is_not_defined_do_not_count() -> None:
     assert chip_index("evi", bands(nir=1250, red=625, blue=2000)) is None
 
 
-def test_nothing_gives_null() -> None:
+def test_no_pixels_give_null() -> None:
     assert chip_index("ndvi", bands(red=0, nir=1000)) is None
     assert chip_index("ndvi", bands(red=None, nir=1000)) is None
     assert chip_index(None, bands(**LEAF)) is None
@@ -79,9 +79,9 @@ def test_nothing_gives_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "words"),
+    ("name", "given", "message"),
     [
-        ("nvdi", bands(**LEAF), "there is no index 'nvdi'; choose from ndvi, "),
+        ("nvdi", bands(**LEAF), "unknown index 'nvdi'; choose from ndvi, "),
         (
             "ndvi",
             bands(nir=1, green=1),
@@ -90,6 +90,6 @@ def test_nothing_gives_null() -> None:
         ("ndvi", b"a frame", r"struct\(red, nir\)"),
     ],
 )
-def test_what_cannot_be_computed_is_said(name: str, given: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_the_error_says_what_is_missing(name: str, given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         chip_index(name, given)

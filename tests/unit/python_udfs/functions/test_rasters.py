@@ -1,4 +1,4 @@
-"""GeoTIFFs and pictures of chips, opened by other programs than those that made them."""
+"""GeoTIFFs and pictures of chips, read back by other libraries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_geotiff(cell_id: str, **layers: np.ndarray[Any, Any] | None) -> tuple[d
         return place | names | {"layout": layout, "driver": raster.driver}, raster.read()
 
 
-def test_a_geotiff_has_the_pixels_and_the_place_of_the_chip() -> None:
+def test_a_geotiff_has_the_pixels_and_place_of_the_chip() -> None:
     about, pixels = open_geotiff(CELL, red=RED, nir=RED[::-1])
     assert about == {
         "bounds": (233 * 2560, 1980 * 2560, 234 * 2560, 1981 * 2560),
@@ -60,7 +60,7 @@ def test_20_m_pixels_are_repeated_beside_10_m_bands() -> None:
         assert pixels[:, row, col].tolist() == [SWIR[row // 2, col // 2], RED[row, col], 4]
 
 
-def test_a_geotiff_of_the_classes_is_of_bytes() -> None:
+def test_a_geotiff_of_scl_has_bytes() -> None:
     about, pixels = open_geotiff(CELL, scl=SCL)
     assert (about["dtype"], about["gsd"]) == ("uint8", (20, 20))
     np.testing.assert_array_equal(pixels, [SCL])
@@ -88,8 +88,8 @@ def test_a_pixel_is_found_by_longitude_and_latitude() -> None:
 
 
 @pytest.mark.parametrize("cell_id", ["", "32633_233", "32661_1_1", "32600_1_1", "4326_1_1", "32633_1_1_X", "32633_a_b"])
-def test_what_is_no_cell_is_refused(cell_id: str) -> None:
-    with pytest.raises(ValueError, match="is no cell_id"):
+def test_anything_but_a_cell_id_is_refused(cell_id: str) -> None:
+    with pytest.raises(ValueError, match="is not a cell_id"):
         place_of_cell(cell_id)
 
 
@@ -98,7 +98,7 @@ def test_source_index_has_no_nodata_and_is_refused() -> None:
         chip_geotiff(CELL, {"source_index": encode_array(np.zeros((256, 256), np.uint8))})
 
 
-def test_nothing_gives_no_file() -> None:
+def test_null_gives_null() -> None:
     red = encode_array(RED)
     assert chip_geotiff(None, {"red": red}) is None
     assert chip_geotiff(CELL, None) is None
@@ -107,15 +107,21 @@ def test_nothing_gives_no_file() -> None:
     assert chip_rgb_png(red, red, red, None) is None
 
 
-def picture(*bands: np.ndarray[Any, Any], **options: float) -> np.ndarray[Any, Any]:
-    png = chip_rgb_png(*(encode_array(band) for band in bands), **options)
+def picture(
+    red: np.ndarray[Any, Any],
+    green: np.ndarray[Any, Any],
+    blue: np.ndarray[Any, Any],
+    max_reflectance: float | None = None,
+) -> np.ndarray[Any, Any]:
+    frames = encode_array(red), encode_array(green), encode_array(blue)
+    png = chip_rgb_png(*frames) if max_reflectance is None else chip_rgb_png(*frames, max_reflectance)
     assert png is not None
     with Image.open(io.BytesIO(png)) as image:
         assert (image.format, image.mode) == ("PNG", "RGBA")
         return np.asarray(image)
 
 
-def test_a_picture_is_linear_up_to_the_maximum_and_clear_where_nodata_is() -> None:
+def test_a_picture_is_linear_and_transparent_at_nodata() -> None:
     red = np.array([[1500, 3000], [60_000, 1]], np.uint16)
     green = np.array([[600, 0], [3000, 3000]], np.uint16)
     blue = np.array([[300, 300], [300, 300]], np.uint16)
@@ -134,6 +140,7 @@ def test_a_picture_takes_bands_of_both_resolutions() -> None:
 
 
 @pytest.mark.parametrize("most", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_stretch_to_nothing_is_refused(most: float) -> None:
+def test_a_maximum_that_is_not_above_0_is_refused(most: float) -> None:
+    frame = encode_array(RED)
     with pytest.raises(ValueError, match="max_reflectance"):
-        chip_rgb_png(*[encode_array(RED)] * 3, max_reflectance=most)
+        chip_rgb_png(frame, frame, frame, most)

@@ -1,4 +1,4 @@
-"""The scalar functions over pixel columns, on values worked out by hand and against plain loops."""
+"""Scalar functions over pixel columns, on values worked out by hand and against plain loops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def decoded(frame: bytes | None, dtype: str) -> np.ndarray[Any, Any]:
     return values.reshape(side, side)
 
 
-def test_the_mean_leaves_nodata_out() -> None:
+def test_the_mean_excludes_nodata() -> None:
     assert chip_mean(band([0, 100], [200, 400])) == pytest.approx(700 / 3)
 
 
@@ -56,12 +56,12 @@ def test_the_mean_takes_bands_of_both_resolutions(side: int) -> None:
     assert chip_mean(encode_array(pixels)) == 25.0
 
 
-def test_the_mean_of_nothing_is_null() -> None:
+def test_the_mean_of_no_pixels_is_null() -> None:
     assert chip_mean(band([0, 0], [0, 0])) is None
     assert chip_mean(None) is None
 
 
-def test_the_normalized_difference_is_the_mean_over_pixels_that_both_have() -> None:
+def test_the_normalized_difference_is_a_mean_over_pixels_of_both_bands() -> None:
     # (3000 - 1000) / 4000 = 0.5 and (1000 - 3000) / 4000 = -0.5 and (4000 - 1000) / 5000 = 0.6
     nir = band([3000, 1000], [4000, 9000])
     red = band([1000, 3000], [1000, 0])
@@ -73,7 +73,7 @@ def test_the_normalized_difference_of_large_values_does_not_overflow() -> None:
     assert chip_normalized_difference(band([60_000]), band([20_000])) == 0.5
 
 
-def test_the_normalized_difference_of_nothing_is_null() -> None:
+def test_the_normalized_difference_of_no_pixels_is_null() -> None:
     assert chip_normalized_difference(band([1, 0], [0, 0]), band([0, 1], [1, 1])) is None
     assert chip_normalized_difference(None, band([1])) is None
     assert chip_normalized_difference(band([1]), None) is None
@@ -88,7 +88,7 @@ def test_bands_of_two_resolutions_are_taken_on_the_finer_grid() -> None:
     assert chip_normalized_difference(nir, swir, layer([0, 1], [1, 0])) == pytest.approx(-0.5)
 
 
-def test_bands_that_lie_on_no_common_grid_are_refused() -> None:
+def test_bands_without_a_common_grid_are_refused() -> None:
     with pytest.raises(ValueError, match="4 and 1 pixels a side"):
         chip_normalized_difference(encode_array(np.ones((4, 4), np.uint16)), band([1]))
 
@@ -120,16 +120,14 @@ def test_null_in_gives_null_out() -> None:
     ],
     ids=["chip_mean", "chip_statistics", "chip_normalized_difference", "chip_pixel"],
 )
-@pytest.mark.parametrize("frame", [b"", b"no frame at all, only words", band([1, 2])], ids=["empty", "words", "oblong"])
-def test_what_is_no_band_is_refused(function: Callable[[bytes], object], frame: bytes) -> None:
+@pytest.mark.parametrize("frame", [b"", b"text, which is not a frame", band([1, 2])], ids=["empty", "text", "oblong"])
+def test_anything_but_a_band_is_refused(function: Callable[[bytes], object], frame: bytes) -> None:
     with pytest.raises(ValueError, match="frame"):
         function(frame)
 
 
 @given(BANDS_10M, MASKS_10M | MASKS_20M)
-def test_a_10_m_pixel_counts_if_the_mask_holds_where_it_lies(
-    pixels: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
-) -> None:
+def test_a_10_m_pixel_counts_if_the_mask_is_set_there(pixels: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> None:
     factor = 8 // mask.shape[0]
     values = [
         int(pixels[row, col])
@@ -142,7 +140,7 @@ def test_a_10_m_pixel_counts_if_the_mask_holds_where_it_lies(
 
 
 @given(BANDS_20M, MASKS_10M | MASKS_20M)
-def test_a_20_m_pixel_counts_if_the_mask_holds_in_any_part_of_it(
+def test_a_20_m_pixel_counts_if_the_mask_is_set_in_any_part(
     pixels: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]
 ) -> None:
     parts = mask.shape[0] // 4
@@ -156,7 +154,7 @@ def test_a_20_m_pixel_counts_if_the_mask_holds_in_any_part_of_it(
     assert chip_mean(encode_array(pixels), encode_array(mask)) == pytest.approx(expected)
 
 
-def test_a_mask_that_is_null_is_not_the_same_as_none_given() -> None:
+def test_a_null_mask_differs_from_no_mask() -> None:
     assert chip_mean(band([5]), None) is None
     assert chip_statistics(band([5]), None) is None
     assert chip_normalized_difference(band([5]), band([5]), None) is None
@@ -168,7 +166,7 @@ def test_a_mask_of_another_size_is_refused() -> None:
 
 
 def percentile(ordered: list[int], share: float) -> float:
-    """Linear between the two values nearest to the place (Hyndman and Fan's type 7)."""
+    """Interpolate linearly between the two nearest values (Hyndman and Fan's type 7)."""
     place = share * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
@@ -176,7 +174,7 @@ def percentile(ordered: list[int], share: float) -> float:
 
 
 @given(arrays(np.uint16, (8, 8)) | arrays(np.uint16, (4, 4), elements=st.integers(0, 3)))
-def test_statistics_are_those_of_the_values_that_are_not_nodata(pixels: np.ndarray[Any, Any]) -> None:
+def test_statistics_cover_the_values_that_are_not_nodata(pixels: np.ndarray[Any, Any]) -> None:
     values = sorted(int(value) for value in pixels.ravel() if value)
     found = chip_statistics(encode_array(pixels))
     assert found is not None
@@ -199,14 +197,14 @@ def test_statistics_are_those_of_the_values_that_are_not_nodata(pixels: np.ndarr
     )
 
 
-def test_statistics_keep_to_the_mask() -> None:
+def test_statistics_cover_the_pixels_of_the_mask() -> None:
     found = chip_statistics(band([10, 20], [30, 0]), layer([1, 0], [1, 1]))
     assert found is not None
     assert (found["pixel_count"], found["mean"], found["min"], found["max"]) == (2, 20.0, 10.0, 30.0)
     assert chip_statistics(None) is None
 
 
-def test_a_mask_holds_where_the_layer_has_one_of_the_values() -> None:
+def test_a_mask_is_set_where_the_layer_has_one_of_the_values() -> None:
     scl = layer([4, 5], [9, 0])
     assert decoded(chip_mask(scl, [4, 0]), "u1").tolist() == [[1, 0], [0, 1]]
     assert decoded(chip_mask(scl, []), "u1").tolist() == [[0, 0], [0, 0]]
@@ -218,7 +216,7 @@ def test_a_mask_holds_where_the_layer_has_one_of_the_values() -> None:
 
 
 @pytest.mark.parametrize("values", [[256], [-1], [4, None]])
-def test_a_value_that_no_layer_has_is_refused(values: list[Any]) -> None:
+def test_an_impossible_layer_value_is_refused(values: list[Any]) -> None:
     with pytest.raises(ValueError, match="0 to 255"):
         chip_mask(layer([4]), values)
 
@@ -244,7 +242,7 @@ def test_valid_pixels_have_a_valid_class_and_all_bands() -> None:
     assert chip_valid(encode_array(scl), [4], None) is None
 
 
-def test_valid_pixels_of_a_band_that_is_unknown_are_refused() -> None:
+def test_valid_pixels_of_an_unknown_band_are_refused() -> None:
     scl = encode_array(np.zeros((128, 128), np.uint8))
     with pytest.raises(ValueError, match=r"unknown bands \['infrared'\]; choose from blue"):
         chip_valid(scl, [4], {"infrared": encode_array(np.ones((256, 256), np.uint16))})

@@ -1,13 +1,11 @@
 {#
-    Roles:
-    - pending: to be filled.
-    - seed: the newest filled chip before the first pending one that is up to date; the fold goes on from it, so
-      a night with one new date reads two chips a cell, however long the history.
-    - source: chips after the seed (or, without one, as old as may fill) that only later ones need.
+    A fold is the chips of a cell that one rule fills; a chip may have a role in several folds. Roles:
+    - pending: the chip is to be filled.
+    - seed: the newest filled chip before the first pending one that is up to date. The fold goes on from it, so a night
+      with one new date reads two chips a cell, however long the history is.
+    - source: a chip after the seed (without a seed, any chip that is not too old) that only later chips need.
 
-    A fold is the chips of a cell that are filled by one rule; a chip may play a part in several folds.
-
-    Metadata alone: no pixel is read for it.
+    The plan reads no pixels.
 #}
 {% macro fill_plan(inputs) %}
     with pending as (
@@ -55,6 +53,7 @@
             spans.rule_version,
             inputs.chip_id,
             inputs.acquired_at,
+            inputs.input_hash,
             if(pending.chip_id is null, 'source', 'pending') as role
         from {{ ref(inputs.model) }} as inputs
         inner join spans on inputs.cell_id = spans.cell_id
@@ -81,6 +80,7 @@
         rule_version,
         chip_id,
         acquired_at,
+        cast(null as string) as input_hash,
         'seed' as role
     from seeds
     {% endif %}

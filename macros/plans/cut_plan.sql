@@ -1,0 +1,120 @@
+{#
+    A strip is the unit of work of extract_chips: the pending chips of one task in one row of cells, and their scenes.
+
+    The home of a chip is the first scene that holds its cell whole, or else the first that touches it; the chip is cut by
+    a task of its home. A task is some rows of blocks of the home's 20 m rasters. One of these is two rows of blocks of
+    the 10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
+
+    A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
+    least 3 rows of blocks, and a whole scene if there are scenes for all cores.
+#}
+{% macro cut_plan(inputs) %}
+    {%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}
+    {%- set min_block_rows = 3 -%}
+    with pending as (
+
+        select * from {{ plan('pending_inputs', inputs) }}
+
+    ),
+
+    scenes as (
+
+        select * from {{ ref('int_scenes') }}
+
+    ),
+
+    homes as (
+
+        select
+            pending.*,
+            scenes.scene_id as home_scene_id,
+            greatest(
+                0, floor((scenes.utm_ymax - (pending.cell_row + 1) * {{ grid_cell_size() }}) / {{ block_row_m }})
+            ) as block_row
+        from pending
+        inner join scenes on coalesce(get(pending.whole_scene_ids, 0), pending.scene_ids[0]) = scenes.scene_id
+
+    ),
+
+    task_sizes as (
+
+        select
+            greatest(
+                {{ min_block_rows }},
+                ceil(count(distinct home_scene_id, block_row) / {{ setting('shuffle_partitions') | int }})
+            ) as block_rows
+        from homes
+
+    ),
+
+    cells as (
+
+        select
+            concat_ws(
+                '_', homes.home_scene_id, floor(homes.block_row / task_sizes.block_rows), homes.cut_rule
+            ) as task_id,
+            homes.epsg,
+            homes.cell_row,
+            {{ parse_cut_rule('homes.cut_rule') }} as rule,
+            homes.scene_ids,
+            struct(
+                struct({{ chip_columns('homes') }}, homes.source_hash) as chip,
+                homes.cell_col,
+                homes.scene_ids,
+                homes.whole_scene_ids
+            ) as cell
+        from homes
+        cross join task_sizes
+
+    ),
+
+    strips as (
+
+        select
+            task_id,
+            epsg,
+            cell_row,
+            any_value(rule) as rule,
+            array_distinct(flatten(collect_list(scene_ids))) as scene_ids,
+            collect_list(cell) as cells
+        from cells
+        group by task_id, epsg, cell_row
+
+    ),
+
+    strip_scene_ids as (
+
+        select
+            task_id,
+            cell_row,
+            explode(scene_ids) as scene_id
+        from strips
+
+    ),
+
+    strip_scenes as (
+
+        select
+            strip_scene_ids.task_id,
+            strip_scene_ids.cell_row,
+            collect_list(
+                struct(scenes.scene_id, scenes.mgrs_tile, scenes.scale, scenes.boa_offset, scenes.hrefs)
+            ) as scenes
+        from strip_scene_ids
+        inner join scenes on strip_scene_ids.scene_id = scenes.scene_id
+        group by strip_scene_ids.task_id, strip_scene_ids.cell_row
+
+    )
+
+    select
+        strips.task_id,
+        strips.epsg,
+        strips.cell_row,
+        strips.rule.bands,
+        strips.rule.valid_scl_classes,
+        strip_scenes.scenes,
+        strips.cells
+    from strips
+    inner join strip_scenes
+        on strips.task_id = strip_scenes.task_id and strips.cell_row = strip_scenes.cell_row
+{% endmacro %}

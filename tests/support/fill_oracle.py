@@ -1,0 +1,324 @@
+"""Chips to fill, the fold driven as Spark drives it, and an oracle that answers for one 20 m pixel at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pyspark.sql import Row
+
+from python_udfs.codec import decode_array, encode_array
+from python_udfs.fill.table_function import FillChips
+
+DAY = 86_400_000_000  # microseconds
+ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
+BANDS_10M, BANDS_20M = ("blue", "nir"), ("rededge1", "swir22")  # the bands of the chips here
+BANDS = BANDS_10M + BANDS_20M
+VALID_CLASSES = {2, 4, 5, 6, 7, 11}
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the four 10 m pixels of a 20 m pixel
+LAYERS = (*ALL_BANDS, "scl", "source_index")
+MEASURES = ("sources", "base_valid_fraction", "complete_fraction", "max_age_days", "mean_age_days")
+NO_CLOUD = 16  # in cloud_distance: no cloud within 15 pixels
+
+Array = NDArray[Any]
+Filled = dict[str, Any]  # a row of fill_chips: `chip`, the layers as frames, the measures
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The parameters of filling on which pixels depend."""
+
+    max_age_days: int = 60
+    classes: frozenset[int] = frozenset(VALID_CLASSES)
+    dilation: int = 0
+
+    def as_json(self) -> str:
+        """The rule as column rule_version has it."""
+        return json.dumps(
+            {
+                "method": "newest-valid-v1",
+                "max_age_days": self.max_age_days,
+                "valid_scl_classes": sorted(self.classes),
+                "cloud_dilation_pixels": self.dilation,
+                "min_complete": 1.0,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A chip before it is filled, as arrays; a band that is not in `bands` has no asset."""
+
+    acquired_us: int  # microseconds since 1970
+    scl: Array
+    bands: dict[str, Array] = field(default_factory=dict)
+    cloud_distance: Array = field(default_factory=lambda: np.full((128, 128), NO_CLOUD, np.uint8))
+
+    @property
+    def chip_id(self) -> str:
+        """Identifier, unique within a test."""
+        return f"chip-{self.acquired_us}"
+
+    @property
+    def acquired_at(self) -> pd.Timestamp:
+        """Time of acquisition, in the type that Spark passes."""
+        return pd.Timestamp(datetime(1970, 1, 1) + timedelta(microseconds=self.acquired_us))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the fold should return for one chip."""
+
+    bands: dict[str, Array]
+    scl: Array
+    source_index: Array
+    sources: list[Chip]
+    base_valid_fraction: float
+    complete_fraction: float
+    max_age_days: float | None
+    mean_age_days: float | None
+
+
+def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) -> Chip:
+    """A chip of one class and one value."""
+    sides = {name: 256 if name in ("green", "red", *BANDS_10M) else 128 for name in bands}
+    return Chip(
+        round(day * DAY),
+        np.full((128, 128), scl, np.uint8),
+        {name: np.full((side, side), value, np.uint16) for name, side in sides.items()},
+    )
+
+
+# --- The fold, driven as Spark drives it ---
+
+
+def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
+    """A chip as `fct_filled_chips` gives it to `fill_chips`, but for the rule."""
+    return {
+        "cell_id": "32633_1_1",
+        "role": role,
+        "chip": Row(chip_id=chip.chip_id, acquired_at=chip.acquired_at),
+        "chip_id": chip.chip_id,
+        "acquired_at": chip.acquired_at,
+        **{name: encode_array(chip.bands[name]) if name in chip.bands else None for name in ALL_BANDS},
+        "scl": encode_array(chip.scl),
+        "cloud_distance": encode_array(chip.cloud_distance),
+        "source_index": None,
+        "sources": None,
+    }
+
+
+def seed_row(chip: Chip, filled: Filled) -> dict[str, Any]:
+    """A filled chip as the next run reads it from the table."""
+    sources = [
+        Row(chip_id=source["chip_id"], acquired_at=pd.Timestamp(source["acquired_at"])) for source in filled["sources"]
+    ]
+    row = input_row(chip, "seed") | {"chip": None, "cloud_distance": None, "sources": sources}
+    return row | {name: filled[name] for name in LAYERS}
+
+
+def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None = None) -> list[Filled]:
+    """Fill chips by one rule."""
+    fill = fill or FillChips()
+    rows_out = [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
+    return [columns_of(*filled) for filled in (*rows_out, *fill.terminate())]
+
+
+def columns_of(chip: dict[str, Any], layers: dict[str, bytes], measures: dict[str, Any]) -> Filled:
+    """The columns that SQL makes of a row."""
+    return {"chip": chip, **dict.fromkeys(LAYERS), **layers, **measures}
+
+
+def decoded(filled: Filled) -> dict[str, Any]:
+    """The columns with layers as arrays."""
+    arrays = {}
+    for name in LAYERS:
+        if filled[name] is not None:
+            dtype = "uint16" if name in ALL_BANDS else "uint8"
+            side = 256 if name in ("green", "red", "source_index", *BANDS_10M) else 128
+            arrays[name] = decode_array(filled[name], dtype, side)
+    return filled | arrays
+
+
+# --- The oracle ---
+
+# One 20 m pixel of one chip: SCL class, distance to clouds, values by band (four of a 10 m band, one of a 20 m band).
+Pixel = tuple[int, int, dict[str, tuple[int, ...]]]
+
+
+def is_valid(pixel: Pixel, corner: int, rule: Rule) -> bool:
+    """Whether one of the four 10 m pixels is valid."""
+    scl, distance, bands = pixel
+    if scl not in rule.classes or 0 < rule.dilation >= distance:
+        return False
+    return all((values[corner] if name in BANDS_10M else values[0]) != 0 for name, values in bands.items())
+
+
+def fill_pixel(pixels: list[Pixel], rule: Rule) -> tuple[list[int | None], dict[str, list[int]], int]:
+    """Fill the last of `pixels` (oldest first, none too old). Returns sources of the four, values by band, class."""
+
+    def newest(corners: tuple[int, ...]) -> int | None:
+        for index in reversed(range(len(pixels))):
+            if any(is_valid(pixels[index], corner, rule) for corner in corners):
+                return index
+        return None
+
+    def value(index: int | None, name: str, corner: int) -> int:
+        return 0 if index is None else pixels[index][2].get(name, (0, 0, 0, 0))[corner]
+
+    sources = [newest((corner,)) for corner in range(4)]
+    source_20m = newest((0, 1, 2, 3))
+    values = {name: [value(source, name, corner) for corner, source in enumerate(sources)] for name in BANDS_10M}
+    values |= {name: [value(source_20m, name, 0)] for name in BANDS_20M}
+    return sources, values, 0 if source_20m is None else pixels[source_20m][0]
+
+
+def history_of_pixels(chips: list[Chip]) -> Array:
+    """All values of each 20 m pixel in all chips, one row a pixel: (128 x 128, numbers)."""
+    numbers = []
+    for chip in chips:
+        numbers += [chip.scl, chip.cloud_distance]
+        for name, pixels in chip.bands.items():
+            numbers += [pixels[i::2, j::2] for i, j in CORNERS] if name in BANDS_10M else [pixels]
+    return np.stack(numbers, axis=-1).astype(np.uint16).reshape(128 * 128, -1)
+
+
+def pixels_of(history: tuple[int, ...], chips: list[Chip]) -> list[Pixel]:
+    """Read a row of `history_of_pixels` back: the pixel in each chip."""
+    numbers = iter(history)
+    return [
+        (
+            next(numbers),
+            next(numbers),
+            {name: tuple(next(numbers) for _ in range(4 if name in BANDS_10M else 1)) for name in chip.bands},
+        )
+        for chip in chips
+    ]
+
+
+def answer(chips: list[Chip], rule: Rule) -> Answer:
+    """Fill the last of `chips`; the others are all earlier chips of the cell."""
+    last = chips[-1]
+    chips = [chip for chip in chips if last.acquired_us - chip.acquired_us <= rule.max_age_days * DAY]
+    # Pixels with the same history have the same answer.
+    number_of: dict[tuple[int, ...], int] = {}
+    which = [number_of.setdefault(tuple(history), len(number_of)) for history in history_of_pixels(chips).tolist()]
+    answers = [fill_pixel(pixels_of(history, chips), rule) for history in number_of]
+
+    def spread(numbers: list[list[int]]) -> Array:
+        """Lay one number (20 m) or four (10 m) a history out over the chip."""
+        of_pixels = np.array(numbers)[which].reshape(128, 128, -1)
+        if of_pixels.shape[-1] == 1:
+            return of_pixels[..., 0]
+        fine = np.empty((256, 256), of_pixels.dtype)
+        for corner, (i, j) in enumerate(CORNERS):
+            fine[i::2, j::2] = of_pixels[..., corner]
+        return fine
+
+    came_from = spread([[-1 if source is None else source for source in sources] for sources, _, _ in answers])
+    used = [index for index in reversed(range(len(chips) - 1)) if (came_from == index).any()]
+    numbers = {-1: 255, len(chips) - 1: 0} | {index: position for position, index in enumerate(used, start=1)}
+    ages = [
+        (last.acquired_us - chips[index].acquired_us) / DAY
+        for index in came_from.ravel().tolist()
+        if index not in (-1, len(chips) - 1)
+    ]
+    bands = {name: spread([values[name] for _, values, _ in answers]) for name in BANDS}
+    return Answer(
+        # A band is null if the chip has no asset of it and no pixel of it was filled.
+        bands={name: pixels for name, pixels in bands.items() if name in last.bands or pixels.any()},
+        scl=spread([[scl] for _, _, scl in answers]),
+        source_index=np.vectorize(numbers.__getitem__)(came_from),
+        sources=[chips[index] for index in used],
+        base_valid_fraction=np.count_nonzero(came_from == len(chips) - 1) / 65_536,
+        complete_fraction=1 - np.count_nonzero(came_from == -1) / 65_536,
+        max_age_days=max(ages) if ages else None,
+        mean_age_days=sum(ages) / len(ages) if ages else None,
+    )
+
+
+def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
+    """The row is what the oracle answers for the last of `chips`."""
+    got, expected = decoded(filled), answer(chips, rule)
+    assert got["chip"] == {"chip_id": chips[-1].chip_id, "acquired_at": chips[-1].acquired_at}
+    assert {name for name in ALL_BANDS if got[name] is not None} == set(expected.bands)
+    for name, pixels in expected.bands.items():
+        assert np.array_equal(got[name], pixels), name
+    assert np.array_equal(got["scl"], expected.scl)
+    assert np.array_equal(got["source_index"], expected.source_index)
+    assert got["sources"] == [
+        {"chip_id": source.chip_id, "acquired_at": source.acquired_at.to_pydatetime()} for source in expected.sources
+    ]
+    assert got["base_valid_fraction"] == expected.base_valid_fraction
+    assert got["complete_fraction"] == expected.complete_fraction
+    assert got["max_age_days"] == expected.max_age_days
+    if expected.mean_age_days is None:
+        assert got["mean_age_days"] is None
+    else:
+        assert got["mean_age_days"] == pytest.approx(expected.mean_age_days, rel=1e-9)
+
+
+# --- Sequences of chips: blocks of 32 x 32 pixels, and single pixels at the same places in all chips ---
+
+SINGLES = ((0, 0), (0, 127), (127, 0), (5, 77), (31, 32), (100, 3))  # 20 m pixels, row and column
+CLASSES = st.sampled_from([4, 5, 11, 6, 9, 0, 3, 200])
+DISTANCES = st.sampled_from([NO_CLOUD, 0, 1, 2, 3, 14, 15])
+RULES = st.builds(
+    Rule,
+    st.sampled_from([60, 2, 1]),
+    st.sampled_from([frozenset(VALID_CLASSES), frozenset(VALID_CLASSES - {11})]),
+    st.sampled_from([0, 1, 2, 15]),
+)
+
+
+def _flags(number: int, count: int) -> list[bool]:
+    return [bool(number >> bit & 1) for bit in range(count)]
+
+
+def _blocks(numbers: list[Any], size: int) -> Array:
+    return np.array(numbers).reshape(4, 4).repeat(size, axis=0).repeat(size, axis=1)
+
+
+@st.composite
+def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
+    """A chip with gaps in bands, of any classes and distances to clouds."""
+    scl = _blocks(draw(st.lists(CLASSES, min_size=16, max_size=16)), 32)
+    for (row, col), scl_class in zip(SINGLES, draw(st.lists(CLASSES, min_size=6, max_size=6)), strict=True):
+        scl[row, col] = scl_class
+    distance = _blocks(draw(st.lists(DISTANCES, min_size=16, max_size=16)), 32)
+    for (row, col), near in zip(SINGLES, draw(st.lists(DISTANCES, min_size=6, max_size=6)), strict=True):
+        distance[row, col] = near
+    bands = {}
+    for name in sorted(draw(st.sets(st.sampled_from(BANDS), min_size=1))):
+        fine = name in BANDS_10M
+        # Each chip, band and block has its own value.
+        value = 1_000 * (number + 1) + 100 * BANDS.index(name) + np.arange(16)
+        missing = draw(st.integers(0, 2**16 - 1)) & draw(st.integers(0, 2**16 - 1))  # a quarter of the blocks
+        has_data = _blocks(_flags(~missing, 16), 64 if fine else 32)
+        corners = CORNERS if fine else ((0, 0),)
+        lone = [(row * 2 + i, col * 2 + j) if fine else (row, col) for row, col in SINGLES for i, j in corners]
+        for place, flips in zip(lone, _flags(draw(st.integers(0, 2 ** len(lone) - 1)), len(lone)), strict=True):
+            has_data[place] ^= flips
+        bands[name] = (_blocks(value.tolist(), 64 if fine else 32) * has_data).astype(np.uint16)
+    return Chip(acquired_us, scl.astype(np.uint8), bands, distance.astype(np.uint8))
+
+
+@st.composite
+def sequences(draw: st.DrawFn, min_size: int = 1) -> tuple[list[Chip], Rule]:
+    """Chips of a cell ordered by time, and a rule; many gaps between them are just within or beyond its age limit."""
+    rule = draw(RULES)
+    limit = rule.max_age_days * DAY
+    gaps = [1, limit // 4, limit // 2, limit // 2 + 1, limit - 1, limit, limit + 1]
+    acquired_us = 1_700_000_000_123_456
+    chips = []
+    for number in range(draw(st.integers(min_size, 5))):
+        acquired_us += draw(st.sampled_from(gaps))
+        chips.append(draw(chips_at(number, acquired_us)))
+    return chips, rule

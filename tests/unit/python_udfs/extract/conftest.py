@@ -1,0 +1,67 @@
+"""Table functions, readers and a file server for tests of cutting."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+from support.canvas_scenes import MemoryReader
+
+from lakehouse.settings import PROJECT_DIR
+from python_udfs.extract.table_function import ExtractChips
+
+
+@pytest.fixture
+def memory() -> MemoryReader:
+    """A reader of scenes in memory."""
+    return MemoryReader()
+
+
+@pytest.fixture
+def extract(memory: MemoryReader) -> Iterator[ExtractChips]:
+    """The table function in one task, with the reader `memory`."""
+    function = ExtractChips(reader=memory)
+    yield function
+    assert list(function.terminate()) == []
+    assert all(raster.is_closed for raster in memory.rasters.values() if raster.is_opened)
+
+
+@pytest.fixture
+def extract_files() -> Iterator[ExtractChips]:
+    """The table function in one task, as Spark makes it: it reads files."""
+    function = ExtractChips()
+    yield function
+    assert list(function.terminate()) == []
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each raster was opened for reading."""
+    count: Counter[str] = Counter()
+    rasterio_open = rasterio.open
+
+    def counting_open(path: Any, mode: str = "r", **options: Any) -> Any:
+        if mode == "r":
+            count[str(path)] += 1
+        return rasterio_open(path, mode, **options)
+
+    monkeypatch.setattr(rasterio, "open", counting_open)
+    return count
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """Address of a server of `tmp_path`, in its own process, as GDAL holds the interpreter lock while it waits."""
+    server = PROJECT_DIR / "benchmarks" / "harness" / "range_server.py"
+    command = [sys.executable, str(server), str(tmp_path), "--latency-ms", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+        process.terminate()
