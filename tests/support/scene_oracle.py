@@ -1,6 +1,6 @@
-"""What chips of the real scenes should hold, from whole arrays of a tile: no Spark, no code of the pipeline.
+"""The expected chips of real scenes, from whole arrays of a tile, without Spark or code of the pipeline.
 
-Every scene is laid into a frame of whole cells, and each cell is cut out of it by slicing.
+Each scene is laid into a frame of whole cells, and each cell is a slice of the frame.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Frame:
         return slice(top, top + side), slice(left, left + side)
 
     def lay(self, pixels: NDArray[Any], west: int, north: int, gsd: int) -> NDArray[Any]:
-        """A raster laid into the frame, 0 around it."""
+        """Lay a raster into the frame, with 0 around it."""
         frame = np.zeros(((self.top - self.bottom) // gsd, (self.right - self.left) // gsd), pixels.dtype)
         y, x = (self.top - north) // gsd, (west - self.left) // gsd
         frame[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
@@ -69,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the frame should hold on one date."""
+    """The expected content of the frame on one date."""
 
     item_id: str
     acquired: np.datetime64
@@ -81,11 +81,11 @@ class Expected:
     origin: NDArray[np.int8]  # 10 m, index of the date that a pixel is filled from
 
 
-ReadLayer = Callable[[str, str], NDArray[Any]]  # of an item's folder and a file's name to digital numbers in the frame
+ReadLayer = Callable[[str, str], NDArray[Any]]  # item id and name of a file to digital numbers in the frame
 
 
 def expected_dates(items: Sequence[dict[str, Any]], read: ReadLayer) -> list[Expected]:
-    """All dates, oldest first, filled from each other."""
+    """All dates, oldest first, each filled from earlier ones."""
     dates: list[Expected] = []
     for item in sorted(items, key=lambda item: str(item["properties"]["datetime"])):
         offset = 0 if item["properties"]["earthsearch:boa_offset_applied"] else -1000
@@ -97,7 +97,7 @@ def expected_dates(items: Sequence[dict[str, Any]], read: ReadLayer) -> list[Exp
             holds &= band(name) > 0
         valid = holds & doubled(np.isin(scl, VALID))
         origin = np.full(valid.shape, NOWHERE, np.int8)
-        # The oldest first, so that the newest has the last word.
+        # Oldest first: newer dates overwrite.
         for index, earlier in enumerate(dates):
             if acquired - earlier.acquired <= MAX_AGE:
                 origin[earlier.valid] = index
@@ -120,12 +120,12 @@ def _band_of(item_id: str, offset: int, read: ReadLayer) -> Callable[[str], NDAr
 
 
 def doubled(layer: NDArray[Any]) -> NDArray[Any]:
-    """20 m pixels on the 10 m grid."""
+    """Repeat 20 m pixels to the 10 m grid."""
     return layer.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def read_raster(path: Path, frame: Frame, gsd: int, bounds: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
-    """A whole raster, its pixels repeated to `gsd`, cropped to west, south, east, north, laid into the frame."""
+    """Read a raster, repeat its pixels to `gsd`, crop it to west, south, east, north, and lay it into the frame."""
     with rasterio.open(path) as dataset:
         pixels = dataset.read(1)
         side, west, north = round(dataset.transform.a), round(dataset.transform.c), round(dataset.transform.f)
@@ -154,7 +154,7 @@ def assert_band(frame: bytes, expected: NDArray[np.uint16], where: str) -> None:
 def assert_filled_band(
     frame: bytes, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8], where: str
 ) -> None:
-    """Each pixel is that of its date; `layers` are the band's own pixels by date, in the cell's window."""
+    """Each pixel is that of its date; `layers` are the acquired pixels by date, in the window of the cell."""
     filled = np.zeros(origin.shape, np.uint16)
     for index, layer in enumerate(layers):
         filled[origin == index] = layer[origin == index]
@@ -162,7 +162,7 @@ def assert_filled_band(
 
 
 def assert_cut(chip: Chip, one: Expected, frame: Frame) -> None:
-    """All of a row of fct_chips but its bands."""
+    """All columns of fct_chips except bands are as expected."""
     window, window_20m = frame.window(chip["cell_id"]), frame.window(chip["cell_id"], 20)
     scl, holds = one.scl[window_20m], one.holds[window]
     np.testing.assert_array_equal(decode(chip["scl"], "u1", 128), scl, chip["chip_id"])
@@ -176,11 +176,11 @@ def assert_cut(chip: Chip, one: Expected, frame: Frame) -> None:
 def assert_about(chip: Chip, one: Expected) -> None:
     assert (chip["item_ids"], chip["boa_offsets"]) == ([one.item_id], [one.boa_offset])
     assert chip["error"] is None, chip["chip_id"]
-    assert not any(chip[name] for name in NOT_CUT)  # bands that were not asked for
+    assert not any(chip[name] for name in NOT_CUT)  # bands that are not cut
 
 
 def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Mapping[str, int], frame: Frame) -> None:
-    """All of a row of fct_filled_chips but its bands; `date_of` says which date a chip is of."""
+    """All columns of fct_filled_chips except bands are as expected; `date_of` is the index of each chip's date."""
     one, window = dates[index], frame.window(chip["cell_id"])
     origin = one.origin[window]
     counts = {date: int(np.count_nonzero(origin == date)) for date in range(index)}
@@ -193,7 +193,7 @@ def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Ma
     for k, date in enumerate([index, *used]):
         source_index[origin == date] = k
     np.testing.assert_array_equal(decode(chip["source_index"], "u1", 256), source_index, chip["chip_id"])
-    # A 20 m pixel is of the newest of its four; all bands have 10 m here, so only SCL follows that.
+    # A 20 m pixel has the newest date of its four 10 m pixels; here SCL is the only 20 m layer.
     of_four = np.maximum.reduce([origin[i::2, j::2] for i in (0, 1) for j in (0, 1)])
     scl = np.zeros(of_four.shape, np.uint8)
     for date in range(index + 1):
@@ -210,11 +210,11 @@ def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Ma
         assert chip["mean_age_days"] is None, chip["chip_id"]
     else:
         mean = sum(ages[date] * counts[date] for date in used) / sum(counts[date] for date in used)
-        # A sum of doubles: exact to its last digits.
+        # A sum of doubles has a rounding error.
         assert chip["mean_age_days"] == pytest.approx(float(mean), rel=1e-15 * (len(used) + 1)), chip["chip_id"]
     assert_about(chip, one)
 
 
 def as_utc(moment: Any) -> np.datetime64:
-    """A timestamp of a table, with or without its zone, which is UTC."""
+    """Convert a timestamp of a table, which is UTC with or without a time zone."""
     return np.datetime64(moment.replace(tzinfo=None), "us")

@@ -1,4 +1,4 @@
-"""A whole tile of real scenes at full size, three dates: every pixel, and the same rows however Spark cuts the work."""
+"""A whole tile of real scenes at full size, three dates: every pixel, with any number of cores and partitions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.java, pytest.mark.slow]
 
 TILE = 499_980, 4_990_200, 609_780, 5_100_000  # 33TWL: west, south, east, north in EPSG:32633
 FRAME = Frame.around(*TILE)
-OFFSET_LEFT = "S2B_33TWL_20230813_0_L2A"  # the scene of which the items say that its offset is still to be applied
+UNAPPLIED_OFFSET = "S2B_33TWL_20230813_0_L2A"  # the scene whose item states that the offset is not yet applied
 TABLES = ("fct_chips", "fct_filled_chips")
 ROWS_AT_ONCE = 32  # some 15 MB
 
@@ -45,7 +45,7 @@ Digests = dict[str, dict[str, dict[str, str]]]  # by table, chip_id and column
 
 @dataclass(frozen=True)
 class Configuration:
-    """How Spark is to cut the work."""
+    """How Spark divides the work."""
 
     master: str
     shuffle_partitions: int
@@ -63,14 +63,14 @@ def scenes(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, tool, "--out", folder], check=True, capture_output=True)
     items = json.loads((folder / "items.json").read_text())
     for item in items["features"]:
-        item["properties"]["earthsearch:boa_offset_applied"] = item["id"] != OFFSET_LEFT
+        item["properties"]["earthsearch:boa_offset_applied"] = item["id"] != UNAPPLIED_OFFSET
     (folder / "items.json").write_text(json.dumps(items))
     return folder
 
 
 @pytest.fixture(scope="module")
 def expected(scenes: Path) -> list[Expected]:
-    """The tile by date, oldest first. Bands are read when asked for: all of them would not fit."""
+    """The tile by date, oldest first. A band is read on demand, as all together would not fit into memory."""
 
     def read(item_id: str, name: str) -> NDArray[Any]:
         return read_raster(scenes / item_id / f"{name}.tif", FRAME, 20 if name == "SCL" else 10)
@@ -79,7 +79,7 @@ def expected(scenes: Path) -> list[Expected]:
 
 
 def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
-    """Ingest and run the models in processes of their own: one JVM takes one catalog."""
+    """Ingest and run the models, each in its own process, as a JVM has one catalog."""
     env = os.environ | {
         "CHIPLAKE_HOME": str(home),
         "CHIPLAKE_BANDS": json.dumps(list(BANDS)),
@@ -90,8 +90,8 @@ def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
     }
     commands = Path(sys.executable).parent
     for command in (
-        [commands / "chiplake", "ingest", "--items", scenes / "items.json"],
-        [commands / "dbt", "run", "--select", "+fct_filled_chips"],
+        [str(commands / "chiplake"), "ingest", "--items", str(scenes / "items.json")],
+        [str(commands / "dbt"), "run", "--select", "+fct_filled_chips"],
     ):
         done = subprocess.run(command, cwd=PROJECT_DIR, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
@@ -100,7 +100,7 @@ def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
 
 @pytest.fixture(scope="module")
 def lake(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The lake as one core makes it."""
+    """The lake of a run on one core."""
     home = tmp_path_factory.mktemp("one-core")
     yield build(scenes, home, ONE_CORE)
     shutil.rmtree(home)
@@ -137,7 +137,7 @@ def reference(lake: Settings) -> Digests:
 
 @pytest.fixture(scope="module")
 def date_of(lake: Settings, expected: list[Expected]) -> dict[str, int]:
-    """Which date each chip is of."""
+    """Index of the date of each chip."""
     index_of = {one.item_id: index for index, one in enumerate(expected)}
     return {row["chip_id"]: index_of[row["item_ids"][0]] for row in rows_of(lake, "fct_chips", ["chip_id", "item_ids"])}
 
@@ -149,7 +149,7 @@ def test_every_cell_has_one_chip_on_every_date(lake: Settings, expected: list[Ex
     assert sorted(found) == sorted((one.item_id, cell_id) for one in expected for cell_id in FRAME.cell_ids)
 
 
-def test_there_are_clouds_a_swath_edge_and_values_below_the_offset(expected: list[Expected]) -> None:
+def test_the_tile_has_clouds_a_swath_edge_and_values_below_the_offset(expected: list[Expected]) -> None:
     assert [one.boa_offset for one in expected] == [0, -1000, 0]
     assert expected[0].valid.mean() < 0.4  # 10 August is mostly cloud
     assert expected[1].holds.mean() < 0.9  # 13 August ends inside the tile
@@ -159,7 +159,7 @@ def test_there_are_clouds_a_swath_edge_and_values_below_the_offset(expected: lis
 
 
 @pytest.mark.parametrize("name", BANDS)
-def test_every_pixel_of_a_band_is_as_cut_and_filled_by_whole_arrays(
+def test_every_pixel_of_a_band_is_that_of_the_whole_arrays(
     lake: Settings, expected: list[Expected], date_of: dict[str, int], name: str
 ) -> None:
     layers = [one.band(name) for one in expected]
@@ -172,7 +172,7 @@ def test_every_pixel_of_a_band_is_as_cut_and_filled_by_whole_arrays(
         assert_filled_band(chip[name], cut, expected[index].origin[window], chip["chip_id"])
 
 
-def test_all_else_of_every_chip_is_that_of_the_whole_arrays(
+def test_all_other_columns_are_those_of_the_whole_arrays(
     lake: Settings, expected: list[Expected], date_of: dict[str, int]
 ) -> None:
     for chip in rows_of(lake, "fct_chips", columns_without_bands(lake, "fct_chips")):
@@ -187,7 +187,7 @@ def columns_without_bands(settings: Settings, table: str) -> list[str]:
 
 
 @pytest.mark.parametrize("configuration", OTHERS, ids=lambda one: f"{one.master}, {one.shuffle_partitions} partitions")
-def test_rows_are_the_same_however_spark_cuts_the_work(
+def test_rows_do_not_depend_on_cores_and_partitions(
     scenes: Path, reference: Digests, tmp_path: Path, configuration: Configuration
 ) -> None:
     home = tmp_path / "home"

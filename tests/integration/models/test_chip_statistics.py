@@ -1,4 +1,4 @@
-"""fct_chip_statistics on a lake of its own, against plain numpy; and every example of the documentation, run."""
+"""fct_chip_statistics against plain numpy, and every SQL example of the documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from numcodecs import blosc
 from PIL import Image
-from pyiceberg.expressions import EqualTo
 from pyspark.errors import PythonException
 from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
@@ -33,7 +32,7 @@ TABLE_FUNCTIONS = {function.name for function in FUNCTIONS if function.kind == "
 
 
 class Lake:
-    """Three dates of two small tiles, of which the middle one comes late."""
+    """Three dates of two small tiles; the middle date arrives late."""
 
     def __init__(self, spark: SparkSession, settings: Settings, folder: Path) -> None:
         self.spark, self.settings, self.folder = spark, settings, folder
@@ -49,7 +48,7 @@ class Lake:
         return dbt("run", *SELECT)
 
     def files(self) -> dict[str, str]:
-        """The data file that holds the statistics of each chip."""
+        """The data file that has the statistics of each chip."""
         return data_files(self.spark, "fct_chip_statistics")
 
 
@@ -77,7 +76,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
 
 
 def pixels(frame: bytes | None) -> np.ndarray[Any, Any]:
-    """A band on the 10 m grid, NaN where nodata is."""
+    """A band on the 10 m grid, NaN for nodata."""
     values = np.frombuffer(blosc.decompress(frame), "<u2").astype(float)
     side = int(values.size**0.5)
     values = np.kron(values.reshape(side, side), np.ones((256 // side, 256 // side)))
@@ -90,30 +89,30 @@ def mean_difference(chip: Row, first: str, second: str) -> float | None:
     return None if np.isnan(ratio).all() else float(np.nanmean(ratio))
 
 
-def test_a_late_date_computes_what_it_changes_and_ends_as_a_full_refresh_does(lake: Lake) -> None:
+def test_a_late_date_recomputes_only_chips_that_it_changes(lake: Lake) -> None:
     spark = lake.spark
-    before, was = lake.files(), rows(spark, "fct_filled_chips")
-    assert set(before) == set(was)
+    before, old = lake.files(), rows(spark, "fct_filled_chips")
+    assert set(before) == set(old)
 
     lake.bring(1)
     filled, after = rows(spark, "fct_filled_chips"), lake.files()
-    changed = {chip_id for chip_id, chip in filled.items() if chip_id not in was or chip != was[chip_id]}
-    assert set(was) - changed, "the first date stays as it is"
-    assert changed & set(was), "the last date is filled anew"
+    changed = {chip_id for chip_id, chip in filled.items() if chip_id not in old or chip != old[chip_id]}
+    assert set(old) - changed, "the first date does not change"
+    assert changed & set(old), "the last date is filled again"
     assert set(after) == set(filled)
     found = rows(spark, "fct_chip_statistics")
     assert {chip_id: row.input_hash for chip_id, row in found.items()} == {
         chip_id: chip.input_hash for chip_id, chip in filled.items()
     }
 
-    # Nothing is new: no snapshot, and the model is not even started.
+    # Nothing is new: no snapshot, and the model does not run.
     counted = snapshots(spark)
     assert dbt("run", *SELECT)["fct_chip_statistics"] == "nothing pending"
     assert snapshots(spark) == counted
 
-    # A scene that is gone takes its chips' statistics with it.
+    # Statistics of a deleted scene disappear.
     gone = next(scene.item_id for scene in lake.archive.scenes if scene.day == lake.days[2])
-    open_catalog(lake.settings).load_table(STAC_ITEMS).delete(EqualTo("item_id", gone))
+    open_catalog(lake.settings).load_table(STAC_ITEMS).delete(f"item_id == '{gone}'")
     dbt("run", *SELECT)
     left = rows(spark, "fct_chip_statistics")
     assert set(left) == set(rows(spark, "fct_filled_chips")) < set(found)
@@ -148,7 +147,7 @@ def test_statistics_are_those_of_numpy(lake: Lake) -> None:
     assert any(row.ndvi is not None for row in found.values())
 
 
-def test_what_is_missing_in_a_filled_chip_needs_no_mask(lake: Lake) -> None:
+def test_missing_pixels_of_a_filled_chip_need_no_mask(lake: Lake) -> None:
     (differing,) = lake.spark.sql(
         f"""
         select count_if(not chip_statistics(red) <=> chip_statistics(red, mask)) as red,
@@ -163,7 +162,7 @@ def test_what_is_missing_in_a_filled_chip_needs_no_mask(lake: Lake) -> None:
     assert differing.partly_missing > 0
 
 
-def test_null_arguments_give_null_also_beside_others_in_a_batch(lake: Lake) -> None:
+def test_null_gives_null_beside_other_rows_of_a_batch(lake: Lake) -> None:
     null, given = lake.spark.sql(
         f"""
         select
@@ -188,16 +187,16 @@ def test_null_arguments_give_null_also_beside_others_in_a_batch(lake: Lake) -> N
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
-        ("chip_index('nvdi', struct(red, nir))", "there is no index 'nvdi'; choose from ndvi"),
+        ("chip_index('nvdi', struct(red, nir))", "unknown index 'nvdi'; choose from ndvi"),
         ("chip_index('ndvi', struct(green, nir))", "the struct has no red"),
-        ("chip_geotiff('here', struct(red))", "'here' is no cell_id"),
+        ("chip_geotiff('here', struct(red))", "'here' is not a cell_id"),
         ("chip_geotiff(cell_id, struct(source_index))", "not source_index"),
     ],
 )
-def test_a_wrong_call_says_what_is_wrong(lake: Lake, call: str, words: str) -> None:
-    with pytest.raises(PythonException, match=words):
+def test_the_error_of_a_wrong_call_tells_the_reason(lake: Lake, call: str, message: str) -> None:
+    with pytest.raises(PythonException, match=message):
         lake.spark.sql(f"select {call} from {MODEL_NAMESPACE}.fct_filled_chips limit 1").collect()
 
 
@@ -228,7 +227,7 @@ def test_sedona_opens_the_geotiff(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_examples_of_the_documentation_run_and_find_something(lake: Lake, number: int) -> None:
+def test_examples_of_the_documentation_return_rows(lake: Lake, number: int) -> None:
     example = EXAMPLES[number]
     found = lake.spark.sql(compiled(example) if "{{" in example else example).collect()
     assert found, example

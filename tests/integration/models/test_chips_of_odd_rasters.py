@@ -1,4 +1,4 @@
-"""Rasters and scenes that are not as most are, from items to chips: all of them in one run of the models."""
+"""Unusual rasters and scenes, from items to chips, all in one run of the models."""
 
 from __future__ import annotations
 
@@ -33,38 +33,37 @@ Layers = dict[str, Array]
 
 @dataclass
 class Scene:
-    """A product of the one datatake of this test, and how it is stored."""
+    """A product of the test's only datatake, and how it is stored."""
 
     tile: str
     layers: Layers  # digital numbers, SCL
-    col: int  # of the cell in whose north-western corner it starts
+    col: int  # of the cell in whose north-western corner the scene starts
     epsg: int = 32633
-    south_east: tuple[int, int] = (0, 0)  # how far from that corner it starts, metres
-    part: str = "095630"  # when its datastrip starts
-    boa_offset: int = 0  # as the item states it
+    south_east: tuple[int, int] = (0, 0)  # distance of the start from that corner, metres
+    part: str = "095630"  # start of the datastrip, HHMMSS
+    boa_offset: int = 0  # that the item states
     scale: float = 0.0001
-    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # of rasterio, by layer
-    moved: float = 0.0  # how far the raster of SWIR lies east of where the item says, metres
-    off_lattice: bool = False  # whether the item itself says that it does
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # rasterio's options by layer
+    swir_shift: float = 0.0  # how far east of the stated place the SWIR raster lies, metres
+    off_lattice: bool = False  # the item states a transform off the lattice
 
     @property
     def item_id(self) -> str:
         return f"S2A_{self.tile}_{self.part}"
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """Write its rasters; returns its item."""
+        """Write the rasters. Returns the item."""
         compact = "20230815"
         product = f"S2A_MSIL2A_{compact}T095031_N0509_R079_T{self.tile}_{compact}T15{self.part[2:]}.SAFE"
-        item = make_item(
-            **{
-                "datetime": f"2023-08-15T10:{self.part[2:4]}:00Z",
-                "proj:epsg": self.epsg,
-                "grid:code": f"MGRS-{self.tile}",
-                "s2:product_uri": product,
-                "s2:datatake_id": f"GS2A_{compact}T095031_042547_N05.09",
-                "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_2APS_{compact}T155057_S{compact}T{self.part}_N05.09",
-            }
-        )
+        properties: dict[str, Any] = {
+            "datetime": f"2023-08-15T10:{self.part[2:4]}:00Z",
+            "proj:epsg": self.epsg,
+            "grid:code": f"MGRS-{self.tile}",
+            "s2:product_uri": product,
+            "s2:datatake_id": f"GS2A_{compact}T095031_042547_N05.09",
+            "s2:datastrip_id": f"S2A_OPER_MSI_L2A_DS_2APS_{compact}T155057_S{compact}T{self.part}_N05.09",
+        }
+        item = make_item(**properties)
         item |= {"id": self.item_id, "geometry": None, "bbox": None, "assets": {}}
         for name, pixels in self.layers.items():
             item["assets"][name] = self._asset(name, pixels, folder)
@@ -77,7 +76,7 @@ class Scene:
         profile = {"driver": "GTiff", "nodata": 0} | self.profiles.get(name, {})
         is_jpeg = profile["driver"] == "JP2OpenJPEG"
         path = folder / f"{self.item_id}_{name}.{'jp2' if is_jpeg else 'tif'}"
-        moved = self.moved if name == "swir16" else 0
+        shift = self.swir_shift if name == "swir16" else 0
         with rasterio.open(
             path,
             "w",
@@ -86,7 +85,7 @@ class Scene:
             count=1,
             dtype=pixels.dtype.newbyteorder("="),
             crs=f"EPSG:{self.epsg}",
-            transform=Affine(gsd, 0, west + moved, 0, -gsd, north),
+            transform=Affine(gsd, 0, west + shift, 0, -gsd, north),
             **profile,
         ) as raster:
             raster.write(pixels, 1)
@@ -104,13 +103,13 @@ def layers(seed: int, width: int = 1, height: int = 1, names: tuple[str, ...] = 
     """Random layers of some cells, all valid."""
     rng = np.random.default_rng(seed)
     size = {name: (height * SIDE[name], width * SIDE[name]) for name in names}
-    made: Layers = {name: rng.integers(1, 9_000, size[name]).astype(np.uint16) for name in names if name != "scl"}
-    return made | {"scl": rng.choice(np.array([4, 5, 6], np.uint8), size["scl"])}
+    bands: Layers = {name: rng.integers(1, 9_000, size[name]).astype(np.uint16) for name in names if name != "scl"}
+    return bands | {"scl": rng.choice(np.array([4, 5, 6], np.uint8), size["scl"])}
 
 
-def blank(made: Layers, part: Callable[[int], tuple[slice, slice]]) -> Layers:
-    """The layers with a part of them missing; `part` tells which pixels, by the number of them a side of a cell."""
-    cut = {name: pixels.copy() for name, pixels in made.items()}
+def with_gap(complete: Layers, part: Callable[[int], tuple[slice, slice]]) -> Layers:
+    """The layers with a part missing; `part` returns it for a number of pixels a side of a cell."""
+    cut = {name: pixels.copy() for name, pixels in complete.items()}
     for name, pixels in cut.items():
         pixels[part(SIDE[name])] = 0
     return cut
@@ -124,7 +123,7 @@ def southern(side: int) -> tuple[slice, slice]:
     return slice(side // 2, None), slice(None)
 
 
-def everything_but_its_first_quarter(side: int) -> tuple[slice, slice]:
+def all_but_the_western_quarter(side: int) -> tuple[slice, slice]:
     return slice(None), slice(side // 4, None)
 
 
@@ -150,27 +149,27 @@ SCENES = {
     "scaled": Scene("33TAD", SCALED, col=106, scale=0.0002, boa_offset=-1_000),
     "without a band": Scene("33TAE", layers(4, names=("red", "scl")), col=108),
     "of another zone": Scene("34TAF", layers(5), col=100, epsg=32634),
-    "first part of a pass": Scene("33TAG", blank(WHOLE_SPLIT, southern), col=110),
-    "second part of a pass": Scene("33TAG", blank(WHOLE_SPLIT, northern), col=110, part="095930"),
-    # The cell lies whole in the second by name, which has but a quarter of it; the first has the rest.
+    "first part of a pass": Scene("33TAG", with_gap(WHOLE_SPLIT, southern), col=110),
+    "second part of a pass": Scene("33TAG", with_gap(WHOLE_SPLIT, northern), col=110, part="095930"),
+    # The second tile by name holds the cell whole but has data in a quarter of it; the first has the rest.
     "tile with a part of the cell": Scene("33TAH", OVERLAP, col=112, south_east=(20, 0)),
-    "tile with the whole cell": Scene("33TAP", blank(layers(8), everything_but_its_first_quarter), col=112),
+    "tile with the whole cell": Scene("33TAP", with_gap(layers(8), all_but_the_western_quarter), col=112),
     "across cells": Scene("33TAJ", layers(9), col=114, south_east=(1_300, 2_000)),
     "cut off": Scene("33TAK", layers(10, height=2), col=118, profiles=dict.fromkeys(SIDE, STRIPS)),
-    "off the lattice": Scene("33TAL", layers(11), col=120, moved=10),
+    "off the lattice": Scene("33TAL", layers(11), col=120, swir_shift=10),
     "off the lattice by its item": Scene("33TAM", layers(12), col=122, off_lattice=True),
 }
 
 
 @dataclass(frozen=True)
 class Lake:
-    """What came out."""
+    """The chips and rejects of the run."""
 
     chips: dict[str, Row]  # by cell
     rejects: list[dict[str, Any]]
 
     def of(self, scene: Scene, south: int = 0, east: int = 0) -> Row:
-        """The chip of a cell, by how many cells it lies from the one in which the scene starts."""
+        """The chip of a cell so many cells south and east of the one in which the scene starts."""
         return self.chips[f"{scene.epsg}_{scene.col + east}_{NORTH_ROW - south}"]
 
 
@@ -179,7 +178,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("odd")
     items = [scene.write(folder) for scene in SCENES.values()]
     raster = folder / f"{SCENES['cut off'].item_id}_red.tif"
-    raster.write_bytes(raster.read_bytes()[:-100])  # some of its last block, in the south
+    raster.write_bytes(raster.read_bytes()[:-100])  # part of the last block, in the south
     with empty_lake_of(("red", "swir16"), spark, settings):
         ingest_file(write_items(folder / "items.json", items), settings)
         dbt("run", "--select", "+fct_chips")
@@ -207,7 +206,7 @@ def assert_pixels(chip: Row, expected: Layers) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "JPEG 2000", "without a band", "of another zone"])
-def test_a_chip_holds_the_pixels_of_its_raster(lake: Lake, kind: str) -> None:
+def test_a_chip_has_the_pixels_of_its_raster(lake: Lake, kind: str) -> None:
     scene = SCENES[kind]
     chip = lake.of(scene)
     assert_pixels(chip, scene.layers)
@@ -234,7 +233,7 @@ def test_the_parts_of_a_pass_are_one_chip(lake: Lake) -> None:
     assert sorted(chip.item_ids) == sorted(part.item_id for part in parts)
 
 
-def test_the_tile_in_which_the_cell_lies_whole_goes_first_and_the_other_gives_the_rest(lake: Lake) -> None:
+def test_the_tile_with_the_whole_cell_precedes_the_other(lake: Lake) -> None:
     whole, part = SCENES["tile with the whole cell"], SCENES["tile with a part of the cell"]
     expected = {}
     for name, side in SIDE.items():
@@ -245,7 +244,7 @@ def test_the_tile_in_which_the_cell_lies_whole_goes_first_and_the_other_gives_th
     assert_pixels(lake.of(whole), expected)
 
 
-def test_the_cells_that_a_scene_touches_hold_their_share_of_it(lake: Lake) -> None:
+def test_each_cell_that_a_scene_touches_has_its_part_of_the_scene(lake: Lake) -> None:
     scene = SCENES["across cells"]
     for name, side in SIDE.items():
         laid = np.zeros((2 * side, 2 * side), int)
@@ -259,7 +258,7 @@ def test_the_cells_that_a_scene_touches_hold_their_share_of_it(lake: Lake) -> No
     assert not any(lake.of(scene, i, j).is_complete for i in (0, 1) for j in (0, 1))
 
 
-def test_a_raster_that_ends_too_early_leaves_the_chips_before_its_end(lake: Lake) -> None:
+def test_a_truncated_raster_gives_the_chips_before_its_end(lake: Lake) -> None:
     scene = SCENES["cut off"]
     assert_pixels(lake.of(scene), {name: pixels[: SIDE[name]] for name, pixels in scene.layers.items()})
     lost = lake.of(scene, south=1)
@@ -268,14 +267,14 @@ def test_a_raster_that_ends_too_early_leaves_the_chips_before_its_end(lake: Lake
     assert lost.nodata_fraction is None
 
 
-def test_a_raster_off_the_lattice_is_an_error_that_says_so(lake: Lake) -> None:
+def test_a_raster_off_the_lattice_is_an_error(lake: Lake) -> None:
     chip = lake.of(SCENES["off the lattice"])
     assert "33TAL_0 asset swir16 cannot be used" in chip.error
     assert "not on the 20 m lattice of EPSG:32633" in chip.error
     assert not any(chip[name] for name in SIDE)
 
 
-def test_an_item_off_the_lattice_is_a_reject_that_says_so(lake: Lake) -> None:
+def test_an_item_off_the_lattice_is_a_reject(lake: Lake) -> None:
     scene = SCENES["off the lattice by its item"]
     (reject,) = lake.rejects
     assert (reject["item_id"], reject["reason"]) == (scene.item_id, "off-lattice transform")

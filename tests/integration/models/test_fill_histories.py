@@ -1,7 +1,7 @@
-"""What is filled anew, and from what: many cells with histories of their own, in the same few runs.
+"""Filling over several runs: many cells, each with its own history of chips.
 
-Chips come, change, fail and go between runs, in each cell in its own way. The rows must be those of a full refresh, and
-those of a model that answers for one block of pixels at a time.
+Between runs, chips of each cell arrive, change, fail and disappear at random. The rows must equal those of a full
+refresh, and those of a model in Python that answers for one block of pixels at a time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lakehouse.settings import Settings
 
 SELECT = ("--select", "int_fill_inputs", "fct_filled_chips")
 CELLS = 100
-RUNS = 4  # the last of them brings each cell to its end
+RUNS = 4  # after the last one, chips no longer change
 MAX_AGE = timedelta(days=60)
 START = datetime(2023, 3, 1, 10, tzinfo=UTC)
 WINDOW = date(2023, 4, 1), date(2023, 6, 30)
-BLOCKS = 4  # a side: pixels of a block share their fate
+BLOCKS = 4  # a side; all pixels of a block are alike
 GAPS = (
     timedelta(0),
     timedelta(days=1),
@@ -45,26 +45,26 @@ GAPS = (
 
 @dataclass(frozen=True)
 class Version:
-    """A chip as it is at one time; None for pixels: it could not be read."""
+    """A chip before one of the runs."""
 
     chip_id: str
     cell_id: str
     acquired_at: datetime
-    value: int  # of all its pixels
-    valid: tuple[bool, ...] | None  # by block, row by row
+    value: int  # of all pixels
+    valid: tuple[bool, ...] | None  # by block, row by row; None: the chip could not be read
 
     @property
     def source_hash(self) -> str:
         return f"{self.chip_id} {self.value}"
 
 
-History = list[list[Version]]  # of a cell: its chips before each run
+History = list[list[Version]]  # the chips of a cell before each run
 
 KINDS = ("settled", "settled", "older", "unreadable", "absent")
 
 
 def make_history(rng: random.Random, number: int) -> History:
-    """A cell's chips, run by run: some change from one to the next, and in the end most are settled."""
+    """The chips of a cell before each run: some change from run to run, and most are settled in the end."""
     cell_id, moment = f"32633_{number}_1", START
     runs: History = [[] for _ in range(RUNS)]
     for index in range(rng.randint(2, 7)):
@@ -82,9 +82,9 @@ def make_history(rng: random.Random, number: int) -> History:
 
 def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int) -> Version:
     value += 1 if kind == "older" else 0
-    # What it shows is a matter of the version alone.
-    seen = random.Random(f"{chip_id} {value}")
-    valid = tuple(seen.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
+    # The valid blocks follow from the version alone.
+    chance = random.Random(f"{chip_id} {value}")
+    valid = tuple(chance.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
     return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid)
 
 
@@ -125,7 +125,7 @@ def chip_row(version: Version) -> dict[str, Any]:
 
 
 def put(spark: SparkSession, table: str, found: list[dict[str, Any]]) -> None:
-    """Let the table hold these rows and no others."""
+    """Replace all rows of a table."""
     schema = spark.table(f"{MODEL_NAMESPACE}.{table}").schema
     data = [[row.get(field.name) for field in schema] for row in found]
     spark.createDataFrame(data, schema, verifySchema=False).writeTo(f"{MODEL_NAMESPACE}.{table}").overwrite(lit(True))
@@ -146,7 +146,7 @@ def origin_of(chips: list[Version], own: Version, block: int) -> Version | None:
 
 def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
     origins = [origin_of(chips, own, block) for block in range(BLOCKS * BLOCKS)]
-    others = {one for one in origins if one not in (None, own)}
+    others = {one for one in origins if one is not None and one != own}
     sources = sorted(others, key=lambda one: (one.acquired_at, one.chip_id), reverse=True)
     assert [source.chip_id for source in row.sources] == [one.chip_id for one in sources]
     numbers = {None: 255, own: 0} | {one: number for number, one in enumerate(sources, start=1)}
@@ -163,7 +163,7 @@ def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
 
 
 @pytest.fixture(scope="module")
-def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
     """All tables, empty."""
     with empty_lake_of(("red", "swir16"), spark, settings):
         dbt("run", "--select", "+fct_filled_chips")
@@ -172,7 +172,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
 
 
 def check(found: dict[str, Row], histories: list[History], run: int, days: tuple[date, date]) -> None:
-    """Hold the rows of some days against the model."""
+    """Compare the rows of some days with the model."""
     for history in histories:
         chips = [chip for chip in history[run] if chip.valid]
         for own in chips:
@@ -180,14 +180,14 @@ def check(found: dict[str, Row], histories: list[History], run: int, days: tuple
                 assert_filled(found[own.chip_id], chips, own)
 
 
-def test_each_cell_is_filled_as_if_its_chips_had_come_at_once(lake: SparkSession) -> None:
+def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> None:
     rng = random.Random(7)
     histories = [make_history(rng, number) for number in range(CELLS)]
     cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
     put(lake, "dim_grid_cells", [{"cell_id": one, "longitude": 15.0, "latitude": 45.0} for one in cells])
     for run in range(RUNS):
         put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
-        # One run keeps to some days; the next one has to make up for it.
+        # The second run is limited to some days; the third must fill the others too.
         days = WINDOW if run == 1 else (date.min, date.max)
         window = {"start_date": str(WINDOW[0]), "end_date": str(WINDOW[1])} if run == 1 else {}
         dbt("run", *SELECT, "--vars", json.dumps(window))

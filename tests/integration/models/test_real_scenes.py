@@ -1,6 +1,6 @@
-"""The chips of real scenes against a computation of their own: whole arrays, no grid, no Spark, no code shared.
+"""The chips of real scenes against an independent computation on whole arrays, without grid, Spark or shared code.
 
-Three dates of one tile: 69 % cloud, a swath edge, clear. A region in which both show is cut out of it.
+Three dates of one tile: 69 % cloud, a swath edge, clear. The test uses a region with clouds and swath edge.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def expected(sample_data: Path) -> list[Expected]:
 def built(
     sample_data: Path, spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SparkSession]:
-    """The lake after a run on COGs of the region."""
+    """The lake after one run on COGs of the region."""
     scenes = tmp_path_factory.mktemp("scenes")
     tool = sample_data.parent / "tools" / "build_scenes.py"
     bounds = [str(value) for value in BOUNDS]
     subprocess.run([sys.executable, tool, "--out", scenes, "--bounds", *bounds], check=True, capture_output=True)
-    with empty_lake_of(BANDS, spark, settings):
+    with empty_lake_of(tuple(BANDS), spark, settings):
         ingest_file(scenes / "items.json", settings)
         dbt("run", "--select", "+int_embedding_inputs")
         yield spark
@@ -72,14 +72,14 @@ def _chips(spark: SparkSession, table: str) -> list[dict[str, Any]]:
     return [row.asDict(recursive=True) for row in rows(spark, table).values()]
 
 
-def test_every_cell_the_rasters_touch_has_a_chip_on_every_date(built: SparkSession, expected: list[Expected]) -> None:
+def test_every_touched_cell_has_a_chip_on_every_date(built: SparkSession, expected: list[Expected]) -> None:
     chips = rows(built, "fct_chips").values()
     wanted = {(one.item_id, cell_id) for one in expected for cell_id in FRAME.cell_ids}
     assert {(chip.item_ids[0], chip.cell_id) for chip in chips} == wanted
     assert len(chips) == len(wanted)
 
 
-def test_chips_hold_the_pixels_and_fractions_of_the_whole_arrays(built: SparkSession, expected: list[Expected]) -> None:
+def test_chips_have_the_pixels_and_fractions_of_the_whole_arrays(built: SparkSession, expected: list[Expected]) -> None:
     by_item = {one.item_id: one for one in expected}
     for chip in _chips(built, "fct_chips"):
         one, window = by_item[chip["item_ids"][0]], FRAME.window(chip["cell_id"])
@@ -88,7 +88,7 @@ def test_chips_hold_the_pixels_and_fractions_of_the_whole_arrays(built: SparkSes
         assert_cut(chip, one, FRAME)
 
 
-def test_filled_chips_hold_the_newest_valid_pixels_and_their_origin(
+def test_filled_chips_have_the_newest_valid_pixels_and_their_origin(
     built: SparkSession, expected: list[Expected]
 ) -> None:
     index_of = {one.item_id: index for index, one in enumerate(expected)}
@@ -113,13 +113,13 @@ def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -
 
 def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
     before = snapshots(built)
-    said = dbt("run", "--select", "+fct_filled_chips")
+    messages = dbt("run", "--select", "+fct_filled_chips")
     assert snapshots(built) == before
-    assert said["fct_chips"] == said["fct_filled_chips"] == "nothing pending"
+    assert messages["fct_chips"] == messages["fct_filled_chips"] == "nothing pending"
 
 
 def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
-    """West, south, east, north, degrees, around the centres of so many cells from the region's middle."""
+    """West, south, east, north, degrees, around the centres of some cells in the middle of the region."""
     found = spark.sql(
         f"""
         with middle as (
@@ -140,12 +140,12 @@ def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
 
 
 def _embeddings(spark: SparkSession) -> dict[str, Row]:
-    """Each chip's identity, embedding and error."""
+    """Rows of raw.clay_embeddings by chip, without the time."""
     columns = ("chip_id", "model_id", "input_hash", "embedding", "error")
     return {row.chip_id: row for row in spark.table(CLAY_EMBEDDINGS).select(*columns).collect()}
 
 
-def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemaker(
+def test_a_local_transform_and_sagemaker_give_the_same_embeddings(
     built: SparkSession, settings: Settings, aws: AwsServer
 ) -> None:
     area = {"embed_bbox": _box_of_cells(built, columns=6, lines=5), "embed_min_complete": 0.0}
@@ -155,7 +155,7 @@ def test_embeddings_of_an_area_are_the_same_by_a_local_transform_and_by_sagemake
     assert len({rows(built, "fct_filled_chips")[chip_id].cell_id for chip_id in by_local}) >= 30
     assert len(by_local) >= 30 * 3
     assert {row.error for row in by_local.values()} == {None}
-    assert len({tuple(row.embedding) for row in by_local.values()}) > 30  # a chip that is all filled is the one before
+    assert len({tuple(row.embedding) for row in by_local.values()}) > 30  # a fully filled chip equals the one before
 
     built.sql(f"delete from {CLAY_EMBEDDINGS}")
     aws.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
