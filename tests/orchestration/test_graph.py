@@ -95,12 +95,11 @@ def test_the_dbt_stages_are_the_selectors_and_their_marts(manifest: Path) -> Non
         if node["resource_type"] == "model" and node["name"].startswith(("dim_", "fct_"))
     }
     assert {mart for of_stage in MARTS_OF_DBT_STAGES.values() for mart in of_stage} == marts.keys()
-    assert project["selectors"].keys() == MARTS_OF_DBT_STAGES.keys()
-    assert MARTS_OF_DBT_STAGES.keys() <= JOBS.keys()
+    assert MARTS_OF_DBT_STAGES.keys() <= project["selectors"].keys() <= JOBS.keys()
     for stage, selector in project["selectors"].items():
         folders = [one["value"] for one in selector["definition"]["union"] if one.get("method") == "path"]
         built = {name for name, path in marts.items() if any(path.is_relative_to(folder) for folder in folders)}
-        assert set(MARTS_OF_DBT_STAGES[stage]) == built
+        assert set(MARTS_OF_DBT_STAGES.get(stage, ())) == built
 
 
 def test_one_task_builds_a_stage_and_one_shows_each_model(graph_of: Callable[[str], Graph]) -> None:

@@ -20,4 +20,4 @@ def make_runtime(environment: Environment) -> Runtime:
         return AwsRuntime(environment)
     from chiplake_airflow.runtimes.local import LocalRuntime
 
-    return LocalRuntime(environment)
+    return LocalRuntime.open(environment)

@@ -37,11 +37,20 @@ class LocalRuntime(Runtime):
     """Runs the stages as processes of this machine, in the project's checkout. dbt's target is `local` or `thrift`."""
 
     environment: Environment
+    selectors: YamlSelectors  # of the dbt manifest
 
-    def __post_init__(self) -> None:
-        if not self.environment.manifest.is_file():
-            project = self.environment.project
-            raise FileNotFoundError(f"no dbt manifest at {self.environment.manifest}; run `dbt parse` in {project}")
+    @classmethod
+    def open(cls, environment: Environment) -> LocalRuntime:
+        """Read the selectors of the dbt manifest.
+
+        Raises:
+            FileNotFoundError: the manifest is missing.
+        """
+        path = environment.manifest
+        if not path.is_file():
+            raise FileNotFoundError(f"no dbt manifest at {path}; run `dbt parse` in {environment.project}")
+        manifest: dict[str, Any] = json.loads(path.read_text())
+        return cls(environment, YamlSelectors.parse(manifest["selectors"], lax_parsing_enabled=False))
 
     @override
     def ingest(self) -> Stage:
@@ -139,9 +148,8 @@ class LocalRuntime(Runtime):
         return group
 
     def _render_config(self, stage: str) -> RenderConfig:
-        # `selector=` would have Cosmos write an Airflow Variable whenever the DAG is parsed.
-        manifest: dict[str, Any] = json.loads(self.environment.manifest.read_text())
-        selection = YamlSelectors.parse(manifest["selectors"], lax_parsing_enabled=False).get_parsed(stage)
+        # Not `selector=`: Cosmos would then keep the selectors in an Airflow Variable, read whenever the DAG is parsed.
+        selection = self.selectors.get_parsed(stage)
         return RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
             invocation_mode=InvocationMode.SUBPROCESS,
