@@ -161,8 +161,8 @@ def test_chips_of_a_batch_are_each_normalised_as_numpy_does() -> None:
         ({"source_index": frame(1, 256)}, "column source_index: the frame holds 131072 bytes"),
         ({"acquired_at": None}, "acquired_at is null"),
         ({"longitude": None}, "longitude or latitude is null"),
-        ({"longitude": float("nan")}, "no place in degrees"),
-        ({"latitude": 91.0}, "no place in degrees"),
+        ({"longitude": float("nan")}, "are not coordinates in degrees"),
+        ({"latitude": 91.0}, "are not coordinates in degrees"),
     ],
 )
 def test_a_bad_chip_is_refused_with_a_message(changes: dict[str, object], words: str) -> None:
