@@ -74,7 +74,7 @@ def as_object(value: object) -> JsonObject:
 
 def first_object(value: object) -> JsonObject:
     """Return the first object of a list, or an empty one."""
-    return as_object(value[0]) if isinstance(value, list) and value else {}
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
 
 
 def first_text(properties: Mapping[str, Any], names: Sequence[str]) -> str | None:
