@@ -103,7 +103,7 @@ def test_a_bad_chip_gets_an_error_and_the_others_an_embedding(client: httpx.Clie
     assert "column red" in answers[0]["error"]
     assert answers[1]["error"] == "acquired_at is null"
     assert answers[2]["error"] == "the chip has no band"
-    assert "no place in degrees" in answers[3]["error"]
+    assert "are not coordinates in degrees" in answers[3]["error"]
     np.testing.assert_allclose(answers[4]["embedding"], alone["embedding"], atol=1e-5)
 
 
