@@ -1,5 +1,5 @@
--- Each change is a comparable pair with enough history, distance and score. Its predecessor is an earlier chip of
--- its cell.
+-- Each change is a comparable pair with enough history, distance and score. Its predecessor is an earlier chip of the
+-- same cell.
 select
     changes.chip_id,
     changes.model_id,

@@ -1,4 +1,4 @@
--- No chip outlives its plan: each is of a scene that is there, and each filled chip of a chip that could be read.
+-- Every chip is listed in int_chip_inputs, and every filled chip in int_fill_inputs.
 select
     'fct_chips' as model,
     chips.chip_id

@@ -1,4 +1,4 @@
--- A chip's id and geohash, by which the tables of chips are partitioned, are those of its cell and datatake.
+-- A chip's id consists of its cell and datatake, and its geohash, which partitions the tables of chips, is its cell's.
 with chips as (
 
     select

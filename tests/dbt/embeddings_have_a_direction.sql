@@ -1,4 +1,4 @@
--- All numbers of an embedding are finite, none is null, and at least one is not 0.
+-- All numbers of an embedding are finite and not null, and at least one is not 0.
 with embeddings as (
 
     select

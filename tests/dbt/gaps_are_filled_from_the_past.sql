@@ -1,5 +1,5 @@
--- Sources of a filled chip are chips of its cell, earlier, at most its rule's `max_age_days` older, newest first.
--- Of filled chips that are up to date: a run kept to a window leaves others as they were.
+-- The sources of a filled chip are earlier chips of its cell, newest first, at most its rule's `max_age_days` older.
+-- The test covers filled chips that are up to date: a run limited to a window does not update the others.
 with sources as (
 
     select

@@ -1,10 +1,10 @@
--- A cell's id, centre, polygon, box and geohash agree. Where its zone owns its centre, it is the centre's primary cell.
+-- A cell's id, centre, polygon, box and geohash agree. If its zone owns its centre, it is the centre's primary cell.
 with cells as (
 
     select
         *,
         {{ grid_cell_parts('cell_id') }} as parts,
-        -- Another implementation than the macros': it errs by centimetres towards the border of a zone.
+        -- Independent of the macros. It is wrong by centimetres near the border of a zone.
         st_transform(st_point(longitude, latitude), 'EPSG:4326', concat('EPSG:', epsg)) as utm_centre,
         st_geomfromgeohash(geohash, 8) as geohash_box,
         {{ utm_epsg('longitude', 'latitude') }} <=> epsg as owns_centre

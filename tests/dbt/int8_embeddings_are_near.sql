@@ -1,4 +1,4 @@
--- An embedding in int8 has a scale, and a cosine distance of at most 0.001 to the embedding that it approximates.
+-- An int8 embedding has a scale, and a cosine distance of at most 0.001 to the embedding that it approximates.
 with embeddings as (
 
     select

@@ -1,5 +1,5 @@
--- Every planned chip is cut and filled, in its current version, unless the run was kept to a window.
--- A warning: after a run with `start_date`, `end_date` or `bbox`, a test without them finds what is still to do.
+-- Every planned chip is cut and filled in its current version, unless the run was limited to a window.
+-- Failure is a warning: after a run with `start_date`, `end_date` or `bbox`, a test without them finds the other chips.
 {{ config(severity='warn') }}
 
 select

@@ -1,6 +1,6 @@
--- Chips and filled chips were made by the rules in force: by bands, valid_scl_classes and the fill_... settings of now.
--- A warning, with the number of those that were not: they stay as they are until they are asked for. To make them anew
--- by the rules in force: `chiplake run nightly --recompute`, or dbt with `--vars 'recompute: true'`.
+-- Chips and filled chips were computed by the current settings bands, valid_scl_classes and fill_...
+-- Failure is a warning with the number of other chips. They stay as they are until they are recomputed:
+-- `chiplake run nightly --recompute`, or dbt with `--vars 'recompute: true'`.
 {{ config(severity='warn', fail_calc='coalesce(sum(made_by_older_rules), 0)') }}
 
 select

@@ -1,4 +1,4 @@
--- Statistics are of a filled chip that is there; of one in the same version, they count no more pixels than it has.
+-- Every row of statistics has its filled chip. If both have the same version, it counts at most the chip's pixels.
 select
     statistics.chip_id,
     statistics.band_statistics,

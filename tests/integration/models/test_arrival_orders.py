@@ -1,4 +1,4 @@
-"""Scenes that come in any order, in any batches, some of them twice or late to be readable, end as one full refresh."""
+"""Scenes that arrive in any order and batches, some twice or unreadable at first, end as in one full refresh."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_ITEMS
 
-pytestmark = pytest.mark.slow  # test_incremental proves it of one order
+pytestmark = pytest.mark.slow  # test_incremental proves it for one order
 
 SELECT = ("--select", "+fct_filled_chips")
 
@@ -39,19 +39,19 @@ SPEC = replace(
         Overpass(date(2023, 8, 10), "B", cloud_share=0.5, offset_pending=("33TXL",)),
         Overpass(date(2023, 8, 15), "A", cloud_share=0.9),
         Overpass(date(2023, 8, 20), "B", cloud_share=0.3, swath_edge=SwathEdge(601_500)),
-        Overpass(date(2023, 10, 9), "B", cloud_share=0.7),  # 60 days after the second, which may just fill it
+        Overpass(date(2023, 10, 9), "B", cloud_share=0.7),  # 60 days after the second, which can just fill it
     ),
     flooded_cell=None,
 )
 REPROCESSED = "S2B_33TWL_20230810_0_L2A"
-OLDER = "S2B_33TWL_20230810_1_L2A"  # the same product of an older baseline, other pixels
+OLDER = "S2B_33TWL_20230810_1_L2A"  # the same product in an older baseline, with other pixels
 REMOVED = "S2B_33TXL_20230820_0_L2A"
-UNREADABLE = "S2A_33TWL_20230805_0_L2A"  # until the last batch
+UNREADABLE = "S2A_33TWL_20230805_0_L2A"  # readable only in the last batch
 
 
 @dataclass(frozen=True)
 class Event:
-    """An item that comes, or is taken away."""
+    """An item that arrives or is removed."""
 
     item_id: str
     comes: bool = True
@@ -66,7 +66,7 @@ SCENES = [
     for window in SPEC.windows
 ]
 EVENTS = [Event(one) for one in (*SCENES, OLDER) if one != REMOVED]
-# One a batch: what came goes and comes again.
+# One for each batch: the item arrives, is removed, and arrives again.
 TURNS = (Event(REMOVED), Event(REMOVED, comes=False), Event(REMOVED))
 
 Tables = Mapping[str, Mapping[str, Row]]
@@ -84,7 +84,7 @@ def orders(draw: st.DrawFn) -> list[list[Event]]:
 
 
 class Lake:
-    """The lake, and the archive whose scenes come to it."""
+    """The lake, and the archive whose scenes arrive in it."""
 
     def __init__(self, spark: SparkSession, settings: Settings, archive: Archive, folder: Path) -> None:
         self.spark, self.settings, self.folder = spark, settings, folder
@@ -104,7 +104,7 @@ class Lake:
         return self.tables()
 
     def apply(self, batch: Sequence[Event]) -> None:
-        """Let items come and go, in order."""
+        """Ingest and remove items, in order."""
         for comes, events in groupby(batch, key=lambda event: event.comes):
             item_ids = [event.item_id for event in events]
             if comes:
@@ -114,7 +114,7 @@ class Lake:
                 open_catalog(self.settings).load_table(STAC_ITEMS).delete(In("item_id", item_ids))
 
     def run(self, order: Sequence[Sequence[Event]]) -> Tables:
-        """Start from nothing, and run the models after each batch; one raster is away until the last."""
+        """Empty the lake, and run the models after each batch; one raster is missing until the last batch."""
         empty_lake(self.spark, self.settings)
         *first, last = order
         for batch in first:
@@ -137,7 +137,7 @@ def _away(path: Path) -> Iterator[None]:
 
 
 def _of_older_baseline(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same product as it was first processed: its pixels are others, so that a wrong choice shows."""
+    """The same product in an older baseline, with other pixels, so that the test notices a wrong choice."""
     older: dict[str, Any] = json.loads(
         json.dumps(item).replace("N0509", "N0400").replace("N05.09", "N04.00").replace('"05.09"', '"04.00"')
     )
@@ -161,7 +161,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
 
 
 def difference(expected: Tables, found: Tables) -> str | None:
-    """The first difference between tables in words: which table, chip and columns."""
+    """Describe the first difference between tables: table, chip and columns; None if there is none."""
     for table, wanted in expected.items():
         got = found[table]
         if wanted.keys() != got.keys():
@@ -188,11 +188,11 @@ def test_any_order_of_arrival_ends_in_the_rows_of_a_full_refresh(lake: Lake, ord
     assert found is None, f"{found}\nafter " + " | ".join(" ".join(map(str, batch)) for batch in order)
 
 
-def test_the_archive_has_what_makes_orders_matter(lake: Lake) -> None:
+def test_the_archive_has_scenes_whose_order_matters(lake: Lake) -> None:
     chips, filled = (lake.at_once[table].values() for table in MODELS_WITH_PIXELS)
     assert len({chip.acquired_at.date() for chip in chips}) == len(SPEC.passes)
     assert any(len(chip.item_ids) == 2 for chip in chips)  # tiles overlap
-    assert {item_id for chip in chips for item_id in chip.item_ids} == set(SCENES)  # none of the older baseline
+    assert {item_id for chip in chips for item_id in chip.item_ids} == set(SCENES)  # not the older baseline
     assert not any(chip.error for chip in chips)
     assert max(len(chip.sources) for chip in filled) >= 3
     assert max(chip.max_age_days or 0 for chip in filled) == 60

@@ -76,7 +76,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
 
 
 def pixels(frame: bytes | None) -> np.ndarray[Any, Any]:
-    """A band on the 10 m grid, NaN for nodata."""
+    """Decode a band on the 10 m grid, NaN for nodata."""
     values = np.frombuffer(blosc.decompress(frame), "<u2").astype(float)
     side = int(values.size**0.5)
     values = np.kron(values.reshape(side, side), np.ones((256 // side, 256 // side)))
@@ -162,7 +162,7 @@ def test_missing_pixels_of_a_filled_chip_need_no_mask(lake: Lake) -> None:
     assert differing.partly_missing > 0
 
 
-def test_null_gives_null_beside_other_rows_of_a_batch(lake: Lake) -> None:
+def test_a_null_argument_gives_null_in_that_row_of_a_batch_only(lake: Lake) -> None:
     null, given = lake.spark.sql(
         f"""
         select
@@ -195,7 +195,7 @@ def test_null_gives_null_beside_other_rows_of_a_batch(lake: Lake) -> None:
         ("chip_geotiff(cell_id, struct(source_index))", "not source_index"),
     ],
 )
-def test_the_error_of_a_wrong_call_tells_the_reason(lake: Lake, call: str, message: str) -> None:
+def test_the_error_of_a_wrong_call_states_the_reason(lake: Lake, call: str, message: str) -> None:
     with pytest.raises(PythonException, match=message):
         lake.spark.sql(f"select {call} from {MODEL_NAMESPACE}.fct_filled_chips limit 1").collect()
 

@@ -25,7 +25,7 @@ CELL = 2560
 SIDE = {"red": 256, "swir16": 128, "scl": 128}  # pixels of a cell
 GSD = {name: CELL // side for name, side in SIDE.items()}
 CODES = {"red": "B04", "swir16": "B11", "scl": "SCL"}
-NORTH_ROW = 1981  # of the northern row of cells that scenes touch
+NORTH_ROW = 1981  # the northernmost row of cells that scenes touch
 
 Array = NDArray[Any]
 Layers = dict[str, Array]
@@ -37,11 +37,11 @@ class Scene:
 
     tile: str
     layers: Layers  # digital numbers, SCL
-    col: int  # of the cell in whose north-western corner the scene starts
+    col: int  # column of the cell in whose north-western corner the scene starts
     epsg: int = 32633
     south_east: tuple[int, int] = (0, 0)  # distance of the start from that corner, metres
     part: str = "095630"  # start of the datastrip, HHMMSS
-    boa_offset: int = 0  # that the item states
+    boa_offset: int = 0  # offset that the item states
     scale: float = 0.0001
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # rasterio's options by layer
     swir_shift: float = 0.0  # how far east of the stated place the SWIR raster lies, metres
@@ -52,7 +52,7 @@ class Scene:
         return f"S2A_{self.tile}_{self.part}"
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """Write the rasters. Returns the item."""
+        """Write the rasters and return the item."""
         compact = "20230815"
         product = f"S2A_MSIL2A_{compact}T095031_N0509_R079_T{self.tile}_{compact}T15{self.part[2:]}.SAFE"
         properties: dict[str, Any] = {
@@ -100,7 +100,7 @@ class Scene:
 
 
 def layers(seed: int, width: int = 1, height: int = 1, names: tuple[str, ...] = tuple(SIDE)) -> Layers:
-    """Random layers of some cells, all valid."""
+    """Return random layers of width x height cells, all pixels valid."""
     rng = np.random.default_rng(seed)
     size = {name: (height * SIDE[name], width * SIDE[name]) for name in names}
     bands: Layers = {name: rng.integers(1, 9_000, size[name]).astype(np.uint16) for name in names if name != "scl"}
@@ -108,7 +108,7 @@ def layers(seed: int, width: int = 1, height: int = 1, names: tuple[str, ...] = 
 
 
 def with_gap(complete: Layers, part: Callable[[int], tuple[slice, slice]]) -> Layers:
-    """The layers with a part missing; `part` returns it for a number of pixels a side of a cell."""
+    """Return the layers with a part set to nodata; `part` returns its slices for a cell of so many pixels a side."""
     cut = {name: pixels.copy() for name, pixels in complete.items()}
     for name, pixels in cut.items():
         pixels[part(SIDE[name])] = 0
@@ -151,7 +151,7 @@ SCENES = {
     "of another zone": Scene("34TAF", layers(5), col=100, epsg=32634),
     "first part of a pass": Scene("33TAG", with_gap(WHOLE_SPLIT, southern), col=110),
     "second part of a pass": Scene("33TAG", with_gap(WHOLE_SPLIT, northern), col=110, part="095930"),
-    # The second tile by name holds the cell whole but has data in a quarter of it; the first has the rest.
+    # The second tile by name contains the whole cell but has data in a quarter of it; the first has the other pixels.
     "tile with a part of the cell": Scene("33TAH", OVERLAP, col=112, south_east=(20, 0)),
     "tile with the whole cell": Scene("33TAP", with_gap(layers(8), all_but_the_western_quarter), col=112),
     "across cells": Scene("33TAJ", layers(9), col=114, south_east=(1_300, 2_000)),
@@ -169,7 +169,7 @@ class Lake:
     rejects: list[dict[str, Any]]
 
     def of(self, scene: Scene, south: int = 0, east: int = 0) -> Row:
-        """The chip of a cell so many cells south and east of the one in which the scene starts."""
+        """Return the chip of the cell that lies so many cells south and east of the scene's first cell."""
         return self.chips[f"{scene.epsg}_{scene.col + east}_{NORTH_ROW - south}"]
 
 
@@ -178,7 +178,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("odd")
     items = [scene.write(folder) for scene in SCENES.values()]
     raster = folder / f"{SCENES['cut off'].item_id}_red.tif"
-    raster.write_bytes(raster.read_bytes()[:-100])  # part of the last block, in the south
+    raster.write_bytes(raster.read_bytes()[:-100])  # without the end of the last block, in the south
     with empty_lake_of(("red", "swir16"), spark, settings):
         ingest_file(write_items(folder / "items.json", items), settings)
         dbt("run", "--select", "+fct_chips")
@@ -233,7 +233,7 @@ def test_the_parts_of_a_pass_are_one_chip(lake: Lake) -> None:
     assert sorted(chip.item_ids) == sorted(part.item_id for part in parts)
 
 
-def test_the_tile_with_the_whole_cell_precedes_the_other(lake: Lake) -> None:
+def test_the_tile_with_the_whole_cell_takes_precedence(lake: Lake) -> None:
     whole, part = SCENES["tile with the whole cell"], SCENES["tile with a part of the cell"]
     expected = {}
     for name, side in SIDE.items():
@@ -244,7 +244,7 @@ def test_the_tile_with_the_whole_cell_precedes_the_other(lake: Lake) -> None:
     assert_pixels(lake.of(whole), expected)
 
 
-def test_each_cell_that_a_scene_touches_has_its_part_of_the_scene(lake: Lake) -> None:
+def test_each_cell_that_a_scene_touches_has_its_pixels(lake: Lake) -> None:
     scene = SCENES["across cells"]
     for name, side in SIDE.items():
         laid = np.zeros((2 * side, 2 * side), int)

@@ -1,7 +1,7 @@
 """Filling over several runs: many cells, each with its own history of chips.
 
 Between runs, chips of each cell arrive, change, fail and disappear at random. The rows must equal those of a full
-refresh, and those of a model in Python that answers for one block of pixels at a time.
+refresh, and those of a reference in Python that computes one block of pixels at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RUNS = 4  # after the last one, chips no longer change
 MAX_AGE = timedelta(days=60)
 START = datetime(2023, 3, 1, 10, tzinfo=UTC)
 WINDOW = date(2023, 4, 1), date(2023, 6, 30)
-BLOCKS = 4  # a side; all pixels of a block are alike
+BLOCKS = 4  # a side; all pixels of a block have the same value
 GAPS = (
     timedelta(0),
     timedelta(days=1),
@@ -45,7 +45,7 @@ GAPS = (
 
 @dataclass(frozen=True)
 class Version:
-    """A chip before one of the runs."""
+    """A chip as it is before one of the runs."""
 
     chip_id: str
     cell_id: str
@@ -64,7 +64,7 @@ KINDS = ("settled", "settled", "older", "unreadable", "absent")
 
 
 def make_history(rng: random.Random, number: int) -> History:
-    """The chips of a cell before each run: some change from run to run, and most are settled in the end."""
+    """Make the chips of a cell before each run: some change from run to run, and most are readable before the last."""
     cell_id, moment = f"32633_{number}_1", START
     runs: History = [[] for _ in range(RUNS)]
     for index in range(rng.randint(2, 7)):
@@ -82,7 +82,7 @@ def make_history(rng: random.Random, number: int) -> History:
 
 def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int) -> Version:
     value += 1 if kind == "older" else 0
-    # The valid blocks follow from the version alone.
+    # The same version always has the same valid blocks.
     chance = random.Random(f"{chip_id} {value}")
     valid = tuple(chance.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
     return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid)
@@ -131,11 +131,11 @@ def put(spark: SparkSession, table: str, found: list[dict[str, Any]]) -> None:
     spark.createDataFrame(data, schema, verifySchema=False).writeTo(f"{MODEL_NAMESPACE}.{table}").overwrite(lit(True))
 
 
-# --- The model: one block of one chip at a time ---
+# --- The reference: one block of one chip at a time ---
 
 
 def origin_of(chips: list[Version], own: Version, block: int) -> Version | None:
-    """The newest chip not after `own` in which the block is valid."""
+    """Return the newest chip not after `own` in which the block is valid."""
     for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id), reverse=True):
         not_after = (chip.acquired_at, chip.chip_id) <= (own.acquired_at, own.chip_id)
         young = own.acquired_at - chip.acquired_at <= MAX_AGE
@@ -172,7 +172,7 @@ def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
 
 
 def check(found: dict[str, Row], histories: list[History], run: int, days: tuple[date, date]) -> None:
-    """Compare the rows of some days with the model."""
+    """Compare the rows of some days with the reference."""
     for history in histories:
         chips = [chip for chip in history[run] if chip.valid]
         for own in chips:
@@ -187,7 +187,7 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
     put(lake, "dim_grid_cells", [{"cell_id": one, "longitude": 15.0, "latitude": 45.0} for one in cells])
     for run in range(RUNS):
         put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
-        # The second run is limited to some days; the third must fill the others too.
+        # The second run is limited to some days; the third must also fill the others.
         days = WINDOW if run == 1 else (date.min, date.max)
         window = {"start_date": str(WINDOW[0]), "end_date": str(WINDOW[1])} if run == 1 else {}
         dbt("run", *SELECT, "--vars", json.dumps(window))

@@ -1,4 +1,4 @@
-"""The grid on the whole Earth: macros and models against pyproj, MGRS, shapely and a geohash worked out bit by bit."""
+"""The grid on the whole Earth: macros and models against pyproj, MGRS, shapely and a geohash computed bit by bit."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from lakehouse.settings import PROJECT_DIR, Settings
 
 CELL_M = 2560
 PLACES = 1_000_000
-SAME_M = 1e-6  # agreement asked of the macros: a micrometre, on the ground
+SAME_M = 1e-6  # tolerance for the macros: a micrometre on the ground
 M_PER_DEGREE = 111_320
 LIMITS = (-80.0, 84.0)
-# Borders of MGRS zones, degrees: those of 6 degrees, and what bands V (Norway) and X (Svalbard) change.
+# Borders of MGRS zones, degrees: every 6 degrees, with the changes of bands V (Norway) and X (Svalbard).
 MERIDIANS = np.arange(-180.0, 181.0, 6.0)
 BANDS = {
     (-80.0, 56.0): MERIDIANS,
@@ -48,7 +48,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-# What the tests hold to be true, without the macros.
+# The reference, independent of the macros.
 
 
 @lru_cache(maxsize=240)
@@ -57,7 +57,7 @@ def _transformer(epsg: int, to_utm: bool) -> Transformer:
 
 
 def _by_zone(epsg: Ints, x: Floats, y: Floats, to_utm: bool) -> tuple[Floats, Floats]:
-    """PROJ's transverse Mercator, each point in its zone."""
+    """Transform each point in its zone by PROJ's transverse Mercator."""
     out_x, out_y = np.empty(len(x)), np.empty(len(y))
     order = np.argsort(epsg, kind="stable")
     for part in np.split(order, np.flatnonzero(np.diff(epsg[order])) + 1):
@@ -71,7 +71,7 @@ def _to_utm(epsg: Ints, longitude: Floats, latitude: Floats) -> tuple[Floats, Fl
 
 
 def _to_degrees(epsg: Ints, easting: Floats, northing: Floats) -> tuple[Floats, Floats]:
-    """Longitudes are continuous about the zone's meridian."""
+    """Transform to degrees; longitudes are continuous around the zone's meridian."""
     longitude, latitude = _by_zone(epsg, easting, northing, to_utm=False)
     meridian = epsg % 100 * 6 - 183
     return meridian + _wrapped(longitude - meridian), latitude
@@ -82,7 +82,7 @@ def _wrapped(longitude: Floats) -> Floats:
 
 
 def _owner(longitude: Floats, latitude: Floats) -> Ints:
-    """EPSG code of the zone that owns a place, by looking between which borders it lies; 0 outside of the grid."""
+    """Return the EPSG code of the zone that owns a place, from the borders around it; 0 outside of the grid."""
     zone = np.zeros(len(longitude), dtype=np.int64)
     for (south, north), borders in BANDS.items():
         here = (latitude >= south) & ((latitude < north) | (latitude == LIMITS[1]) & (north == LIMITS[1]))
@@ -94,7 +94,7 @@ def _owner(longitude: Floats, latitude: Floats) -> Ints:
 
 
 def _geohash(longitude: float, latitude: float, length: int) -> str:
-    """Bisect longitude and latitude in turn, five bits a letter (G. Niemeyer's geohash)."""
+    """Bisect longitude and latitude alternately, five bits a letter (G. Niemeyer's geohash)."""
     alphabet = "0123456789bcdefghjkmnpqrstuvwxyz"
     ranges = [[-180.0, 180.0], [-90.0, 90.0]]
     place = (longitude, latitude)
@@ -111,7 +111,7 @@ def _geohash(longitude: float, latitude: float, length: int) -> str:
 
 
 def _places_at_borders() -> tuple[Floats, Floats]:
-    """Places on every border of zones and limit of the grid, and one float, 0.1 m, 1 km and 5 km beside it."""
+    """Return places on every zone border and grid limit, and one float, 0.1 m, 1 km and 5 km away on both sides."""
     choose = np.random.default_rng(20230815)
     beside = np.array([-5_000.0, -1_000.0, -0.1, 0.0, 0.1, 1_000.0, 5_000.0]) / M_PER_DEGREE
     longitudes, latitudes = [], []
@@ -122,7 +122,7 @@ def _places_at_borders() -> tuple[Floats, Floats]:
                 longitudes.append([*near, np.nextafter(border, -np.inf), np.nextafter(border, np.inf)])
                 latitudes.append(np.full(len(longitudes[-1]), latitude))
     for parallel in PARALLELS:
-        # Anywhere, and where the parallel meets a border.
+        # At random longitudes, and where the parallel meets a border.
         along = np.concatenate([choose.uniform(-180, 180, 300), *BANDS.values(), MERIDIANS + 0.005, MERIDIANS - 0.005])
         for latitude in (*(parallel + beside), np.nextafter(parallel, -np.inf), np.nextafter(parallel, np.inf)):
             longitudes.append(along)
@@ -132,7 +132,7 @@ def _places_at_borders() -> tuple[Floats, Floats]:
     return longitude[on_earth], latitude[on_earth]
 
 
-# What the macros say.
+# The macros.
 
 PLACES_SQL = """
     select
@@ -173,7 +173,7 @@ Ask = Callable[[str, dict[str, Any]], pa.Table]
 
 @pytest.fixture(scope="module")
 def ask(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    """A function that runs one of the statements on a table of its input."""
+    """Return a function that runs one of the statements on a table of its input."""
     path = tmp_path_factory.mktemp("grid") / "input.parquet"
     mark = "-- next statement"
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
@@ -192,7 +192,7 @@ def ask(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @dataclass(frozen=True)
 class Found:
-    """Places, and the zone and cell that the macros give each; zone 0 and no id outside of the grid."""
+    """Places, and the zone and cell that the macros return for each; zone 0 and a null id outside of the grid."""
 
     longitude: Floats
     latitude: Floats
@@ -204,7 +204,7 @@ class Found:
         return self.epsg > 0
 
     def parts(self) -> tuple[Ints, Ints, Ints]:
-        """Zone, column and row that the ids of places inside of the grid are made of."""
+        """Return zone, column and row from the ids of the places inside of the grid."""
         ids = self.cell_id.drop_null().combine_chunks()
         numbers = pc.cast(pc.list_flatten(pc.split_pattern(ids, "_")), pa.int64()).to_numpy()
         epsg, col, row = numbers.reshape(-1, 3).T
@@ -227,13 +227,13 @@ def borders(ask: Ask) -> Found:
 
 @pytest.fixture(scope="module")
 def earth(ask: Ask) -> Found:
-    """A million places, even over the Earth from pole to pole."""
+    """Return a million places, distributed evenly over the Earth from pole to pole."""
     choose = np.random.default_rng(1)
     return _find(ask, choose.uniform(-180, 180, PLACES), np.degrees(np.arcsin(choose.uniform(-1, 1, PLACES))))
 
 
 def _assert_one_cell(found: Found) -> None:
-    """Each place has the cell of its own zone in which it lies; outside of the grid it has none."""
+    """Assert that each place has the cell of its own zone that contains it, and no cell outside of the grid."""
     expected = _owner(found.longitude, found.latitude)
     wrong = np.flatnonzero(found.epsg != expected)[:5]
     assert not len(wrong), (found.longitude[wrong], found.latitude[wrong], found.epsg[wrong], expected[wrong])
@@ -251,7 +251,7 @@ def test_a_million_places_have_one_primary_cell_each(earth: Found) -> None:
     _assert_one_cell(earth)
     epsg, col, row = earth.parts()
     easting, northing = _to_utm(epsg, earth.longitude[earth.is_inside], earth.latitude[earth.is_inside])
-    # None of them lies within a micrometre of an edge, so here this is exact.
+    # No place lies within a micrometre of an edge, so the comparison is exact here.
     assert np.array_equal(np.floor(easting / CELL_M), col)
     assert np.array_equal(np.floor(northing / CELL_M), row)
     assert len(np.unique(epsg)) == 120
@@ -268,8 +268,8 @@ def test_the_owning_zone_is_that_of_mgrs(borders: Found, earth: Found) -> None:
     longitude = np.concatenate([borders.longitude, earth.longitude[::100]])
     latitude = np.concatenate([borders.latitude, earth.latitude[::100]])
     epsg = np.concatenate([borders.epsg, earth.epsg[::100]])
-    # The package moves a place by 1e-10 radians, and lets the limits of the grid out by 1.75e-7: places as near beside
-    # a border are left to _owner.
+    # The package moves a place by 1e-10 radians and widens the limits of the grid by 1.75e-7 radians, so only _owner
+    # checks places that are this close to a border.
     off_border = np.abs(longitude[:, None] - np.append(MERIDIANS, [3.0, 9.0, 21.0, 33.0])).min(axis=1)
     off_parallel = np.abs(latitude[:, None] - np.array(PARALLELS)).min(axis=1)
     off_limit = np.abs(latitude[:, None] - np.array(LIMITS)).min(axis=1)
@@ -279,7 +279,7 @@ def test_the_owning_zone_is_that_of_mgrs(borders: Found, earth: Found) -> None:
     assert np.mean(is_clear) > 0.7
     for x, y, code in zip(longitude[is_clear], latitude[is_clear], epsg[is_clear], strict=True):
         name = convert.toMGRS(y, x, MGRSPrecision=0)
-        zone = int(name[:-3] or 0)  # names near the poles have none
+        zone = int(name[:-3] or 0)  # names near the poles have no zone
         assert code == (zone + (32600 if name[-3] >= "N" else 32700) if zone else 0), (x, y, name)
 
 
@@ -292,7 +292,7 @@ def test_the_antimeridian_is_one_line(ask: Ask) -> None:
 
 
 def _cells_around(found: Found) -> tuple[Ints, Ints]:
-    """Every cell of any zone in which a place inside of the grid lies: number of the place; zone, column, row."""
+    """Return every cell, of any zone, that contains a place of the grid: number of the place; zone, column, row."""
     places, zones = [], []
     number = np.flatnonzero(found.is_inside)
     latitude = found.latitude[number]
@@ -310,7 +310,7 @@ def _cells_around(found: Found) -> tuple[Ints, Ints]:
 
 
 def _owns_a_place(cells: Ints) -> NDArray[np.bool_]:
-    """Whether the zone of a cell owns one of the places of a lattice in it that begins 3 mm from its edges."""
+    """Return whether the cell's zone owns any point of a lattice in the cell, which starts 3 mm from its edges."""
     steps = np.linspace(1e-6, 1 - 1e-6, 17)
     x, y = (offset.ravel() for offset in np.meshgrid(steps, steps))
     epsg, col, row = (numbers[:, None] for numbers in cells.T)
@@ -331,14 +331,14 @@ def test_primary_cells_are_those_that_own_a_place(ask: Ask, borders: Found, eart
     marked = dict(zip(answer["cell_id"].to_pylist(), answer["is_primary"].to_pylist(), strict=True))
     is_primary = np.array([marked[cell_id] for cell_id in ids])
 
-    # No gaps: each place's primary cell is marked.
+    # No gaps: is_primary is true for each place's primary cell.
     assert all(marked[cell_id] for cell_id in found.cell_id.drop_null().to_pylist())
-    # Marked are those cells that own a place, and no others.
+    # is_primary is true for exactly those cells that own a place.
     beside = np.random.default_rng(2).permutation(len(cells))[:3_000]
     owns = _owns_a_place(cells[beside])
     assert 300 < owns.sum() < 2_700
     assert np.array_equal(is_primary[beside], owns)
-    # So two overlap at a border alone: 0.6 % of the Earth.
+    # Primary cells overlap only at borders: on 0.6 % of the Earth.
     count = np.bincount(place[is_primary[cell]], minlength=len(found.epsg))
     of_earth = count[len(borders.epsg) :][found.is_inside[len(borders.epsg) :]]
     assert of_earth.min() == 1
@@ -360,14 +360,14 @@ def test_utm_is_that_of_pyproj_in_a_zone_and_beside_it(ask: Ask) -> None:
     assert np.abs(answer["again.latitude"].to_numpy() - latitude).max() * M_PER_DEGREE < SAME_M
 
 
-# What hypothesis thinks of.
+# Inputs that hypothesis generates.
 
 properties = hypothesis_settings(
-    max_examples=10,  # of hundreds of places or ids each, as it is the query that costs
+    max_examples=10,  # each has hundreds of places or ids, because a query is slow
     deadline=None,
     derandomize=True,
     database=None,
-    phases=[Phase.explicit, Phase.generate],  # shrinking lists of hundreds takes minutes, and the row at fault is named
+    phases=[Phase.explicit, Phase.generate],  # shrinking takes minutes, and the message names the row
     suppress_health_check=[HealthCheck.large_base_example],
 )
 longitudes = st.floats(-180, 180) | st.builds(
@@ -386,13 +386,13 @@ def test_any_place_has_one_primary_cell(ask: Ask, longitude: Floats, latitude: F
 
 
 def is_int(text: str) -> bool:
-    """Whether SQL's int can hold it."""
+    """Return whether the number fits into SQL's int."""
     return -(2**31) <= int(text) < 2**31
 
 
 @properties
 @given(st.lists(texts, min_size=50, max_size=100))
-def test_an_id_comes_out_as_it_went_in_or_not_at_all(ask: Ask, ids: list[str]) -> None:
+def test_an_id_is_split_and_joined_unchanged_and_other_text_is_null(ask: Ask, ids: list[str]) -> None:
     for row in ask(IDS_SQL, {"cell_id": ids}).to_pylist():
         match = re.fullmatch(r"(32[67]\d\d)_(0|-?[1-9]\d*)_(0|-?[1-9]\d*)", row["cell_id"], re.ASCII)
         is_id = match and 1 <= int(match[1]) % 100 <= 60 and all(is_int(part) for part in match.groups())
@@ -407,7 +407,7 @@ def test_an_id_comes_out_as_it_went_in_or_not_at_all(ask: Ask, ids: list[str]) -
 
 
 def _scenes() -> pa.Table:
-    """Small scenes in every zone: across its borders, at the equator, across the limits of the grid."""
+    """Return small scenes in every zone: across its borders, at the equator, across the limits of the grid."""
     rows = []
     for zone in range(1, 61):
         for latitude in (-79.98, -45.0, -0.01, 0.01, 60.0, 72.0, 78.0, 83.98):
@@ -442,7 +442,7 @@ class Models:
 
 @pytest.fixture(scope="module")
 def models(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    """int_scene_cells and dim_grid_cells of the scenes, built by dbt, and what it tests of them."""
+    """Return int_scene_cells and dim_grid_cells of the scenes; dbt builds and tests them."""
     path = tmp_path_factory.mktemp("scenes") / "scenes.parquet"
     empty_lake(spark, settings)
     pq.write_table(_scenes(), path)
@@ -482,7 +482,7 @@ def test_cells_of_the_model_are_those_of_pyproj(models: Models) -> None:
     assert (shapely.get_num_coordinates(polygons[~is_past]) == len(corners)).all()
     off = shapely.get_coordinates(polygons[~is_past]).reshape(-1, len(corners), 2) - rings[~is_past]
     assert np.abs(off).max() * M_PER_DEGREE < SAME_M
-    # Past the antimeridian: the part on either side of it, brought within -180 to 180.
+    # A cell across the antimeridian has a part on either side of it, within -180 to 180.
     world = shapely.box(-180, -90, 180, 90)
     for polygon, ring in zip(polygons[is_past], rings[is_past], strict=True):
         turns = [shapely.Polygon(ring + np.array([turn, 0])).intersection(world) for turn in (-360, 0, 360)]
@@ -496,6 +496,6 @@ def test_cells_of_the_model_are_those_of_pyproj(models: Models) -> None:
 def test_a_scene_covers_the_cells_that_lie_in_it(models: Models) -> None:
     whole = models.scene_cells.filter(models.scene_cells["is_whole"])["covered_fraction"].to_numpy()
     assert len(whole) > 4_000
-    # Cells have straight edges in degrees, the footprint bends with the raster: a metre at 84 degrees.
+    # Edges of cells are straight in degrees, and the footprint follows the raster: they differ by 1 m at 84 degrees.
     assert whole.min() > 0.999
     assert whole.max() < 1 + 1e-9

@@ -1,4 +1,4 @@
--- change_score: robust standard deviations above the median, of at least a quarter of it; null without any spread.
+-- change_score: robust standard deviations above the median, each at least a quarter of it; null without any spread.
 with cases (distance, history_median, history_mad, expected) as (
 
     values

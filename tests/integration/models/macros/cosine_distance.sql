@@ -1,4 +1,4 @@
--- cosine_distance: 0 alike, 1 at a right angle, 2 opposite, whatever the lengths; null where there is no direction.
+-- cosine_distance: 0 if alike, 1 at a right angle, 2 if opposite, for any lengths; null for a vector of length 0.
 with cases (first, second, expected) as (
 
     values

@@ -1,4 +1,4 @@
--- days_between: days with their fraction; negative if the order is the other way round.
+-- days_between: days with their fraction; negative if the first time is the later one.
 with cases (earlier, later, expected) as (
 
     values

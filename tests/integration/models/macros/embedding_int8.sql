@@ -1,4 +1,4 @@
--- embedding_int8: the largest number becomes 127 or -127, halves go to the even number; null of null, 0 of zeros.
+-- embedding_int8: the largest number becomes 127 or -127, halves round to even; null for null, zeros for zeros.
 with cases (embedding, expected_scale, expected) as (
 
     values

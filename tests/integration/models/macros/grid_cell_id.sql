@@ -1,4 +1,4 @@
--- grid_cell_id: zone, column and row; south of a zone's origin they are negative. No id of less than three parts.
+-- grid_cell_id: zone, column and row; rows south of a zone's origin are negative; null if one of the parts is null.
 with cases (epsg, cell_col, cell_row, expected) as (
 
     values

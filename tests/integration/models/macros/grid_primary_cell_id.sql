@@ -1,4 +1,4 @@
--- grid_primary_cell_id: the cell of the place's own zone in which it lies; columns and rows from pyproj.
+-- grid_primary_cell_id: the cell that contains the place, in the place's own zone; columns and rows from pyproj.
 with cases (place, longitude, latitude, expected) as (
 
     values

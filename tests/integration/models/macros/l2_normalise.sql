@@ -1,4 +1,4 @@
--- l2_normalise: of length 1 in the same direction, whatever the length was; null where there is no direction.
+-- l2_normalise: a vector of length 1 in the same direction, for any length; null for a vector of length 0.
 with cases (embedding, expected) as (
 
     values

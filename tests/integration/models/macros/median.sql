@@ -1,4 +1,4 @@
--- median: the middle number, or the mean of the two in the middle; none of none.
+-- median: the middle number, or the mean of the two in the middle; null for an empty array.
 with cases (numbers, expected) as (
 
     values

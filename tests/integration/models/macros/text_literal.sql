@@ -1,4 +1,4 @@
--- text_literal: any text stays what it is, and ends or substitutes nothing.
+-- text_literal: any text stays as it is; it neither ends the literal nor is replaced by Spark.
 {% set quote, backslash = "'", '\\' %}
 with results as (
 

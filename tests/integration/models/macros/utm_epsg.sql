@@ -1,4 +1,4 @@
--- utm_epsg: zones of 6 degrees but for Norway and Svalbard; a border belongs to the zone east of it, the equator north.
+-- utm_epsg: zones of 6 degrees except at Norway and Svalbard; a border belongs to the zone east, the equator to the north.
 with cases (place, longitude, latitude, expected) as (
 
     values
