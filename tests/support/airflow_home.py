@@ -1,4 +1,4 @@
-"""Airflow for tests: its home is a temporary folder, and it can reach nothing but loopback."""
+"""Airflow for tests: its home is a temporary folder, and it can only reach loopback."""
 
 from __future__ import annotations
 

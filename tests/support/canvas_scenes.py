@@ -1,4 +1,4 @@
-"""Scenes on a canvas of three by three cells, as arrays and as files, and what `extract_chips` makes of them."""
+"""Scenes on a canvas of three by three cells, as arrays and as files, and the chips that `extract_chips` returns."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from python_udfs.extract.reader import RasterError, RasterInfo
 from python_udfs.extract.table_function import ExtractChips
 
 EPSG = 32633
-COL, ROW = 156, 1562  # of the north-western cell of the canvas
+COL, ROW = 156, 1562  # the north-western cell of the canvas
 WEST, NORTH = 156 * 2560, 1563 * 2560  # metres
 CANVAS = 3  # cells a side
 
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 BANDS_10M = ("blue", "green", "red", "nir")
-BANDS = ("blue", "nir", "rededge1", "swir22")  # cut in most tests
+BANDS = ("blue", "nir", "rededge1", "swir22")  # the bands that most tests cut
 VALID_CLASSES = [2, 4, 5, 6, 7, 11]
 LAYERS_20M = ("scl", "cloud_distance")
 MEASURES = ("valid_fraction", "cloud_fraction", "nodata_fraction")
 
 Array = NDArray[Any]
-Place = tuple[int, int]  # of a cell: columns east and rows south of the first cell of the canvas
+Place = tuple[int, int]  # place of a cell: columns east and rows south of the first cell of the canvas
 Chip = dict[str, Any]  # layers as arrays, measures, error
 
 
 def gsd_of(name: str) -> int:
-    """Pixel size of a band or of scl, metres."""
+    """Return the pixel size of a band or of scl, metres."""
     return 10 if name in BANDS_10M else 20
 
 
 def repeated(pixels: Array) -> Array:
-    """A 20 m array on the 10 m grid."""
+    """Repeat a 20 m array on the 10 m grid."""
     return np.kron(pixels, np.ones((2, 2), pixels.dtype))
 
 
@@ -54,7 +54,7 @@ class CanvasScene:
 
     scene_id: str
     layers: dict[str, Array]  # by band name, or scl
-    at: tuple[int, int] = (0, 0)  # north-western corner: 20 m pixels south and east of that of the canvas
+    at: tuple[int, int] = (0, 0)  # north-western corner, in 20 m pixels south and east of the canvas's corner
     mgrs_tile: str = "33ABC"
     scale: float = 0.0001
     boa_offset: int = 0
@@ -70,7 +70,7 @@ class CanvasScene:
         return self
 
     def on_canvas(self, name: str) -> Array:
-        """A layer laid on the canvas, 0 outside of the scene."""
+        """Lay a layer on the canvas, 0 outside of the scene."""
         side, times = (256, 2) if name in BANDS_10M else (128, 1)
         canvas = np.zeros((side * CANVAS, side * CANVAS), self.layers[name].dtype)
         south, east = self.at[0] * times, self.at[1] * times
@@ -79,20 +79,20 @@ class CanvasScene:
         return canvas
 
     def as_row(self) -> Row:
-        """The scene as SQL hands it to `extract_chips`."""
+        """Return the scene as SQL passes it to `extract_chips`."""
         columns = ("scene_id", "mgrs_tile", "scale", "boa_offset", "hrefs")
         return Row(**{name: getattr(self, name) for name in columns})
 
 
 def transform_at(at: tuple[int, int], gsd: int) -> Affine:
-    """Transform of a raster whose corner lies `at` 20 m pixels south and east of that of the canvas."""
+    """Return the transform of a raster whose corner lies `at` 20 m pixels south and east of the canvas's corner."""
     return Affine(gsd, 0, WEST + at[1] * 20, 0, -gsd, NORTH - at[0] * 20)
 
 
 def write_raster(
     path: Path, pixels: Array, at: tuple[int, int], gsd: int, nodata: float | None = 0, **profile: Any
 ) -> None:
-    """Write a raster with one band; `profile` takes the place of rasterio's options."""
+    """Write a raster with one band; `profile` replaces options of rasterio."""
     options = {
         "driver": "GTiff",
         "tiled": True,
@@ -116,7 +116,7 @@ def write_raster(
 def random_scene(
     seed: int, size: tuple[int, int] = (256, 256), bands: Iterable[str] = BANDS, missing: float = 0.0, **fields: Any
 ) -> CanvasScene:
-    """A scene of random values, `size` in 20 m pixels, a share of each layer missing."""
+    """Make a scene of random values, `size` in 20 m pixels, with a share of each layer missing."""
     rng = np.random.default_rng(seed)
 
     def layer(times: int, low: int, high: int, dtype: str) -> Array:
@@ -129,7 +129,7 @@ def random_scene(
 
 
 def uniform_scene(scene_id: str, value: int, scl: int = 4, bands: Iterable[str] = BANDS, **fields: Any) -> CanvasScene:
-    """A scene of one cell, one value and one class."""
+    """Make a scene of one cell with one value and one class."""
     layers = {name: np.full((2560 // gsd_of(name),) * 2, value, np.uint16) for name in bands}
     return CanvasScene(scene_id, {**layers, "scl": np.full((128, 128), scl, np.uint8)}, **fields)
 
@@ -147,7 +147,7 @@ class MemoryRaster:
     is_closed: bool = False
 
     def read_into(self, out: Array, row: int, col: int) -> None:
-        """Copy the window of the shape of `out` whose first pixel is (row, col)."""
+        """Copy the window that has the shape of `out` and starts at pixel (row, col)."""
         assert not self.is_closed
         height, width = out.shape
         assert 0 <= row <= self.pixels.shape[0] - height
@@ -193,13 +193,13 @@ class MemoryReader:
         return self.rasters[href]
 
 
-# --- What extract_chips is given, and what it returns ---
+# --- Input and output of extract_chips ---
 
 
 def strip_row(
     scenes: list[CanvasScene], cells: dict[Place, tuple[list[str], list[str]]], bands: Iterable[str] = BANDS
 ) -> Row:
-    """A row of macro `cut_plan`: cells by place, each with the scenes that touch it and those that hold it whole."""
+    """Make a row of macro `cut_plan`: each cell has the scenes that touch it and the scenes that contain it whole."""
     (south,) = {place[1] for place in cells}
     return Row(
         epsg=EPSG,
@@ -220,7 +220,7 @@ def strip_row(
 
 
 def chips_of(function: ExtractChips, strip: Row) -> dict[Place, Chip]:
-    """The chips of a strip by place, layers decoded, in the order of the rows."""
+    """Return the chips of a strip by place, with decoded layers, in the order of the rows."""
     place_of = {cell["chip"]["chip_id"]: (cell["cell_col"] - COL, ROW - strip["cell_row"]) for cell in strip["cells"]}
     chips = {}
     for chip, layers, measures, error in function.eval(strip):
@@ -243,28 +243,28 @@ def _decoded(name: str, frame: bytes) -> Array:
 
 
 def one_chip(function: ExtractChips, scene: CanvasScene, place: Place = (0, 0), **fields: Any) -> Chip:
-    """The chip of one cell that one scene touches."""
+    """Return the chip of one cell that one scene touches."""
     return chips_of(function, strip_row([scene], {place: ([scene.scene_id], [])}, **fields))[place]
 
 
-# --- What a chip should be ---
+# --- The expected chip ---
 
 
 def cell_of(canvas: Array, place: Place) -> Array:
-    """The part of a canvas that is a cell."""
+    """Return the part of a canvas that is a cell."""
     side = canvas.shape[0] // CANVAS
     return canvas[place[1] * side : (place[1] + 1) * side, place[0] * side : (place[0] + 1) * side]
 
 
 def has_data(bands: dict[str, Array], scl: Array) -> Array:
-    """Where no band is nodata and SCL is known, 10 m."""
+    """Return the 10 m mask of pixels where no band is nodata and SCL is known."""
     layers = [pixels if name in BANDS_10M else repeated(pixels) for name, pixels in bands.items()]
     holds: Array = np.logical_and.reduce([layer != 0 for layer in (*layers, repeated(scl))])
     return holds
 
 
 def assert_fractions(chip: Chip) -> None:
-    """The fractions are those of the chip's own pixels, to the last bit."""
+    """Assert that the fractions are exactly those of the chip's own pixels."""
     bands = {name: chip[name] for name in ALL_BANDS if chip[name] is not None}
     data = has_data(bands, chip["scl"])
     assert chip["nodata_fraction"] == np.count_nonzero(~data) / 65_536
@@ -274,7 +274,7 @@ def assert_fractions(chip: Chip) -> None:
 
 
 def assert_cut(chip: Chip, scene: CanvasScene, place: Place, bands: Iterable[str] = BANDS) -> None:
-    """The pixels are those of the scene."""
+    """Assert that the pixels are those of the scene."""
     assert chip["error"] is None
     for name in (*bands, "scl"):
         assert np.array_equal(chip[name], cell_of(scene.on_canvas(name), place)), (place, name)

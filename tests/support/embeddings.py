@@ -1,4 +1,4 @@
-"""Chips made of noise, and requests of them, for the tests of the inference server, the transform and the load."""
+"""Random chips, and requests with them, for the tests of the inference server, the transform and the load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACQUIRED_AT = datetime(2023, 8, 15, 9, 50, 31, tzinfo=UTC)
 
 
 def make_chip(number: int, bands: tuple[str, ...] = BAND_NAMES, seed: int | None = None) -> dict[str, Any]:
-    """One row of a request, as a dict; equal arguments give equal pixels."""
+    """Make one row of a request as a dict; equal arguments give equal pixels."""
     random = np.random.default_rng(number if seed is None else seed)
     chip: dict[str, Any] = {
         "chip_id": f"chip-{number:03d}",
@@ -40,14 +40,14 @@ def make_chip(number: int, bands: tuple[str, ...] = BAND_NAMES, seed: int | None
 
 
 def make_request(chips: list[dict[str, Any]], bands: tuple[str, ...] = BAND_NAMES) -> pa.Table:
-    """A request of these chips."""
+    """Make a request with these chips."""
     return pa.Table.from_pylist(chips, schema=request_schema(bands))
 
 
 def write_export(
     run: Run, objects: Sequence[Sequence[dict[str, Any]]], bands: tuple[str, ...], checkpoint: Path | None = None
 ) -> Manifest:
-    """A run of objects of these chips, as export leaves it."""
+    """Write a run whose objects hold these chips, as export does."""
     write = object_writer(run.input_dir, bands)
     entries: list[dict[str, Any]] = []
     for number, chips in enumerate(objects):

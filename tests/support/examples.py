@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 
 THOROUGH = "thorough"  # the profile of `make test-all`
-QUICK_SHARE = 8  # without it, one example in so many
+QUICK_SHARE = 8  # other profiles run one example in 8
 FEWEST = 10
 
 settings.register_profile(THOROUGH)
@@ -15,7 +15,7 @@ def examples(thorough: int) -> int:
     """Return the number of examples of a property.
 
     Args:
-        thorough: the number under the profile `thorough`; otherwise an eighth of it is enough.
+        thorough: the number under the profile `thorough`; other profiles take an eighth of it, at least 10.
     """
     if settings.get_current_profile_name() == THOROUGH:
         return thorough

@@ -61,18 +61,18 @@ class Faults:
     retry_after: str | None = None  # header of a busy server; "date": one second from now, as a date
     error_rate: float = 0  # 500 and 503
     reset_rate: float = 0  # the connection is lost in the middle of the body
-    truncated_rate: float = 0  # half the JSON, with the length that half has
+    truncated_rate: float = 0  # half of the JSON, with the Content-Length of that half
     html_rate: float = 0  # status 200 and an HTML page
     repeats_page: bool = False  # the second page is the first again, with a fresh next link
     empty_page: bool = False  # the second page is empty, with a next link
-    loop_from_page: int | None = None  # the next link of this page, from 0, leads to the first
+    loop_from_page: int | None = None  # the next link of this page (counted from 0) leads to the first page
     loops_at_the_end: bool = False  # the last page's next link leads to itself
     cap: int | None = None  # most items of one search
-    cap_spread: int = 0  # by how many items the cap may be higher, another for each interval
-    refuses_beyond_cap: bool = False  # with 400, instead of ending
+    cap_spread: int = 0  # the cap is higher by up to so many items, by a different number for each interval
+    refuses_beyond_cap: bool = False  # answers 400 beyond the cap, instead of ending
     order: Literal["newest", "oldest", "random"] = "newest"
     matched: Literal["right", "none", "too high", "too low"] = "none"
-    page_items: int | None = None  # items of a page, whatever limit is requested
+    page_items: int | None = None  # items of a page, whatever the requested limit
     ignores_datetime: bool = False
     ignores_hours: bool = False
     ends_included: bool = True  # an interval includes its end, rounded up to the next second
@@ -80,13 +80,13 @@ class Faults:
     takes_post: bool = True
     redirects_search: int | None = None  # status that redirects a POST to `moved_to`, where a GET ignores filters
     moved_to: str | None = "/moved/search"  # None: the redirect has no location
-    publishes_while_paging: bool = False  # an item of `late_items` with each page
+    publishes_while_paging: bool = False  # publishes an item of `late_items` with each page
     answer_s: float = 0  # seconds before each answer
 
 
 @dataclass(slots=True)
 class FaultyServer:
-    """The items of a server, and the requests that it got."""
+    """The items of a server, and the requests that it received."""
 
     items: list[Item]
     faults: Faults = Faults()
@@ -127,7 +127,7 @@ class FaultyServer:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Count the requests that are answered at the same time."""
+        """Count the requests that run at the same time."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
@@ -185,7 +185,7 @@ class FaultyServer:
             if end < (total if faults.refuses_beyond_cap else min(total, faults.cap or total))
             else None
         )
-        if is_detour:  # a page in between that leads back
+        if is_detour:  # an extra page that leads back
             page, following = ([] if faults.empty_page else found[:size]), (number, offset, False)
         elif following is not None and number == 0 and (faults.empty_page or faults.repeats_page):
             following = (1, end, True)

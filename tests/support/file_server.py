@@ -1,4 +1,4 @@
-"""An HTTP server of a folder on loopback, which can give other answers first."""
+"""An HTTP server of a folder on loopback, which can send other answers first."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import Any
 
 @dataclass
 class FileAnswer:
-    """An answer that the server gives once, in place of the file."""
+    """An answer that the server sends once, in place of the file."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    stated_length: int | None = None  # in the header, if it is not that of the body
+    stated_length: int | None = None  # Content-Length, if it differs from the length of the body
     drip_s: float | None = None  # seconds between further single bytes, until the client disconnects
 
 
 @dataclass
 class FileServer:
-    """The state of a server of a folder, and the answers that it gives first."""
+    """The state of a server of a folder, and the answers that it sends first."""
 
     url: str = ""
-    answers: dict[str, list[FileAnswer]] = field(default_factory=dict)  # by path, each given once, in order
+    answers: dict[str, list[FileAnswer]] = field(default_factory=dict)  # by path, each sent once, in order
     requests: Counter[str] = field(default_factory=Counter)
     delay_s: float = 0
     most_at_once: int = 0

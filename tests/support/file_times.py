@@ -1,4 +1,4 @@
-"""A pytest plugin for whole files: the longest run first, and a file that takes longer than its budget is named."""
+"""A pytest plugin for whole files: it runs the longest files first, and names files that exceed their time budget."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from _pytest.terminal import TerminalReporter
 
-# A process takes one file after the other. With the longest first, no process waits long for another at the end.
+# A process runs one file after the other. With the longest first, no process waits long for another at the end.
 LONGEST_FIRST: Final = (
     "test_whole_tile",
     "test_cluster",
@@ -28,8 +28,8 @@ LONGEST_FIRST: Final = (
     "test_grid",
     "test_sagemaker_transform",
 )
-BUDGETS: Final = {"unit": 20.0}  # seconds for the tests of one file that are not slow by nature, by folder of tests
-BUDGET: Final = 120.0  # seconds, in the other folders
+BUDGETS: Final = {"unit": 20.0}  # seconds for the tests of one file that are not marked slow, by folder of tests
+BUDGET: Final = 120.0  # seconds in the other folders
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,7 +47,7 @@ def _place(item: pytest.Item) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Name the files that took longer than their budget. This is no failure: a busy machine is slow, too."""
+    """Name the files that took longer than their budget. This does not fail the run: a busy machine is also slow."""
     reports = [
         report
         for found in terminalreporter.stats.values()

@@ -1,4 +1,4 @@
-"""Chips to fill, the fold driven as Spark drives it, and an oracle that answers for one 20 m pixel at a time."""
+"""Chips to fill, a call of the fold as in Spark, and an oracle that fills one 20 m pixel at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VALID_CLASSES = {2, 4, 5, 6, 7, 11}
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the four 10 m pixels of a 20 m pixel
 LAYERS = (*ALL_BANDS, "scl", "source_index")
 MEASURES = ("sources", "base_valid_fraction", "complete_fraction", "max_age_days", "mean_age_days")
-NO_CLOUD = 16  # in cloud_distance: no cloud within 15 pixels
+NO_CLOUD = 16  # value of cloud_distance without a cloud within 15 pixels
 
 Array = NDArray[Any]
 Filled = dict[str, Any]  # a row of fill_chips: `chip`, the layers as frames, the measures
@@ -33,14 +33,14 @@ Filled = dict[str, Any]  # a row of fill_chips: `chip`, the layers as frames, th
 
 @dataclass(frozen=True)
 class Rule:
-    """The parameters of filling on which pixels depend."""
+    """The parameters of filling that pixels depend on."""
 
     max_age_days: int = 60
     classes: frozenset[int] = frozenset(VALID_CLASSES)
     dilation: int = 0
 
     def as_json(self) -> str:
-        """The rule as column rule_version has it."""
+        """Return the rule in the form of column rule_version."""
         return json.dumps(
             {
                 "method": "newest-valid-v1",
@@ -54,7 +54,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip before it is filled, as arrays; a band that is not in `bands` has no asset."""
+    """A chip before filling, as arrays; a band that is not in `bands` has no asset."""
 
     acquired_us: int  # microseconds since 1970
     scl: Array
@@ -74,7 +74,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the fold should return for one chip."""
+    """The expected result of the fold for one chip."""
 
     bands: dict[str, Array]
     scl: Array
@@ -87,7 +87,7 @@ class Answer:
 
 
 def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) -> Chip:
-    """A chip of one class and one value."""
+    """Make a chip of one class and one value."""
     sides = {name: 256 if name in ("green", "red", *BANDS_10M) else 128 for name in bands}
     return Chip(
         round(day * DAY),
@@ -96,11 +96,11 @@ def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) 
     )
 
 
-# --- The fold, driven as Spark drives it ---
+# --- The fold, called as in Spark ---
 
 
 def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
-    """A chip as `fct_filled_chips` gives it to `fill_chips`, but for the rule."""
+    """Return a chip as `fct_filled_chips` passes it to `fill_chips`, without the rule."""
     return {
         "cell_id": "32633_1_1",
         "role": role,
@@ -116,7 +116,7 @@ def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
 
 
 def seed_row(chip: Chip, filled: Filled) -> dict[str, Any]:
-    """A filled chip as the next run reads it from the table."""
+    """Return a filled chip as the next run reads it from the table."""
     sources = [
         Row(chip_id=source["chip_id"], acquired_at=pd.Timestamp(source["acquired_at"])) for source in filled["sources"]
     ]
@@ -132,12 +132,12 @@ def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None
 
 
 def columns_of(chip: dict[str, Any], layers: dict[str, bytes], measures: dict[str, Any]) -> Filled:
-    """The columns that SQL makes of a row."""
+    """Return the columns that SQL makes of a row."""
     return {"chip": chip, **dict.fromkeys(LAYERS), **layers, **measures}
 
 
 def decoded(filled: Filled) -> dict[str, Any]:
-    """The columns with layers as arrays."""
+    """Return the columns with layers as arrays."""
     arrays = {}
     for name in LAYERS:
         if filled[name] is not None:
@@ -154,7 +154,7 @@ Pixel = tuple[int, int, dict[str, tuple[int, ...]]]
 
 
 def is_valid(pixel: Pixel, corner: int, rule: Rule) -> bool:
-    """Whether one of the four 10 m pixels is valid."""
+    """Return whether the 10 m pixel at a corner is valid."""
     scl, distance, bands = pixel
     if scl not in rule.classes or 0 < rule.dilation >= distance:
         return False
@@ -162,7 +162,7 @@ def is_valid(pixel: Pixel, corner: int, rule: Rule) -> bool:
 
 
 def fill_pixel(pixels: list[Pixel], rule: Rule) -> tuple[list[int | None], dict[str, list[int]], int]:
-    """Fill the last of `pixels` (oldest first, none too old). Returns sources of the four, values by band, class."""
+    """Fill the last of `pixels` (oldest first, none too old); return the sources of the four, values by band, class."""
 
     def newest(corners: tuple[int, ...]) -> int | None:
         for index in reversed(range(len(pixels))):
@@ -181,7 +181,7 @@ def fill_pixel(pixels: list[Pixel], rule: Rule) -> tuple[list[int | None], dict[
 
 
 def history_of_pixels(chips: list[Chip]) -> Array:
-    """All values of each 20 m pixel in all chips, one row a pixel: (128 x 128, numbers)."""
+    """Return all values of each 20 m pixel in all chips, one row a pixel: (128 x 128, numbers)."""
     numbers = []
     for chip in chips:
         numbers += [chip.scl, chip.cloud_distance]
@@ -191,7 +191,7 @@ def history_of_pixels(chips: list[Chip]) -> Array:
 
 
 def pixels_of(history: tuple[int, ...], chips: list[Chip]) -> list[Pixel]:
-    """Read a row of `history_of_pixels` back: the pixel in each chip."""
+    """Return the pixel in each chip from a row of `history_of_pixels`."""
     numbers = iter(history)
     return [
         (
@@ -207,13 +207,13 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
     """Fill the last of `chips`; the others are all earlier chips of the cell."""
     last = chips[-1]
     chips = [chip for chip in chips if last.acquired_us - chip.acquired_us <= rule.max_age_days * DAY]
-    # Pixels with the same history have the same answer.
+    # Pixels with the same history have the same result.
     number_of: dict[tuple[int, ...], int] = {}
     which = [number_of.setdefault(tuple(history), len(number_of)) for history in history_of_pixels(chips).tolist()]
     answers = [fill_pixel(pixels_of(history, chips), rule) for history in number_of]
 
     def spread(numbers: list[list[int]]) -> Array:
-        """Lay one number (20 m) or four (10 m) a history out over the chip."""
+        """Spread one number (20 m) or four numbers (10 m) of each history over the chip."""
         of_pixels = np.array(numbers)[which].reshape(128, 128, -1)
         if of_pixels.shape[-1] == 1:
             return of_pixels[..., 0]
@@ -245,7 +245,7 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
 
 
 def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
-    """The row is what the oracle answers for the last of `chips`."""
+    """Assert that the row equals the oracle's result for the last of `chips`."""
     got, expected = decoded(filled), answer(chips, rule)
     assert got["chip"] == {"chip_id": chips[-1].chip_id, "acquired_at": chips[-1].acquired_at}
     assert {name for name in ALL_BANDS if got[name] is not None} == set(expected.bands)
@@ -288,7 +288,7 @@ def _blocks(numbers: list[Any], size: int) -> Array:
 
 @st.composite
 def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
-    """A chip with gaps in bands, of any classes and distances to clouds."""
+    """Draw a chip with gaps in bands, and with any classes and distances to clouds."""
     scl = _blocks(draw(st.lists(CLASSES, min_size=16, max_size=16)), 32)
     for (row, col), scl_class in zip(SINGLES, draw(st.lists(CLASSES, min_size=6, max_size=6)), strict=True):
         scl[row, col] = scl_class
@@ -312,7 +312,7 @@ def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
 
 @st.composite
 def sequences(draw: st.DrawFn, min_size: int = 1) -> tuple[list[Chip], Rule]:
-    """Chips of a cell ordered by time, and a rule; many gaps between them are just within or beyond its age limit."""
+    """Draw chips of a cell in order of time, and a rule; many gaps between them are close to its age limit."""
     rule = draw(RULES)
     limit = rule.max_age_days * DAY
     gaps = [1, limit // 4, limit // 2, limit // 2 + 1, limit - 1, limit, limit + 1]

@@ -42,7 +42,7 @@ def write_folder(folder: Path, items: list[Any]) -> Path:
 
 
 def write_catalog(folder: Path, items: list[Any]) -> Path:
-    """Write a root, two children, and each item in a file of its own."""
+    """Write a root, two children, and each item in its own file."""
     write_json(folder / "catalog.json", catalog(link("child", "a/catalog.json"), link("child", "./b/collection.json")))
     for name, kind, part in (("a", "catalog", items[::2]), ("b", "collection", items[1::2])):
         links = [link("item", f"{item['id']}/item.json") for item in part]

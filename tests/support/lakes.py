@@ -21,7 +21,7 @@ MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
 
 
 def empty_lake(spark: SparkSession, settings: Settings) -> None:
-    """Drop every table, and make the sources anew."""
+    """Drop every table, and create the sources again."""
     for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE):
         for table in spark.sql(f"show tables in {namespace}").collect():
             spark.sql(f"drop table {namespace}.{table.tableName} purge")
@@ -30,7 +30,7 @@ def empty_lake(spark: SparkSession, settings: Settings) -> None:
 
 @contextmanager
 def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings) -> Iterator[None]:
-    """The lake without a row, and these bands to be cut, also by code that asks the environment."""
+    """Empty the lake, and set the bands to cut in the environment while the context lasts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHIPLAKE_BANDS", json.dumps(list(bands)))
         get_settings.cache_clear()
@@ -40,7 +40,7 @@ def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings)
 
 
 def data_files(spark: SparkSession, table: str) -> dict[str, str]:
-    """The data file that holds each chip's row: another one once it was written again."""
+    """Return the data file of each chip's row; it changes when the row is written again."""
     found = spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
     return {row.chip_id: row._file for row in found}
 
@@ -51,7 +51,7 @@ def ingest_file(items: Path, settings: Settings) -> IngestSummary:
 
 
 def dbt(*arguments: str) -> dict[str, str]:
-    """Run a dbt command in this process; it must succeed. Returns what each model's run said, by model."""
+    """Run a dbt command in this process, assert that it succeeds, and return the message of each model."""
     done = _invoke(*arguments)
     results = getattr(done.result, "results", [])
     failed = [f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")]
@@ -60,7 +60,7 @@ def dbt(*arguments: str) -> dict[str, str]:
 
 
 def compiled(statement: str, **variables: Any) -> str:
-    """The SQL that dbt makes of a statement with macros, given its variables; nothing is run."""
+    """Compile a statement with macros and variables to SQL, without running it."""
     done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))
     if done.exception is not None:
         raise done.exception
@@ -76,7 +76,7 @@ def _invoke(*arguments: str) -> Any:
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:
-    """Number of Iceberg snapshots of every table of the lake."""
+    """Return the number of Iceberg snapshots of every table of the lake."""
     tables = [
         f"{namespace}.{table.tableName}"
         for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE)
@@ -86,5 +86,5 @@ def snapshots(spark: SparkSession) -> dict[str, int]:
 
 
 def rows(spark: SparkSession, table: str) -> dict[str, Row]:
-    """Every row of a table of chips, by chip_id."""
+    """Return every row of a table of chips, by chip_id."""
     return {row.chip_id: row for row in spark.table(f"{MODEL_NAMESPACE}.{table}").collect()}

@@ -1,4 +1,4 @@
-"""Functions for the Variables `chiplake_on_failure` and `chiplake_on_success`: they write notices to a file."""
+"""Functions for the Variables `chiplake_on_failure` and `chiplake_on_success` that write notices to a file."""
 
 from __future__ import annotations
 

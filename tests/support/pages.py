@@ -1,9 +1,9 @@
 """The blocks of code in the project's pages, and a shell that runs the commands of a page one after the other.
 
 A block is run if its language is `console`, `sql` or `python`. In a `console` block, a line that starts with `$ ` is a
-command (a line that ends in a backslash goes on in the next one) and the lines below it are what it prints. `...` in
-printed lines stands for any text, alone in a line for any number of lines. A block that cannot be run in a test has the
-comment `<!-- not run: REASON -->` above it.
+command (a line that ends in a backslash continues in the next one), and the lines below it are its output. `...` in the
+output matches any text, and alone in a line any number of lines. A block that cannot be run in a test has the comment
+`<!-- not run: REASON -->` above it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Block:
     """A fenced block of a page."""
 
     page: str  # path in the project
-    line: int  # of the fence, from 1
+    line: int  # line of the fence, counted from 1
     language: str
     text: str
     reason: str | None  # why it is not run
 
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
-        """Commands of a `console` block, each with what the page says that it prints."""
+        """Return the commands of a `console` block, each with its output according to the page."""
         found = re.split(r"^\$ ((?:.*\\\n)*.*)\n", self.text, flags=re.MULTILINE)
         return tuple(zip(found[1::2], found[2::2], strict=True))
 
@@ -48,7 +48,7 @@ def blocks_of(page: str, text: str) -> Iterator[Block]:
 
 
 def prints_as_said(printed: str, said: str) -> bool:
-    """Whether printed text is what the page says, whatever the white space at the ends of lines."""
+    """Return whether printed text matches the page, ignoring white space at the ends of lines."""
     if not said.strip():
         return True
     lines = [re.escape(line.rstrip()).replace(r"\.\.\.", ".*") for line in said.strip("\n").splitlines()]
@@ -58,7 +58,7 @@ def prints_as_said(printed: str, said: str) -> bool:
 
 
 class PageShell:
-    """A shell that keeps its folder and its variables from one command to the next, as a reader's does."""
+    """A shell that keeps its folder and its variables from one command to the next, as a reader's shell does."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._state = folder / "state.sh"
@@ -67,7 +67,7 @@ class PageShell:
         self._folder = Path.cwd()
 
     def run(self, command: str, expected_code: int = 0) -> str:
-        """Run a command, and return what it prints to standard output.
+        """Run a command, and return its standard output.
 
         Raises:
             AssertionError: it ends with another exit code.
@@ -85,6 +85,6 @@ class PageShell:
 
 
 def environment_of_a_reader(home: Path, bin: Path) -> dict[str, str]:
-    """What a reader's shell has: the project's programs on the path, and no setting but the lake's home."""
+    """Return a reader's environment: the project's programs on the path, and the lake's home as the only setting."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHIPLAKE_", "DBT_"))}
     return kept | {"CHIPLAKE_HOME": str(home), "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}

@@ -1,5 +1,6 @@
-"""The container of a SageMaker processing job, without an engine: the layout of /opt/ml, what the image sets, the
-entry point as a process.
+"""The container of a SageMaker processing job, without a container engine.
+
+It has the layout of /opt/ml, the environment of the image, and the entry point as a process.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from lakehouse.settings import PROJECT_DIR
 ML_ROOT: Final = "/opt/ml"
 IMAGE_PROJECT: Final = "/opt/chiplake"
 DOCKERFILE: Final = PROJECT_DIR / "docker" / "spark.Dockerfile"
-# What the image has where this machine has something else: programs, jars and a user of its own.
+# Variables of the image that do not apply here: this machine has its own programs, jars and user.
 _OF_THE_IMAGE: Final = ("PATH", "CHIPLAKE_JARS_DIR", "CHIPLAKE_JOB_USER")
 
 
 def image_environment(root: Path) -> dict[str, str]:
-    """What the image sets for a process, with the project in place of /opt/chiplake, and a folder of its own of /tmp.
+    """Return the environment that the image sets, with the project for /opt/chiplake and the parent of `root` for /tmp.
 
     Args:
-        root: what is /opt/ml in the container.
+        root: the folder that replaces /opt/ml of the container.
     """
     path = [str(PROJECT_DIR / "docker"), str(Path(sys.executable).parent), os.environ["PATH"]]
     inherited = ("JAVA_HOME", "CHIPLAKE_JARS_DIR", "LANG")
@@ -49,20 +50,20 @@ def image_environment(root: Path) -> dict[str, str]:
 
 
 def in_place(words: str, root: Path) -> str:
-    """Words with paths of the container, as they are here."""
+    """Replace paths of the container by paths of this machine."""
     return words.replace(ML_ROOT, str(root)).replace(IMAGE_PROJECT, str(PROJECT_DIR))
 
 
 def lay_out(root: Path, job: Mapping[str, Any], s3: Any) -> list[str]:
-    """Make the folders of a job, bring its inputs, and return its command.
+    """Make the folders of a job, download its inputs, and return its command.
 
     Args:
-        root: what is /opt/ml in the container.
-        job: CreateProcessingJob, or what describes it.
+        root: the folder that replaces /opt/ml of the container.
+        job: the request of CreateProcessingJob, or the answer of DescribeProcessingJob.
         s3: client of S3.
 
     Raises:
-        FileNotFoundError: an input is not there, in words of AWS.
+        FileNotFoundError: an input does not exist; the message is that of AWS.
     """
     for one in job.get("ProcessingInputs") or []:
         _download(s3, one["S3Input"]["S3Uri"], _below(root, one["S3Input"]["LocalPath"]))
@@ -77,7 +78,7 @@ def lay_out(root: Path, job: Mapping[str, Any], s3: Any) -> list[str]:
 
 
 def upload_outputs(root: Path, job: Mapping[str, Any], s3: Any) -> None:
-    """Put what is in the folders of outputs where the job says, as at the end of a job."""
+    """Upload the files of the output folders to the job's S3 addresses, as at the end of a job."""
     for one in _outputs(job):
         folder = _below(root, one["LocalPath"])
         bucket, _, prefix = one["S3Uri"].removeprefix("s3://").partition("/")
@@ -99,7 +100,7 @@ def run_container(root: Path, command: list[str], environment: Mapping[str, str]
 
 
 def _download(s3: Any, uri: str, folder: Path) -> None:
-    """S3DataType S3Prefix: an object by its name, or what is below a prefix by the names that follow it."""
+    """Download an object, or all objects below a prefix, as S3DataType S3Prefix does."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     folder.mkdir(parents=True, exist_ok=True)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

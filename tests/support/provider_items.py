@@ -1,4 +1,4 @@
-"""One item of each provider, with the names and the layout that the provider uses."""
+"""One item of each provider, in the provider's names and layout."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def earth_search_v0() -> dict[str, Any]:
 
 
 def earth_search_v1() -> dict[str, Any]:
-    """`sentinel-2-l2a`: common names as keys, the same once more in JPEG 2000, flag and raster offset both."""
+    """`sentinel-2-l2a`: common names as keys, all assets again in JPEG 2000, both a flag and a raster offset."""
     facts = {"raster:bands": [{"nodata": 0, "scale": 0.0001, "offset": -0.1}]}
     assets = {"visual": raster("https://x.com/TCI.tif", 10, **{"eo:bands": [{"name": "B04"}] * 3})}
     for band in BANDS:
@@ -92,7 +92,7 @@ def earth_search_v1() -> dict[str, Any]:
 
 
 def earth_search_c1() -> dict[str, Any]:
-    """`sentinel-2-c1-l2a`: as v1, but no JPEG 2000 and no flag; the id has the start of the datastrip."""
+    """`sentinel-2-c1-l2a`: as v1, but without JPEG 2000 and flag; the id has the start of the datastrip."""
     item = earth_search_v1() | {"id": "S2A_T33TWL_20230815T095630_L2A", "collection": "sentinel-2-c1-l2a"}
     del item["properties"]["earthsearch:boa_offset_applied"]
     item["assets"] = {key: asset for key, asset in item["assets"].items() if not key.endswith("-jp2")}
@@ -146,7 +146,7 @@ CLASSES = [{"value": 4, "name": "vegetation"}, {"value": 5, "name": "not_vegetat
 
 
 def free_keys(stac_1_1: bool) -> dict[str, Any]:
-    """Keys without meaning, as of the USGS and many small catalogues: the assets describe their bands instead."""
+    """Keys without meaning, as in the catalogues of the USGS and others: the assets describe their bands instead."""
     assets = {
         "browse": raster("https://x.com/browse.tif", 10, **{"eo:bands": [{"name": "B02"}]}),
         "picture": raster("https://x.com/p.tif", 10, roles=["overview"], **{"eo:bands": [{"name": "B02"}]}),

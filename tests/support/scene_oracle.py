@@ -25,7 +25,7 @@ CLOUDS = (8, 9, 10)
 CELL = 2560
 EPSG = 32633
 MAX_AGE = np.timedelta64(60, "D")
-NOWHERE = -1  # in Expected.origin
+NOWHERE = -1  # value of Expected.origin where no date has a valid pixel
 DAY_US = 86_400_000_000
 
 Window = tuple[slice, slice]
@@ -54,7 +54,7 @@ class Frame:
         }
 
     def window(self, cell_id: str, gsd: int = 10) -> Window:
-        """Rows and columns of a cell."""
+        """Return the rows and columns of a cell."""
         _, col, row = map(int, cell_id.split("_"))
         top, left, side = (self.top - (row + 1) * CELL) // gsd, (col * CELL - self.left) // gsd, CELL // gsd
         return slice(top, top + side), slice(left, left + side)
@@ -76,8 +76,8 @@ class Expected:
     boa_offset: int
     band: Callable[[str], NDArray[np.uint16]]  # 10 m, reflectance x 10,000
     scl: NDArray[np.uint8]  # 20 m
-    holds: NDArray[np.bool_]  # 10 m
-    valid: NDArray[np.bool_]  # 10 m
+    holds: NDArray[np.bool_]  # 10 m, true where the pixel has data
+    valid: NDArray[np.bool_]  # 10 m, true where it has data and a valid SCL class
     origin: NDArray[np.int8]  # 10 m, index of the date that a pixel is filled from
 
 
@@ -85,7 +85,7 @@ ReadLayer = Callable[[str, str], NDArray[Any]]  # item id and name of a file to 
 
 
 def expected_dates(items: Sequence[dict[str, Any]], read: ReadLayer) -> list[Expected]:
-    """All dates, oldest first, each filled from earlier ones."""
+    """Compute all dates, oldest first, each filled from earlier ones."""
     dates: list[Expected] = []
     for item in sorted(items, key=lambda item: str(item["properties"]["datetime"])):
         offset = 0 if item["properties"]["earthsearch:boa_offset_applied"] else -1000
@@ -139,7 +139,7 @@ def read_raster(path: Path, frame: Frame, gsd: int, bounds: tuple[int, int, int,
 
 
 def items_of(folder: Path) -> list[dict[str, Any]]:
-    """The items of the sample scenes."""
+    """Return the items of the sample scenes."""
     return [json.loads((path / f"{path.name}.json").read_text()) for path in folder.glob("S2*")]
 
 
@@ -154,7 +154,7 @@ def assert_band(frame: bytes, expected: NDArray[np.uint16], where: str) -> None:
 def assert_filled_band(
     frame: bytes, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8], where: str
 ) -> None:
-    """Each pixel is that of its date; `layers` are the acquired pixels by date, in the window of the cell."""
+    """Assert that each pixel is that of its date; `layers` are the acquired pixels of the cell by date."""
     filled = np.zeros(origin.shape, np.uint16)
     for index, layer in enumerate(layers):
         filled[origin == index] = layer[origin == index]
@@ -162,7 +162,7 @@ def assert_filled_band(
 
 
 def assert_cut(chip: Chip, one: Expected, frame: Frame) -> None:
-    """All columns of fct_chips except bands are as expected."""
+    """Assert that all columns of fct_chips except bands are as expected."""
     window, window_20m = frame.window(chip["cell_id"]), frame.window(chip["cell_id"], 20)
     scl, holds = one.scl[window_20m], one.holds[window]
     np.testing.assert_array_equal(decode(chip["scl"], "u1", 128), scl, chip["chip_id"])
@@ -180,7 +180,7 @@ def assert_about(chip: Chip, one: Expected) -> None:
 
 
 def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Mapping[str, int], frame: Frame) -> None:
-    """All columns of fct_filled_chips except bands are as expected; `date_of` is the index of each chip's date."""
+    """Assert that all columns of fct_filled_chips except bands are as expected; `date_of` has the date of each chip."""
     one, window = dates[index], frame.window(chip["cell_id"])
     origin = one.origin[window]
     counts = {date: int(np.count_nonzero(origin == date)) for date in range(index)}

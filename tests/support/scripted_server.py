@@ -1,4 +1,4 @@
-"""A server on loopback that answers each request as a test says."""
+"""A server on loopback whose answers a test defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STAC servers from packages, each on a free port of loopback while its context lasts."""
+"""STAC servers from packages; each runs on a free port of loopback while its context lasts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Items = Sequence[dict[str, Any]]
 
 @contextmanager
 def rustac_server(folder: Path, *paths: Path) -> Iterator[str]:
-    """Run `rustac serve` of files of items, with POST, bbox and datetime, without CQL2. Yield its URL.
+    """Run `rustac serve` on files of items: POST, bbox and datetime, but not CQL2. Yield its URL.
 
     Args:
-        folder: where its log goes.
-        paths: JSON files; it serves only the first page of a parquet file.
+        folder: the folder of its log.
+        paths: JSON files; of a parquet file it serves only the first page.
     """
     address = f"127.0.0.1:{_free_port()}"
     command = [str(RUSTAC), "serve", "--create-collections", "-a", address, *map(str, paths)]
@@ -44,10 +44,10 @@ def rustac_server(folder: Path, *paths: Path) -> Iterator[str]:
 
 @contextmanager
 def geoparquet_server(folder: Path, collections: Path, is_get_only: bool = False) -> Iterator[str]:
-    """Run stac-fastapi-geoparquet, with CQL2, by GET and POST or by GET alone. Yield its URL.
+    """Run stac-fastapi-geoparquet, with CQL2, by GET and POST or by GET only. Yield its URL.
 
     Args:
-        folder: where its log goes.
+        folder: the folder of its log.
         collections: the file that `write_collections` wrote.
         is_get_only: refuse POST, and leave it out of the landing page.
     """
@@ -71,7 +71,7 @@ def write_parquet(path: Path, items: Items) -> Path:
 def write_collections(folder: Path, collections: Mapping[str, Items]) -> Path:
     """Write a list of collections, and a file of stac-geoparquet for each.
 
-    Each needs its own file, since the server gives all items of a file under the name of each of its collections.
+    Each collection needs its own file, because the server returns all items of a file for every collection of the file.
     """
     for name, items in collections.items():
         write_parquet(folder / f"{name}.parquet", items)

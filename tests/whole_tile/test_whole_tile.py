@@ -1,4 +1,4 @@
-"""A whole tile of real scenes at full size, three dates: every pixel, with any number of cores and partitions."""
+"""Every pixel of a whole tile of real scenes on three dates, for different numbers of cores and partitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TILE = 499_980, 4_990_200, 609_780, 5_100_000  # 33TWL: west, south, east, north
 FRAME = Frame.around(*TILE)
 UNAPPLIED_OFFSET = "S2B_33TWL_20230813_0_L2A"  # the scene whose item states that the offset is not yet applied
 TABLES = ("fct_chips", "fct_filled_chips")
-ROWS_AT_ONCE = 32  # some 15 MB
+ROWS_AT_ONCE = 32  # about 15 MB
 
 Row = dict[str, Any]
 Digests = dict[str, dict[str, dict[str, str]]]  # by table, chip_id and column
@@ -57,7 +57,7 @@ OTHERS = (Configuration("local[2]", 8), Configuration("local[2]", 64))
 
 @pytest.fixture(scope="module")
 def scenes(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the COGs of all three dates, and their items."""
+    """Return the folder with the COGs of all three dates and their items."""
     folder = tmp_path_factory.mktemp("scenes")
     tool = sample_data.parent / "tools" / "build_scenes.py"
     subprocess.run([sys.executable, tool, "--out", folder], check=True, capture_output=True)
@@ -70,7 +70,7 @@ def scenes(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(scenes: Path) -> list[Expected]:
-    """The tile by date, oldest first. A band is read on demand, as all together would not fit into memory."""
+    """Compute the tile by date, oldest first. Bands are read on demand, because all of them do not fit into memory."""
 
     def read(item_id: str, name: str) -> NDArray[Any]:
         return read_raster(scenes / item_id / f"{name}.tif", FRAME, 20 if name == "SCL" else 10)
@@ -79,7 +79,7 @@ def expected(scenes: Path) -> list[Expected]:
 
 
 def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
-    """Ingest and run the models, each in its own process, as a JVM has one catalog."""
+    """Ingest and run the models, each in its own process, because a JVM has only one catalog."""
     env = os.environ | {
         "CHIPLAKE_HOME": str(home),
         "CHIPLAKE_BANDS": json.dumps(list(BANDS)),
@@ -100,14 +100,14 @@ def build(scenes: Path, home: Path, configuration: Configuration) -> Settings:
 
 @pytest.fixture(scope="module")
 def lake(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The lake of a run on one core."""
+    """Return the lake of a run on one core."""
     home = tmp_path_factory.mktemp("one-core")
     yield build(scenes, home, ONE_CORE)
     shutil.rmtree(home)
 
 
 def rows_of(settings: Settings, table: str, columns: list[str] | None = None) -> Iterator[Row]:
-    """Every row of a table, a few at a time."""
+    """Yield every row of a table, read in small batches."""
     for task in open_catalog(settings).load_table(f"{MODEL_NAMESPACE}.{table}").scan().plan_files():
         assert not task.delete_files  # a first run deletes nothing
         path = task.file.file_path.removeprefix("file:")
@@ -117,7 +117,7 @@ def rows_of(settings: Settings, table: str, columns: list[str] | None = None) ->
 
 
 def digests_of(settings: Settings) -> Digests:
-    """A digest of every value."""
+    """Return a digest of every value."""
     return {
         table: {
             row["chip_id"]: {
@@ -137,7 +137,7 @@ def reference(lake: Settings) -> Digests:
 
 @pytest.fixture(scope="module")
 def date_of(lake: Settings, expected: list[Expected]) -> dict[str, int]:
-    """Index of the date of each chip."""
+    """Return the index of the date of each chip."""
     index_of = {one.item_id: index for index, one in enumerate(expected)}
     return {row["chip_id"]: index_of[row["item_ids"][0]] for row in rows_of(lake, "fct_chips", ["chip_id", "item_ids"])}
 

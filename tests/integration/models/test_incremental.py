@@ -1,4 +1,4 @@
-"""Whatever the order in which scenes come, the rows are those of one full refresh; and only what must be is written."""
+"""In any order of arrival, the rows are those of one full refresh, and a run writes only the rows that change."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SELECT = ("--select", "+fct_filled_chips")
 
 
 class Nights:
-    """The archive's scenes, brought in bit by bit."""
+    """The archive's scenes, ingested in several nights."""
 
     def __init__(self, spark: SparkSession, settings: Settings, archive: Archive, folder: Path) -> None:
         self.spark, self.settings, self.archive, self.folder = spark, settings, archive, folder
         self.items = {item["id"]: item for item in json.loads(archive.items_path.read_text())["features"]}
 
     def scene_ids(self, day: int, tile: str | None = None) -> list[str]:
-        """Ids of the items of the archive's n-th day."""
+        """Return the ids of the items of the archive's n-th day."""
         days = sorted({scene.day for scene in self.archive.scenes})
         scenes = [scene for scene in self.archive.scenes if scene.day == days[day] and tile in (None, scene.tile)]
         return [scene.item_id for scene in scenes]
@@ -46,7 +46,7 @@ class Nights:
         return dbt("run", *SELECT)
 
     def files(self, table: str) -> dict[str, str]:
-        """The data file that holds each chip: another one once the row was written again."""
+        """Return the data file of each chip; it changes when the row is written again."""
         return data_files(self.spark, table)
 
 
@@ -66,11 +66,11 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     spark = nights.spark
     tiles = sorted({scene.tile for scene in nights.archive.scenes})
 
-    # The last day comes first.
+    # The last day arrives first.
     nights.run(nights.scene_ids(2))
     newest = set(rows(spark, "fct_filled_chips"))
 
-    # Then the first day of one tile alone: chips of that tile's cells are filled anew, all others stay in their file.
+    # Then the first day of one tile: chips of that tile's cells are filled again, all others stay in their file.
     before = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
     nights.run(nights.scene_ids(0, tiles[0]))
     after = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
@@ -86,7 +86,7 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     broken = next(scene for scene in nights.archive.scenes if scene.item_id == nights.scene_ids(1, tiles[0])[0])
     raster = broken.rasters["red"]
     whole = raster.read_bytes()
-    raster.write_bytes(whole[:2048])  # the header and no block
+    raster.write_bytes(whole[:2048])  # the header without any block
     nights.run(nights.scene_ids(1))
     chips = rows(spark, "fct_chips")
     failed = {chip_id for chip_id, chip in chips.items() if chip.error is not None}
@@ -94,13 +94,13 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     assert all(chips[chip_id].red is None and "red" in chips[chip_id].error for chip_id in failed)
     assert failed.isdisjoint(rows(spark, "fct_filled_chips"))
 
-    # Repaired, just those are read again.
+    # After the repair, only the failed chips are read again.
     raster.write_bytes(whole)
     before = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
     dbt("run", *SELECT)
     assert _written(before["fct_chips"], nights.files("fct_chips")) == failed
 
-    # Nothing is new: no snapshot, and no raster is read, for there is none any more.
+    # Nothing is new: the run writes no snapshot and reads no raster, because all rasters are moved away.
     counted = snapshots(spark)
     archive, away = nights.archive.root, nights.folder / "away"
     shutil.move(archive, away)
@@ -109,14 +109,14 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     assert snapshots(spark) == counted
     assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
 
-    # Byte by byte what one full refresh makes.
+    # The rows equal those of one full refresh byte by byte.
     bit_by_bit = {table: rows(spark, table) for table in MODELS_WITH_PIXELS}
     dbt("run", "--full-refresh", *SELECT)
     for table, expected in bit_by_bit.items():
         assert rows(spark, table) == expected, table
 
 
-def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_takes_them_away(nights: Nights) -> None:
+def test_a_newer_baseline_replaces_its_chips_and_a_removed_item_deletes_them(nights: Nights) -> None:
     spark = nights.spark
     item_id = nights.scene_ids(1)[0]
     chips = rows(spark, "fct_chips")
@@ -125,7 +125,7 @@ def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_t
     before = nights.files("fct_chips")
 
     nights.items[newer["id"]] = newer
-    with _time_zone("Asia/Tokyo"):  # the lake is in UTC wherever the process is
+    with _time_zone("Asia/Tokyo"):  # the lake is in UTC, whatever the time zone of the process
         nights.run([newer["id"]])
 
     assert _written(before, nights.files("fct_chips")) == touched
@@ -138,7 +138,7 @@ def test_a_newer_baseline_replaces_the_chips_of_its_product_and_a_removed_item_t
     assert set(rows(spark, "fct_filled_chips")) == set(left)
 
 
-def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_line(nights: Nights) -> None:
+def test_an_offset_of_the_user_recuts_only_its_chips_until_its_line_is_removed(nights: Nights) -> None:
     spark = nights.spark
     item_id = nights.scene_ids(0)[0]
     chips = rows(spark, "fct_chips")
@@ -160,7 +160,7 @@ def test_a_users_own_offset_cuts_just_its_scenes_chips_anew_and_goes_with_its_li
             assert (new[old > 1] - old[old > 1] == 25 - was.boa_offsets[0]).all()
             assert ((new == 0) == (old == 0)).all()
 
-    # In force already: nothing is written. Without the line all is as it was.
+    # Storing the same offsets writes nothing. Without the line, the chips are as before.
     counted = snapshots(spark)
     assert not store_boa_offsets(own, nights.settings)
     dbt("run", *SELECT)
@@ -203,11 +203,11 @@ def _time_zone(name: str) -> Iterator[None]:
 
 
 def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:
-    """The same product of a later processing baseline: other id and name, pixels where they were."""
+    """The same product in a later processing baseline: another id and name, the same pixels."""
     text = json.dumps(item).replace("N0509", "N0510").replace("N05.09", "N05.10").replace('"05.09"', '"05.10"')
     again: dict[str, Any] = json.loads(text)
     again["id"] = item["id"].replace("_0_L2A", "_1_L2A")
-    # Addresses decide whether pixels are new: the reprocessed product lies elsewhere.
+    # A new address means new pixels, so the reprocessed product is copied to other paths.
     for asset in again["assets"].values():
         path = Path(asset["href"])
         copy = path.with_name(f"reprocessed-{path.name}")
@@ -217,7 +217,7 @@ def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:
     return again
 
 
-def test_the_window_variables_keep_to_their_days(nights: Nights) -> None:
+def test_the_window_variables_limit_a_run_to_their_days(nights: Nights) -> None:
     empty_lake(nights.spark, nights.settings)
     ingest_file(nights.archive.items_path, nights.settings)
     days = sorted({scene.day for scene in nights.archive.scenes})

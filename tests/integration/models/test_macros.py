@@ -1,4 +1,4 @@
-"""Macros of SQL against expected values: each file in macros/ selects the cases that a macro gets wrong."""
+"""SQL macros against expected values: each file in macros/ selects the cases in which its macro is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BETWEEN_FILES = "-- next file\n"
 
 @pytest.fixture(scope="module")
 def statements(spark: SparkSession) -> dict[Path, str]:
-    """The SQL of every file, with its macros expanded by one call of dbt."""
+    """Return the SQL of every file; one call of dbt expands the macros."""
     text = compiled(BETWEEN_FILES.join(path.read_text() for path in CASES))
     return dict(zip(CASES, text.split(BETWEEN_FILES), strict=True))
 

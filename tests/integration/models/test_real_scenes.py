@@ -1,4 +1,4 @@
-"""The chips of real scenes against an independent computation on whole arrays, without grid, Spark or shared code.
+"""The chips of real scenes against an independent computation on whole arrays, without grid, Spark or code of Chiplake.
 
 Three dates of one tile: 69 % cloud, a swath edge, clear. The test uses a region with clouds and swath edge.
 """
@@ -43,7 +43,7 @@ BUCKET = "lake-of-tests"
 
 @pytest.fixture(scope="module")
 def expected(sample_data: Path) -> list[Expected]:
-    """The region by date, oldest first, from the rasters of 120 m."""
+    """Compute the region by date, oldest first, from the rasters of 120 m."""
     folder = sample_data / "sentinel-2" / "33TWL-120m"
 
     @cache
@@ -57,7 +57,7 @@ def expected(sample_data: Path) -> list[Expected]:
 def built(
     sample_data: Path, spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SparkSession]:
-    """The lake after one run on COGs of the region."""
+    """Return the session after one run on COGs of the region."""
     scenes = tmp_path_factory.mktemp("scenes")
     tool = sample_data.parent / "tools" / "build_scenes.py"
     bounds = [str(value) for value in BOUNDS]
@@ -119,7 +119,7 @@ def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
 
 
 def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
-    """West, south, east, north, degrees, around the centres of some cells in the middle of the region."""
+    """Return a box in degrees around the centres of columns x lines cells in the middle of the region."""
     found = spark.sql(
         f"""
         with middle as (
@@ -140,7 +140,7 @@ def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:
 
 
 def _embeddings(spark: SparkSession) -> dict[str, Row]:
-    """Rows of raw.clay_embeddings by chip, without the time."""
+    """Return rows of raw.clay_embeddings by chip, without the time."""
     columns = ("chip_id", "model_id", "input_hash", "embedding", "error")
     return {row.chip_id: row for row in spark.table(CLAY_EMBEDDINGS).select(*columns).collect()}
 

@@ -1,4 +1,4 @@
-"""A change of the settings that decide about pixels recomputes what it must, and only when it is asked for."""
+"""A change of the settings that decide about pixels recomputes chips only on request, and only those it affects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 SELECT = ("--select", "+fct_filled_chips")
 SELECT_FILLING = ("--select", "int_fill_inputs", "fct_filled_chips")
-SELECT_CHIPS = ("--select", "int_chip_inputs", "fct_chips", *SELECT_FILLING[1:])  # what follows the rules
+SELECT_CHIPS = ("--select", "int_chip_inputs", "fct_chips", *SELECT_FILLING[1:])  # the models that depend on the rules
 OLD: dict[str, Any] = {}
 NEW = {"fill_max_age_days": 7, "fill_cloud_dilation_pixels": 2}
 
@@ -32,7 +32,7 @@ Rows = dict[str, Row]
 
 
 class Lake:
-    """The archive's three dates, and what the tables hold."""
+    """The archive's three dates, and the content of the tables."""
 
     def __init__(self, spark: SparkSession, settings: Settings, archive: Archive, folder: Path) -> None:
         self.spark, self.settings, self.archive, self.folder = spark, settings, archive, folder
@@ -54,11 +54,11 @@ class Lake:
         return rows(self.spark, "fct_filled_chips")
 
     def files(self, table: str) -> dict[str, str]:
-        """The data file that holds each chip: another one once the row was written again."""
+        """Return the data file of each chip; it changes when the row is written again."""
         return data_files(self.spark, table)
 
     def rules(self) -> dict[tuple[date, int, int], int]:
-        """Filled chips by day, max_age_days and dilation of their rule."""
+        """Count filled chips by day, max_age_days and dilation of their rule."""
         count: dict[tuple[date, int, int], int] = {}
         for row in self.filled().values():
             rule = json.loads(row.rule_version)
@@ -77,7 +77,7 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
 
 @dataclass(frozen=True)
 class FullRefresh:
-    """What one full refresh makes of all dates, by either rule of filling; chips as cut are the same by both."""
+    """The rows of a full refresh on all dates, by either fill rule. Both rules have the same chips before filling."""
 
     chips: Rows
     filled_by_old: Rows
@@ -101,13 +101,13 @@ def pixels(frame: bytes, dtype: str, side: int) -> np.ndarray[Any, Any]:
     return np.frombuffer(blosc.decompress(frame), dtype).reshape(side, side)
 
 
-def test_chips_of_one_cell_are_filled_by_the_rule_of_each_in_one_run(lake: Lake, full_refresh: FullRefresh) -> None:
+def test_one_run_fills_each_chip_of_a_cell_by_its_own_rule(lake: Lake, full_refresh: FullRefresh) -> None:
     first, middle, last = lake.days
     empty_lake(lake.spark, lake.settings)
-    # Planned by the old rule, and not filled.
+    # Two dates are planned by the old rule, but not filled.
     lake.bring(0, 2)
     lake.run(OLD, select=("--select", "+int_fill_inputs"))
-    # The middle date comes late: what it can fill gets the rule in force, and the first date keeps its own.
+    # The middle date arrives late: chips that it can fill get the current rule, and the first date keeps the old one.
     lake.bring(1)
     lake.run(NEW)
     assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
@@ -119,7 +119,7 @@ def test_chips_of_one_cell_are_filled_by_the_rule_of_each_in_one_run(lake: Lake,
     }
 
 
-def test_a_change_of_settings_writes_nothing_and_a_test_tells(lake: Lake, full_refresh: FullRefresh) -> None:
+def test_a_change_of_settings_writes_nothing_and_a_dbt_test_warns(lake: Lake, full_refresh: FullRefresh) -> None:
     other = {
         "bands": ["red"],
         "valid_scl_classes": [4, 6],
@@ -161,7 +161,7 @@ def test_recomputing_filled_chips_reads_no_raster(
     assert changed == {"int_fill_inputs", "fct_filled_chips", "fct_chip_statistics", "int_embedding_inputs"}
     assert not [line for line in lines if "warning" in line]
 
-    # Against numpy: what the chip itself gives, and what counts as complete.
+    # Against numpy: base_valid_fraction and is_complete.
     filled = lake.filled()
     for chip_id, chip in full_refresh.chips.items():
         holds = np.isin(pixels(chip.scl, "u1", 128), [2, 4, 5, 6, 7, 11])
@@ -181,7 +181,7 @@ def test_recomputing_filled_chips_reads_no_raster(
     get_settings.cache_clear()
 
 
-def test_recomputing_chips_cuts_them_anew_and_ends_as_a_full_refresh(lake: Lake, full_refresh: FullRefresh) -> None:
+def test_recomputed_chips_are_cut_again_and_equal_a_full_refresh(lake: Lake, full_refresh: FullRefresh) -> None:
     variables = {"valid_scl_classes": [4, 6], "bands": ["red", "nir"]}
     lake.run(variables | {"recompute": True}, select=SELECT_CHIPS)
     recomputed = lake.tables()
@@ -198,7 +198,7 @@ def test_recomputing_chips_cuts_them_anew_and_ends_as_a_full_refresh(lake: Lake,
         chip.valid_fraction for chip in full_refresh.chips.values()
     }
 
-    # In another order and twice it is the same rule; in force already, it writes nothing.
+    # Another order and a repeated class make the same rule, so the run writes nothing.
     before = snapshots(lake.spark)
     lake.run({"valid_scl_classes": [6, 4, 4], "bands": ["nir", "red"], "recompute": True}, select=SELECT_CHIPS)
     assert snapshots(lake.spark) == before
@@ -206,7 +206,7 @@ def test_recomputing_chips_cuts_them_anew_and_ends_as_a_full_refresh(lake: Lake,
     assert lake.tables() == recomputed
 
 
-def test_a_late_scene_after_a_change_of_rule_and_a_retry_by_the_rule_that_was(
+def test_after_a_change_of_rule_late_scenes_use_the_new_rule_and_retries_the_old(
     lake: Lake, full_refresh: FullRefresh
 ) -> None:
     first, middle, last = lake.days
@@ -215,7 +215,7 @@ def test_a_late_scene_after_a_change_of_rule_and_a_retry_by_the_rule_that_was(
     lake.run(OLD)
     before = {table: lake.files(table) for table in MODELS_WITH_PIXELS}
 
-    # A raster of the middle date ends too early.
+    # A raster of the middle date is truncated.
     broken = next(scene for scene in lake.archive.scenes if scene.day == middle)
     raster = broken.rasters["red"]
     whole = raster.read_bytes()
@@ -224,26 +224,26 @@ def test_a_late_scene_after_a_change_of_rule_and_a_retry_by_the_rule_that_was(
     lake.run(NEW)
     assert any(chip.error is not None for chip in rows(lake.spark, "fct_chips").values())
 
-    # Whole again, it is cut with the bands it was planned with, whatever the setting says now.
+    # After the repair, it is cut with the bands that were planned, not with those of the current setting.
     raster.write_bytes(whole)
     lake.run(NEW | {"bands": ["red"]}, select=SELECT_CHIPS)
     assert rows(lake.spark, "fct_chips") == full_refresh.chips
     after = lake.files("fct_chips")
     assert {one: after[one] for one in before["fct_chips"]} == before["fct_chips"]
 
-    # What the late date can fill follows the rule in force; what was before it is not touched.
+    # Chips that the late date can fill follow the current rule; earlier chips do not change.
     assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
     filled, after = lake.filled(), lake.files("fct_filled_chips")
     assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
     untouched = {one for one, file in before["fct_filled_chips"].items() if after[one] == file}
     assert untouched == set(of_day(filled, first))
 
-    # Asked for within days, what lies outside of them keeps its rule.
+    # After a recompute limited to some days, chips of other days keep their rule.
     lake.run(NEW | {"fill_max_age_days": 30, "recompute": True, "end_date": str(first)}, select=SELECT_FILLING)
     assert {key[:2] for key in lake.rules()} == {(first, 30), (middle, 7), (last, 7)}
 
 
-def test_what_recompute_says_is_true_or_false() -> None:
+def test_the_variable_recompute_must_be_true_or_false() -> None:
     done = dbtRunner().invoke(
         [
             *("--quiet", "parse", "--no-partial-parse", "--vars", "recompute: 'no'"),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 CHIPS = 60
 DIMENSION = 24
 FIRST, LATER = "clay-v1.5-large:sha256:0123456789abcdef", "clay-seeded-24x1:seed2"
-# Ids as nobody should make them: whatever they hold, they are data.
+# Ids that nobody should use; any text in an id is data.
 ODD_IDS = (
     "it's",
     "back\\slash",
@@ -49,7 +49,7 @@ def chip_ids() -> list[str]:
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession, settings: Settings) -> Iterator[Table]:
-    """Embeddings of all chips by one model, and of every second chip by another, later; one chip has no direction."""
+    """Embed all chips by one model, and every second chip by a later model; the last chip's embedding is all zeros."""
     empty_lake(spark, settings)
     random = np.random.default_rng(3)
     rows = []
@@ -83,7 +83,7 @@ def table(spark: SparkSession, settings: Settings) -> Iterator[Table]:
 
 
 def nearest(table: Table, chip_id: str, model_id: str) -> list[tuple[str, float | None]]:
-    """Brute force: every other chip of the model by distance; those without one come last."""
+    """Return every other chip of the model by distance, by brute force; chips without a distance come last."""
     query = table[chip_id, model_id]
     distances = []
     for (other, model), embedding in table.items():
@@ -94,7 +94,7 @@ def nearest(table: Table, chip_id: str, model_id: str) -> list[tuple[str, float 
 
 
 def ask(spark: SparkSession, calls: list[tuple[str, int, str | None]]) -> list[list[Any]]:
-    """What nearest_chips answers to each (chip, k, model), all given as variables of dbt."""
+    """Return the rows of nearest_chips for each (chip, k, model), which are passed as dbt variables."""
     one = "{{ nearest_chips(asked[0], asked[1], asked[2]) }}"
     code = compiled(f"{{% for asked in var('calls') %}}{one}{NEXT}{{% endfor %}}", calls=calls)
     return [spark.sql(statement).collect() for statement in code.split(NEXT)[: len(calls)]]
@@ -114,8 +114,8 @@ def test_the_nearest_chips_are_those_of_brute_force_and_any_id_is_safe(spark: Sp
         assert_same(rows, nearest(table, chip_id, model_id)[:k], model_id)
 
 
-def test_a_model_can_be_named_and_k_may_be_more_than_there_are(spark: SparkSession, table: Table) -> None:
-    chip_id = "it's"  # the first: by one model alone
+def test_a_model_can_be_named_and_k_may_exceed_the_number_of_chips(spark: SparkSession, table: Table) -> None:
+    chip_id = "it's"  # the first chip, which only one model embedded
     both = chip_ids()[11]
     first, later, absent, without, odd_model = ask(
         spark,
@@ -148,7 +148,7 @@ def test_an_invalid_k_is_refused_with_a_message(table: Table, k: Any, capsys: py
 
 
 def as_int8(embeddings: Floats) -> tuple[Floats, Floats]:
-    """Symmetric int8, row by row: the whole numbers, and the scales as float32 has them."""
+    """Quantise each row to symmetric int8; return the whole numbers, and the scales rounded to float32."""
     scales = (np.abs(embeddings).max(axis=1) / 127).astype(np.float32).astype(np.float64)
     return np.clip(np.rint(embeddings / scales[:, None]), -127, 127), scales
 

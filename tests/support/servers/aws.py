@@ -1,13 +1,13 @@
-"""A double of AWS on loopback: moto's S3, Glue, SSM and SageMaker, and what moto lacks of them.
+"""A double of AWS on loopback: moto's S3, Glue, SSM and SageMaker, with features that moto lacks.
 
 - Glue's UpdateTable compares VersionId, as AWS does; in moto the last writer wins.
-- Transform jobs run: a process serves as the container of the inference server, gets every object as a request, and its
-  answers go to S3. In moto they are Completed at once and run nothing.
+- Transform jobs run: a process serves as the container of the inference server and receives every object as a request;
+  its answers are written to S3. In moto, transform jobs are Completed at once and run nothing.
 - Names and limits of transform jobs are checked, and jobs can be stopped.
-- Processing jobs run if a test sets `run_processing_jobs`: the entry point of the project's image is a process, with
-  the container's folders in a folder of the job. Otherwise they are Completed at once, as in moto.
+- Processing jobs run if a test sets `run_processing_jobs`: the entry point of the project's image runs as a process,
+  with the container's folders in the folder of the job. Otherwise they are Completed at once, as in moto.
 
-moto has one backend a process: only one server can run at a time.
+moto has one backend in a process, so only one server can run at a time.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ class AwsServer:
     """The running double and its jobs."""
 
     url: str
-    folder: Path  # a folder a job: server log and unpacked model data, or the folders of a container
-    output_folder: str = ""  # between the output path of a job and the names of answers
+    folder: Path  # has a folder for each job: server log and unpacked model data, or the folders of a container
+    output_folder: str = ""  # folder between the output path of a job and the names of answers
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, with retries
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
-    run_processing_jobs: bool = False  # False: Completed when created
+    run_processing_jobs: bool = False  # False: jobs are Completed when created
     container_script: str = ""  # shell script that processing jobs run in place of their own command
-    processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # jobs that run, by name
+    processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # jobs that were run, by name
     _may_run: threading.Event = field(default_factory=threading.Event)
 
     def client(self, service: str) -> Any:
-        """A client of this server, whatever the environment."""
+        """Return a client of this server, independent of the environment."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -86,7 +86,7 @@ class AwsServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a container, for SDKs, PyIceberg and GDAL."""
+        """Return the environment of a container, for SDKs, PyIceberg and GDAL."""
         return {
             **ENVIRONMENT,
             "AWS_ENDPOINT_URL": self.url,
@@ -111,14 +111,14 @@ class AwsServer:
             assert not job.thread.is_alive(), f"job {name} did not end"
 
     def server_log(self, job: str) -> list[dict[str, Any]]:
-        """The log of the inference server of a job."""
+        """Return the log of the inference server of a job."""
         lines = (self.folder / job / "server.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 @contextmanager
 def aws_server(folder: Path) -> Iterator[AwsServer]:
-    """Run the double as long as the context lasts."""
+    """Run the double while the context lasts."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -162,7 +162,7 @@ def _update_table(lock: threading.Lock) -> Any:
 
 
 def _sagemaker_methods(server: AwsServer) -> dict[str, Any]:
-    """The methods of moto's backend that the double replaces, by name."""
+    """Return the methods of moto's backend that the double replaces, by name."""
     return _model_methods() | _transform_methods(server) | _processing_methods(server)
 
 
@@ -211,7 +211,7 @@ def _transform_methods(server: AwsServer) -> dict[str, Any]:
 
 
 def _check_transform_job(backend: Any, request: dict[str, Any]) -> None:
-    """Refuse what AWS refuses: a name in use, too much at the same time, a model that does not exist."""
+    """Refuse the requests that AWS refuses: a used name, too much payload at once, a model that does not exist."""
     name = request["transform_job_name"]
     if name in backend.transform_jobs:
         raise ResourceInUseException(f"Job name must be unique within an AWS account and region: {name}")
@@ -271,7 +271,7 @@ def _stop_transform_job(self: Any) -> EmptyResult:
 
 
 class _TransformRun:
-    """A transform job that runs as on SageMaker: a container, then a request for every object."""
+    """A transform job that runs as on SageMaker: it starts a container, then sends it a request for every object."""
 
     def __init__(self, server: AwsServer, record: FakeTransformJob, container: dict[str, Any]) -> None:
         self.server = server
@@ -295,7 +295,7 @@ class _TransformRun:
         now = utcnow()
         self.record.failure_reason = reason  # type: ignore[assignment]
         self.record.transform_end_time = self.record.last_modified_time = now
-        # Last: a client that sees the state sees the rest, too.
+        # The status is set last, so that a client that sees it also sees the other fields.
         if self._stopped.is_set():
             self.record.transform_job_status = "Stopped"
         else:

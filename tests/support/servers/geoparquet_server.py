@@ -24,12 +24,12 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 
-# What rustac's DuckDB loads when it starts, and would download if it did not find it.
+# Extensions that rustac's DuckDB loads when it starts, and would download if they were missing.
 EXTENSIONS = ("icu", "parquet", "spatial")
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("collections", type=Path)
     parser.add_argument("port", type=int)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def install_extensions(folder: Path) -> None:
-    """Lay DuckDB's extensions from their packages where DuckDB looks for them."""
+    """Install DuckDB's extensions from their packages into the folder in which DuckDB looks for them."""
     with duckdb.connect(config={"home_directory": str(folder), "extension_directory": str(folder)}) as connection:
         for name in EXTENSIONS:
             (path,) = files(f"duckdb_extension_{name}").joinpath("extensions").glob(f"*/{name}.duckdb_extension")

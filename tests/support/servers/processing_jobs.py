@@ -20,14 +20,14 @@ STOP_TIMEOUT_S: Final = 30  # from SIGTERM to SIGKILL; API_StopProcessingJob has
 
 
 class ProcessingRun:
-    """A processing job that runs: inputs from S3, the entry point, outputs to S3.
+    """A processing job: it downloads inputs from S3, runs the entry point, and uploads outputs to S3.
 
     Args:
         record: moto's record of the job.
         s3: client of the double's S3.
         environment: credentials and endpoints of AWS for the container.
         folder: folder of the job; `ml` in it is /opt/ml of the container, `container.log` its output.
-        script: shell script that runs in place of the job's own command; empty: the command.
+        script: shell script that runs in place of the job's own command; if empty, the command runs.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ProcessingRun:
 
     @property
     def log(self) -> str:
-        """The output of the container."""
+        """Return the output of the container."""
         path = self.folder / "container.log"
         return path.read_text(errors="replace") if path.is_file() else ""
 
@@ -56,7 +56,7 @@ class ProcessingRun:
         self.thread.start()
 
     def stop(self) -> None:
-        """StopProcessingJob: the container gets SIGTERM."""
+        """Send SIGTERM to the container, as StopProcessingJob does."""
         with self._lock:
             if self.record.processing_job_status == "InProgress":
                 self.record.processing_job_status = "Stopping"
@@ -73,7 +73,7 @@ class ProcessingRun:
             reason = f"InternalServerError: {type(error).__name__}: {error}"
         self.record.failure_reason = None if self._stopped.is_set() else reason
         self.record.processing_end_time = self.record.last_modified_time = utcnow()
-        # Last: a client that sees the state sees the rest, too.
+        # The status is set last, so that a client that sees it also sees the other fields.
         with self._lock:
             if self._stopped.is_set():
                 self.record.processing_job_status = "Stopped"
@@ -81,7 +81,7 @@ class ProcessingRun:
                 self.record.processing_job_status = "Failed" if reason else "Completed"
 
     def _work(self) -> str | None:
-        """Run the job. Returns the reason of a failure, or None."""
+        """Run the job; return the reason of a failure, or None."""
         root = self.folder / "ml"
         job = self.record.response_object
         command = lay_out(root, job, self._s3)
@@ -103,7 +103,7 @@ class ProcessingRun:
             with self._lock:
                 if self._stopped.is_set():
                     return 0
-                # A new session: all processes of the container are killed with it.
+                # With its own session, all processes of the container can be killed together.
                 process = self._process = subprocess.Popen(
                     command,
                     cwd=self.folder,

@@ -1,4 +1,4 @@
-"""The double of AWS keeps the rules that tests on it rely on."""
+"""The double of AWS follows the rules that other tests rely on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_update_from_an_old_version_is_refused_and_changes_nothing(aws: AwsSe
     assert glue.get_table(DatabaseName="raw", Name="chips")["Table"]["Parameters"] == {"writer": "a"}
 
 
-def test_of_many_updates_from_one_version_one_wins(aws: AwsServer, table: str) -> None:
+def test_only_one_of_many_updates_from_one_version_succeeds(aws: AwsServer, table: str) -> None:
     glue = aws.client("glue")
 
     def update(writer: int) -> bool:
@@ -51,12 +51,12 @@ def test_of_many_updates_from_one_version_one_wins(aws: AwsServer, table: str) -
     assert _version(aws) == str(int(table) + 1)
 
 
-def test_an_update_without_a_version_is_taken(aws: AwsServer, table: str) -> None:
+def test_an_update_without_a_version_is_accepted(aws: AwsServer, table: str) -> None:
     aws.client("glue").update_table(DatabaseName="raw", TableInput={"Name": "chips"})
     assert _version(aws) != table
 
 
-def test_transform_jobs_keep_their_limits(aws: AwsServer) -> None:
+def test_invalid_transform_jobs_are_refused_as_on_aws(aws: AwsServer) -> None:
     sagemaker = aws.client("sagemaker")
     image = {"Image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/clay:1"}
     role = "arn:aws:iam::123456789012:role/transform"
@@ -90,7 +90,7 @@ def test_transform_jobs_keep_their_limits(aws: AwsServer) -> None:
 
 
 def _processing_job(name: str, script: str, **more: Any) -> dict[str, Any]:
-    """A job whose container runs a shell script."""
+    """Return the request of a job whose container runs a shell script."""
     cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 10}
     entry = {"ContainerEntrypoint": ["sh", "-c"], "ContainerArguments": [script]}
     return {
@@ -107,7 +107,7 @@ def _inputs(uri: str) -> list[dict[str, Any]]:
     return [{"InputName": "in", "S3Input": source}]
 
 
-def test_a_processing_job_brings_inputs_and_takes_outputs(aws: AwsServer) -> None:
+def test_a_processing_job_downloads_inputs_and_uploads_outputs(aws: AwsServer) -> None:
     aws.run_processing_jobs = True
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -134,7 +134,7 @@ def test_a_processing_job_brings_inputs_and_takes_outputs(aws: AwsServer) -> Non
     assert s3.get_object(Bucket="bucket", Key="made/folder/b")["Body"].read() == b"given/folder/b"
 
 
-def test_a_processing_job_that_fails_says_why(aws: AwsServer) -> None:
+def test_a_failed_processing_job_states_the_reason(aws: AwsServer) -> None:
     aws.run_processing_jobs = True
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

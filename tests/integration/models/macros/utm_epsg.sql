@@ -1,4 +1,4 @@
--- utm_epsg: zones of 6 degrees except at Norway and Svalbard; a border belongs to the zone east, the equator to the north.
+-- utm_epsg: 6 degree zones except Norway and Svalbard; a border belongs to the eastern zone, the equator to the north.
 with cases (place, longitude, latitude, expected) as (
 
     values
