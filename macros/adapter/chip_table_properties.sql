@@ -1,8 +1,8 @@
 {#
     The values are already compressed (Blosc). So Parquet neither compresses them nor keeps statistics of them, and its
     dictionary is too small to hold them: hashing them for the dictionary took half of the writer's time. Row groups are
-    small, as each task keeps one per partition in memory. Merge on read, as with copy on write Spark runs a table
-    function in the source of a MERGE twice.
+    small, because each task keeps one per partition in memory. Tables merge on read, because with copy on write Spark
+    runs a table function in the source of a MERGE twice.
 #}
 {% macro chip_table_properties(pixel_columns) %}
     {%- set properties = {

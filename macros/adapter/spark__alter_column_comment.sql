@@ -1,4 +1,4 @@
-{#- Replaces dbt-spark's, which commits once per column in every run. One statement, and none if nothing differs. -#}
+{#- Replaces dbt-spark's macro, which commits once per column in every run. This commits once, if comments differ. -#}
 {% macro spark__alter_column_comment(relation, column_dict) %}
     {%- set comments = {} -%}
     {%- for row in run_query('describe table ' ~ relation).rows -%}

@@ -1,4 +1,4 @@
-{# Replaces dbt-spark's, which refuses to drop columns of any table; Iceberg can. #}
+{# Replaces dbt-spark's macro, which refuses to drop columns of any table; Iceberg can drop them. #}
 {% macro spark__alter_relation_add_remove_columns(relation, add_columns, remove_columns) %}
     {% if add_columns %}
         {% set added = [] %}

@@ -1,4 +1,4 @@
-{# Not concat_ws, which would skip a part that is null. #}
+{# concat_ws would skip a part that is null. #}
 {% macro grid_cell_id(epsg, col, row) -%}
     concat({{ epsg }}, '_', {{ col }}, '_', {{ row }})
 {%- endmacro %}

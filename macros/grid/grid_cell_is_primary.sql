@@ -1,7 +1,7 @@
 {#
     A zone's extent consists of rectangles in degrees that are wider than a cell. So the cell's box reaches into the
-    extent exactly where one of the box's corners does. The box is 1e-9 degrees (0.1 mm) smaller on each side, as its
-    far edges belong to the next cell.
+    extent exactly where one of the box's corners does. The box is 1e-9 degrees (0.1 mm) smaller on each side, because
+    its far edges belong to the next cell.
 #}
 {% macro grid_cell_is_primary(epsg, corners) -%}
     {%- set longitudes = 'transform(' ~ corners ~ ', corner -> corner.longitude)' -%}

@@ -1,4 +1,4 @@
-{# An id is valid if grid_cell_id makes the same text of its parts, so that no two texts name one cell. #}
+{# A text is an id only if grid_cell_id makes the same text of its parts, so that each cell has only one id. #}
 {% macro grid_cell_parts(cell_id) -%}
     {%- set parts -%}
         struct(

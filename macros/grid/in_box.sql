@@ -1,4 +1,4 @@
-{# A box whose west lies east of its east crosses the antimeridian. #}
+{# A box whose west is greater than its east crosses the antimeridian. #}
 {% macro in_box(relation, box) %}
     {%- if box %}
     and (

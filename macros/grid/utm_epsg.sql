@@ -1,7 +1,7 @@
 {#
     MGRS: zone 32 is wider in band V (western Norway), and only zones 31, 33, 35 and 37 cover band X (Svalbard). A
-    border belongs to the zone east of it, the equator to the north. The longitude is floored before it is divided, as a
-    division would round a place just west of a border onto the border.
+    border belongs to the zone east of it, the equator to the north. The longitude is floored before it is divided,
+    because a division would round a place just west of a border onto the border.
 #}
 {% macro utm_epsg(longitude, latitude) -%}
     case when {{ latitude }} between -80 and 84 and {{ longitude }} between -180 and 180 then

@@ -1,6 +1,6 @@
 {#
     Replaces dbt-spark's materialization, which commits a snapshot even when nothing changed, drops a table before it
-    makes it again, and cannot delete. `incremental_strategy` says what the model's select yields:
+    creates it again, and cannot delete rows. `incremental_strategy` says what the model's select returns:
 
     - `changed_rows`: all rows that the table should have (strategy_changed_rows).
     - `pending_inputs`: the rows of those inputs that the table does not have yet (strategy_pending_inputs).
@@ -14,7 +14,7 @@
     {{ run_hooks(pre_hooks) }}
 
     {% if flags.EMPTY and not is_first_run %}
-        {#- `--empty` makes every input look empty: a table that exists stays as it is. -#}
+        {#- `--empty` makes every input look empty, so an existing table must not change. -#}
         {% call noop_statement('main', 'left as it is') %}{% endcall %}
     {% else %}
         {% do plan_make_all() %}

@@ -1,6 +1,6 @@
 {#
-    Where an input makes several rows (its key is not the model's own), rows of an older version of the input are
-    deleted too: the merge has put the newer rows beside them.
+    If an input makes several rows (its key is not the model's own), rows of an older version of the input are also
+    deleted, because the merge has put the newer rows beside them.
 #}
 {% macro row_delete_without_input(target, inputs, keys) %}
     {%- set input_keys = row_key_columns(inputs.key) -%}

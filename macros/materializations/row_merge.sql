@@ -1,4 +1,4 @@
-{# One statement, so one snapshot: all of it or nothing. #}
+{# One statement commits one snapshot: all changes or none. #}
 {% macro row_merge(target, changes, keys, columns) %}
     merge into {{ target }} as target
     using ({{ changes }}) as source

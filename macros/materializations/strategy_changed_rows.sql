@@ -1,6 +1,6 @@
 {#
-    The select yields all rows that the table should have. Rows that differ from the table's are merged, rows that the
-    select lacks are deleted. `version_columns` may name the columns that tell a difference.
+    The select returns all rows that the table should have. Rows that differ from the table's are merged, rows that the
+    select lacks are deleted. `version_columns` may name the columns that are compared.
 #}
 {% macro strategy_changed_rows(source, columns) %}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}

@@ -1,8 +1,8 @@
 {#
-    The select yields rows for the inputs that the first plan names. It is not run when that plan is empty. Rows are
-    merged on `unique_key`; where the table has no row of these inputs, as on most nights, they are inserted: Spark
-    never broadcasts the target of a MERGE, so it would shuffle and sort the pixels only to find that there is nothing
-    to replace. Then rows whose input is gone are deleted.
+    The select returns rows for the inputs that the first plan names. It does not run when that plan is empty. Rows are
+    merged on `unique_key`. If the table has no row of these inputs, as on most nights, they are inserted instead: Spark
+    never broadcasts the target of a MERGE, so it would shuffle and sort the pixels without replacing any row. Then rows
+    whose input is gone are deleted.
 #}
 {% macro strategy_pending_inputs(source, columns) %}
     {%- set inputs = config.get('inputs') -%}
@@ -13,7 +13,7 @@
         from {{ pending }} as pending
         inner join {{ this }} as done on {{ row_matches(row_key_columns(inputs.key), 'pending', 'done') }}
     {%- endset -%}
-    {#- A select that reads pixels is not run only to learn whether it yields rows; it yields some for each input. -#}
+    {#- A select that reads pixels is too costly for a check whether it has rows; it has some for each input. -#}
     {% set is_pending = row_exists('select 1 from ' ~ pending) %}
     {% if not is_pending or not (inputs.is_costly or row_exists('select 1 from ' ~ source)) %}
         {% call noop_statement('main', 'nothing pending') %}{% endcall %}

@@ -1,12 +1,12 @@
 {#
     A strip is the unit of work of extract_chips: the pending chips of one task in one row of cells, and their scenes.
 
-    The home of a chip is the first scene that holds its cell whole, or else the first that touches it. A task cuts the
-    chips of some rows of blocks of their home's 20 m rasters. One of these rows is two rows of blocks of the 10 m
-    rasters, so a task ends where blocks of both end, and no other task decodes them.
+    The home of a chip is the first scene that contains its whole cell, or else the first that touches it. A task cuts
+    the chips of some rows of blocks of their home's 20 m rasters. Each of these rows equals two rows of blocks of the
+    10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
 
     A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
-    least 3 rows of blocks, and a whole scene if there are scenes for all cores.
+    least 3 rows of blocks, or a whole scene if there are scenes for all cores.
 #}
 {% macro cut_plan(inputs) %}
     {%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}

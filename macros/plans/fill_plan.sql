@@ -1,8 +1,8 @@
 {#
     A fold is the chips of a cell that one rule fills; a chip may have a role in several folds. Roles:
     - pending: the chip is to be filled.
-    - seed: the newest filled chip before the first pending one that is up to date. The fold goes on from it, so a night
-      with one new date reads two chips a cell, however long the history is.
+    - seed: the newest up-to-date filled chip before the first pending one. The fold continues from it, so a night with
+      one new date reads two chips a cell, however long the history is.
     - source: a chip after the seed (without a seed, any chip that is not too old) that only later chips need.
 
     The plan reads no pixels.

@@ -1,6 +1,6 @@
 {#
-    Each plan is worked out once, in the order of the model's `plans`, and its rows are kept on the executors' disks: no
-    table of the lake is written, so a run that is killed leaves nothing behind.
+    Each plan is computed once, in the order of the model's `plans`, and its rows are cached on the executors' disks. No
+    table of the lake is written, so a killed run leaves nothing behind.
 #}
 {% macro plan_make_all() %}
     {% do plan_drop_all() %}

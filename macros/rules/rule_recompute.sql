@@ -1,6 +1,6 @@
 {#
-    A rule is the settings by which a row is made. Rows of the table keep their rule, and new or changed rows get the
-    rule of today's settings; variable `recompute` gives that rule to all.
+    A rule is the settings by which a row is computed. Rows of the table keep their rule, and new or changed rows get
+    the rule of the current settings; variable `recompute` gives that rule to all rows.
 #}
 {% macro rule_recompute() %}
     {%- set wanted = var('recompute', false) -%}

@@ -1,6 +1,6 @@
 {#
-    In order: the user's own line (raw.boa_offset_overrides); the provider states that it has applied the offset; the
-    offset of the assets; the processing baseline (products since 04.00 carry an offset). Never two of them.
+    The first of these decides: the user's own line (raw.boa_offset_overrides); the provider's statement that it has
+    applied the offset; the offset of the assets; the processing baseline (products since 04.00 have an offset).
 #}
 {% macro boa_offset_reason(relation) -%}
     case

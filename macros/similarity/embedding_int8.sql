@@ -1,4 +1,4 @@
-{# Halves are rounded to the even number. The bounds matter if the scale is so small that float rounds it. #}
+{# Halves are rounded to even. The bounds matter if the scale is so small that float rounds it. #}
 {% macro embedding_int8(embedding, scale) -%}
     transform(
         if({{ scale }} is null, null, {{ embedding }}),

@@ -1,6 +1,6 @@
 {#
-    Exact: one scan of all embeddings of the model. The chip's own embedding is looked up, divided by its length and
-    broadcast, so that the scan computes two products a row in place of three.
+    The search is exact: it scans all embeddings of the model once. The chip's own embedding is divided by its length
+    and broadcast, so that the scan computes two products for each row instead of three.
 #}
 {% macro nearest_chips(chip_id, k, model_id=none) %}
     {%- if k is boolean or not modules.re.fullmatch('[1-9][0-9]{0,8}', k | string) -%}

@@ -1,4 +1,4 @@
-{#- Not dot_product of an embedding with itself, which would build pairs of equal numbers. -#}
+{#- dot_product of an embedding with itself would build pairs of equal numbers. -#}
 {% macro squared_norm(embedding) -%}
     aggregate({{ embedding }}, 0D, (total, value) -> total + double(value) * double(value))
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# JSON, because fill_chips reads it from the row that it fills: a row cannot be filled by another rule than its own. #}
+{# The rule is JSON, because fill_chips reads it from the row that it fills, so each row is filled by its own rule. #}
 {% macro fill_rule_version() -%}
     '{{ tojson({
         'method': 'newest-valid-v1',

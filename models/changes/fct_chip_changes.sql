@@ -31,7 +31,7 @@ compared as (
 
 ),
 
--- The comparable pairs among the cell's last ones, against which a distance is judged.
+-- The comparable pairs among the cell's last ones; the score compares a distance with theirs.
 histories as (
 
     select

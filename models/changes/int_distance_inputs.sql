@@ -18,7 +18,7 @@ filled_chips as (
 
 ),
 
--- A chip that is mostly filled repeats its sources, so that comparing it tells nothing.
+-- A chip that is mostly filled repeats its sources, so a comparison with it has no meaning.
 chips as (
 
     select
@@ -43,7 +43,7 @@ chips as (
 
 ),
 
--- The newest earlier observed chip: a change that first shows under clouds is then found at the next clear chip. If no
+-- The newest earlier observed chip, so that a change that happens under clouds is found at the next clear chip. If no
 -- earlier chip is observed, the newest earlier one.
 predecessors as (
 

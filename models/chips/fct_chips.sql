@@ -14,7 +14,7 @@
 
 with strips as ( -- noqa: ST03
 
-    -- Two tasks in one partition run one after the other. With many partitions, most of them empty, that is rare.
+    -- Two tasks in one partition run one after the other. With many partitions, most of them empty, this is rare.
     select /*+ repartition({{ 8 * (setting('shuffle_partitions') | int) }}, task_id) */ *
     from {{ plan('cut_plan', inputs) }}
 

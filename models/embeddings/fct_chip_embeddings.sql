@@ -1,6 +1,6 @@
 {#-
-    embedding_scale is a version column, as a change of setting embed_int8 must write rows again, and missing_fraction, as
-    rows of a release without that column must.
+    embedding_scale is a version column because a change of setting embed_int8 must write rows again; missing_fraction
+    is one because rows of a release without this column must be written again.
 -#}
 {{ config(
     unique_key=['chip_id', 'model_id'],

@@ -1,6 +1,6 @@
 {{ config(materialized='ephemeral') }}
 
--- No SQL leads from the list of chips to embed to their embeddings: the embedding job does (models/_exposures.yml).
+-- No SQL connects the chips to embed with their embeddings: the embedding job does (models/_exposures.yml).
 -- depends_on: {{ ref('int_embedding_inputs') }}
 
 with source as (

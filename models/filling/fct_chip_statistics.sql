@@ -50,7 +50,7 @@ final as (
         geohash,
         acquired_at,
 
-        -- shares of pixels: seen in this acquisition, and with filled ones
+        -- shares of pixels: seen in this acquisition, and including filled ones
         base_valid_fraction,
         complete_fraction,
 

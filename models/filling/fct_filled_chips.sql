@@ -26,7 +26,7 @@ chips as (
 
 ),
 
--- The plan is broadcast: a join that shuffles would send the pixels over the network once more than the fold needs.
+-- The plan is broadcast: a join with a shuffle would send the pixels over the network once more than the fold needs.
 planned_chips as (
 
     select /*+ broadcast(planned) */

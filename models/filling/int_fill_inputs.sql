@@ -45,7 +45,7 @@ histories as (
 
 ),
 
--- The same for chips that were filled by a rule that reaches further back than today's: usually none.
+-- The same for chips that were filled by a rule with a longer age limit than the current one: usually none.
 longer_histories as (
 
     select

@@ -12,8 +12,8 @@ overrides as (
 
 ),
 
--- The most specific line of the user's file: for the item, else for its collection, else for its day; of two lines for
--- the same item or collection the one with days. Ties go to the last line of the file.
+-- The most specific line of the user's file: for the item, else for its collection, else for its day. Of two lines for
+-- the same item or collection, the one with days counts; of equally specific lines, the last one in the file.
 overridden as (
 
     select

@@ -10,8 +10,8 @@ with scenes as (
 
 ),
 
--- Every cell that the scene's raster touches, wholly or in part. The raster decides and not the footprint: providers
--- draw footprints roughly, and a pixel outside of one would be lost. The footprint gives the share covered.
+-- Every cell that the scene's raster touches, wholly or in part. The raster decides, not the footprint: providers draw
+-- footprints roughly, and pixels outside of the footprint would be lost. The footprint gives covered_fraction.
 columns_of_cells as (
 
     select

@@ -9,7 +9,7 @@ with items as (
 
 ),
 
--- The same product in two collections is one product, whichever of them states the datastrip.
+-- The same product in two collections is one product, even if only one of them states the datastrip.
 products as (
 
     select
@@ -21,7 +21,7 @@ products as (
 
 ),
 
--- Where no item of a product states the datastrip, the item nearest in time does, if its tile time is seconds away.
+-- If no item of a product states the datastrip, the item nearest in time gives it, if its tile time is seconds away.
 items_seconds_away as (
 
     select
@@ -62,7 +62,7 @@ part_starts as (
 
 -- A pass that was downlinked in two parts gives two products of one tile. Their datastrips start minutes apart, their
 -- tile times are seconds apart. Reprocessing moves neither by more than a second. The two times come from different
--- clocks, so datastrip starts are compared with each other, and tile times with each other.
+-- clocks, so datastrip starts are compared only with each other, and tile times only with each other.
 part_breaks as (
 
     select

@@ -85,7 +85,7 @@ final as (
 
     select
         *,
-        -- All that decides about the scene's cells and chips.
+        -- Everything that the scene's cells and chips depend on.
         sha2(
             to_json(
                 struct(

@@ -27,7 +27,7 @@ current_versions as (
 
     select
         *,
-        -- Offset and scale are the same for all bands of a product, or ingestion rejects it; SCL is no band.
+        -- Offset and scale are the same for all bands of a product, or ingestion rejects it; SCL is not a band.
         map_values(map_filter(assets, (layer, asset) -> layer != 'scl')) as band_assets
     from versions
     where version_rank = 1
