@@ -56,14 +56,14 @@ check: $(READY) ## Style of Python, types, and the tests that need neither Java 
 units: $(READY)
 	$(PYTEST) -m "not (java or airflow or slow or long)" tests/unit
 
-test: $(TEST_READY) ## Lint, types and every test but the long ones (20 minutes)
+test: $(TEST_READY) ## Lint, types and every test except the long ones (20 minutes)
 	@$(MAKE) --no-print-directory --jobs --output-sync=target lint types
 	$(PYTEST) -m "not (slow or long)"
 
-test-all: $(TEST_READY) ## What `make test` leaves out: kill loops, a whole tile, a cluster, a day on AWS, all examples of a property
+test-all: $(TEST_READY) ## The tests that `make test` skips: kill loops, a whole tile, a cluster, a day on AWS, all examples of a property
 	$(PYTEST) --hypothesis-profile thorough -m "(slow or (hypothesis and not java)) and not long"
 
-test-long: $(TEST_READY) ## The longest counts, by hand (hours)
+test-long: $(TEST_READY) ## The tests with the largest counts, by hand (hours)
 	$(PYTEST) -m long
 
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON

@@ -24,7 +24,7 @@ OnLine = Callable[[str], None]  # takes one line about a finished step
 class Window(Days):
     """The days of acquisition that a job is limited to.
 
-    With `recompute`, chips of these days that were made by older settings are made again.
+    With `recompute`, chips of these days that were computed by older settings are computed again.
     """
 
     recompute: bool = False
@@ -45,7 +45,7 @@ def chip_extraction(window: Window, on_line: OnLine) -> None:
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
-    """fct_chips to fct_filled_chips and fct_chip_statistics. The statistics are of all days, whatever the window."""
+    """fct_chips to fct_filled_chips and fct_chip_statistics. The window does not limit the statistics."""
     dbt_build("temporal_merge", window, on_line)
 
 
@@ -53,7 +53,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
     """fct_filled_chips to raw.clay_embeddings."""
     from embedding.pipeline import run_embedding  # imports torch
 
-    # temporal_merge has built it, too; the settings may have changed since.
+    # temporal_merge has also built int_embedding_inputs, but the settings may have changed since.
     dbt_build("embedding_generation", window, on_line)
     summary = run_embedding(get_settings(), window)
     on_line(f"{summary.embedded} embeddings by {summary.model_id} ({summary.weights})")
@@ -61,7 +61,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 
 def change_detection(window: Window, on_line: OnLine) -> None:
-    """raw.clay_embeddings to fct_chip_changes, for all days, whatever the window."""
+    """raw.clay_embeddings to fct_chip_changes, for all days: the window does not limit this job."""
     dbt_build("change_detection", window, on_line)
 
 

@@ -87,11 +87,11 @@ def as_request(table: pa.Table) -> pa.Table:
     """Cast a request to `request_schema` of the bands that it has; drop other columns.
 
     Raises:
-        ValueError: a column is missing, is there twice, or cannot be cast.
+        ValueError: a column is missing, occurs twice, or cannot be cast.
     """
     twice = {name for name in table.column_names if table.column_names.count(name) > 1}
     if twice:
-        raise ValueError(f"column {min(twice)} is there twice")
+        raise ValueError(f"column {min(twice)} occurs twice")
     missing = [field.name for field in _IDENTITY if field.name not in table.column_names]
     if missing:
         raise ValueError(f"column {', '.join(missing)} is missing")

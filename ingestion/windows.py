@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-LAUNCH: Final = datetime(2015, 6, 23, tzinfo=UTC)  # of Sentinel-2A, before which there is no scene
+LAUNCH: Final = datetime(2015, 6, 23, tzinfo=UTC)  # launch of Sentinel-2A, the date of the earliest possible scene
 SECOND: Final = timedelta(seconds=1)  # the shortest window
 RESOLUTION: Final = timedelta(microseconds=1)
 MONTHS_UP_TO: Final = timedelta(days=3 * 366)  # longer spans are divided into years, for few requests

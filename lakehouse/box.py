@@ -17,7 +17,7 @@ def check_box(box: tuple[float, float, float, float]) -> tuple[float, float, flo
     west, south, east, north = box
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
         raise ValueError(
-            f"{list(box)} is no box of west, south, east, north in degrees: "
+            f"{list(box)} is not a box of west, south, east, north in degrees: "
             "expected -180 <= west, east <= 180 and -90 <= south < north <= 90"
         )
     return box

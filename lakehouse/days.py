@@ -11,7 +11,7 @@ from lakehouse.errors import ChiplakeError
 
 @dataclass(frozen=True)
 class Days:
-    """Days of acquisition in UTC. Both ends are included; None is no bound.
+    """Days of acquisition in UTC. Both ends are included; None means no bound.
 
     Raises:
         ChiplakeError: the first day is after the last.

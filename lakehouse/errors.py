@@ -16,7 +16,7 @@ class ChiplakeError(Exception):
 class IncompleteError(ChiplakeError):
     """A job ended, but some chips failed: each is a row with an error, and the next run tries them again.
 
-    The command line has a separate exit code for it, so that a schedule can go on with a warning.
+    The command line has a separate exit code for it, so that a schedule can continue with a warning.
     """
 
 

@@ -17,7 +17,7 @@ def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | N
     """Return the Spark session of this process, with all functions registered; the first call makes it.
 
     Args:
-        settings: the settings in force; None for those of the environment.
+        settings: the settings to use; None for those of the environment.
         more_conf: Spark properties beside those of `lakehouse.spark.conf`, for a session made by this call.
 
     Raises:

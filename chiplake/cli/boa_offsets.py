@@ -29,10 +29,10 @@ def boa_offsets_command(
     settings = get_settings()
     if file is not None:
         overrides = read_boa_offsets(file)
-        state = "are now in force" if store_boa_offsets(overrides, settings) else "were in force already"
+        state = "were stored" if store_boa_offsets(overrides, settings) else "were already stored"
         console.print(f"{len(overrides)} offsets {state}; the next chip_extraction cuts the chips that they change")
         return
-    table = Table(*COLUMNS, title="BOA offsets in force")
+    table = Table(*COLUMNS, title="current BOA offsets")
     for override in stored_boa_offsets(settings):
         table.add_row(*("" if value is None else str(value) for value in override.model_dump().values()))
     console.print(table)

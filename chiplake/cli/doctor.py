@@ -21,7 +21,7 @@ def doctor_command() -> None:
     for finding in findings:
         mark = "[green]ok[/]" if finding.is_good else "[red]bad[/]"
         console.print(mark, finding.subject, finding.detail, highlight=False)
-    values = Table("setting", "value", "meaning", title="Settings in force")
+    values = Table("setting", "value", "meaning", title="Settings")
     for setting in list_settings(settings):
         values.add_row(setting.variable, setting.value, setting.description)
     console.print(values)

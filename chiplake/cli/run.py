@@ -17,12 +17,12 @@ def run_command(
     end_date: Day = None,
     recompute: Annotated[
         bool,
-        typer.Option("--recompute", help="Make chips of the given days again where they were made by older settings."),
+        typer.Option("--recompute", help="Recompute chips of the given days that were computed by older settings."),
     ] = False,
 ) -> None:
     """Run a job. A second run does nothing unless there is new input.
 
-    Existing chips keep the settings they were made by (bands, valid SCL classes, filling) until --recompute.
+    Existing chips keep the settings that they were computed by (bands, valid SCL classes, filling) until --recompute.
     """
     with usage_errors():
         check_job(job, recompute)

@@ -115,5 +115,5 @@ def _raise_if_folder_is_shared(catalog: Catalog, table: Table) -> None:
 
 
 def _folder(table: Table) -> str:
-    """A table's location without scheme: `s3a://b/x` and `s3://b/x` are the same, `/x` and `file:///x` too."""
+    """Return a table's location without scheme: `s3a://b/x` equals `s3://b/x`, and `/x` equals `file:///x`."""
     return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:", "", table.location()).strip("/") + "/"

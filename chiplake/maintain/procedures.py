@@ -53,7 +53,7 @@ def java_table(spark: SparkSession, name: str) -> Any:
 
 
 def _quoted(name: str) -> str:
-    """A table's name as an identifier of SQL, whatever characters it has."""
+    """Return a table's name as an SQL identifier, which may hold any characters."""
     namespace, table = name.split(".", 1)
     return ".".join("`" + part.replace("`", "``") + "`" for part in (namespace, table))
 

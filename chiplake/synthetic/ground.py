@@ -67,7 +67,7 @@ def flood_mask(grid: Grid, seed: int, cell: tuple[int, int] | None) -> Bool:
     Args:
         grid: the pixels.
         seed: of the landscape.
-        cell: col and row of the cell of which the flood covers most; it covers nearly half of the cell to the east.
+        cell: col and row of the cell that the flood mostly covers; it covers nearly half of the cell to the east.
             None for a landscape without flood.
     """
     if cell is None:

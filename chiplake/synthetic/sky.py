@@ -43,7 +43,7 @@ def make_sky(
         cloud_share: share of the grid under cloud, 0 to 1.
         cirrus_share: share of the grid under thin cirrus, 0 to 1.
         sun: decides where the shadows fall.
-        clear_site: easting and northing of a site without clouds and shadows, metres; None for no such site.
+        clear_site: easting and northing of a site without clouds and shadows, metres; None: no site is kept clear.
     """
     throw = _CLOUD_HEIGHT_M / np.tan(np.radians(sun.elevation))
     east = 20 * round(-throw * np.sin(np.radians(sun.azimuth)) / 20)

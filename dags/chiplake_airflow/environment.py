@@ -1,6 +1,6 @@
 """Environment variables of Airflow's scheduler and workers, which decide the graph of the DAG.
 
-A DAG file must not read Airflow Variables when it is parsed, so what decides the graph is no Variable.
+A DAG file must not read Airflow Variables when it is parsed, so environment variables decide the graph.
 
 CHIPLAKE_AIRFLOW_RUNTIME         local (default), thrift or aws: where the jobs run
 CHIPLAKE_AIRFLOW_PROJECT         root folder of the project; default the folder above that of the DAG file

@@ -1,4 +1,4 @@
-"""How a transform tells of its progress and its end, wherever the server runs."""
+"""Reports on the progress and the end of a transform, for local and SageMaker runs."""
 
 from __future__ import annotations
 

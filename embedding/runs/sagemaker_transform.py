@@ -75,7 +75,7 @@ class _Work:
 def transform_on_sagemaker(run: Run, settings: Settings, on_progress: Progress | None = None) -> TransformReport:
     """Embed the objects of a run that have no answer yet by a batch transform job, and wait for it.
 
-    If a job of this run is still running, wait for it in place of starting another. The job goes on if this call ends.
+    If a job of this run is still running, wait for it instead of starting another. The job continues if this call ends.
 
     Args:
         run: an exported run.
@@ -192,7 +192,7 @@ def _fetch_answers(work: _Work, pending: Sequence[Path]) -> dict[str, str]:
     """Fetch the usable answers to these objects.
 
     Returns:
-        What is wrong with the answer of each object that has no usable one, by name; empty if there is no answer.
+        The error of each object without a usable answer, by name; empty text if the object has no answer.
     """
     answers = _answers(work)
 
@@ -231,7 +231,7 @@ def _fault_of(content: bytes, model_id: str) -> str | None:
 
 def _find_jobs(work: _Work) -> JobHistory:
     """Find the jobs that were started for this run."""
-    # The digest of the address tells apart runs of the same name in two lakes of one account.
+    # The digest of the address distinguishes runs of the same name in two lakes of one account.
     digest = hashlib.sha256(work.place.uri.encode()).hexdigest()[:8]
     return find_jobs(f"chiplake-{work.run.run_id}-{digest}", lambda name: _find_job(work.sagemaker, name))
 

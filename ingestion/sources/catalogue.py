@@ -63,7 +63,7 @@ def read_catalog(
 def read_local_catalog(
     path: Path, content: JsonObject, allow_file_hrefs: bool = False, concurrency: int = CONCURRENCY
 ) -> Generator[Received, None, None]:
-    """Yield all items of a static catalogue in local files, in the order of its links. Follow links to servers too.
+    """Yield all items of a static catalogue in local files, in the order of its links. Also follow links to servers.
 
     Args:
         path: absolute path of the root document.

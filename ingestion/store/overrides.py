@@ -28,7 +28,7 @@ MAX_OFFSET: Final = 10_000  # DN; beyond it every reflectance would be off by mo
 
 
 class BoaOffsetOverride(BaseModel):
-    """One line of the file: a condition on items, and their offset. An empty field is no condition."""
+    """One line of the file: a condition on items, and their offset. An empty field matches any item."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

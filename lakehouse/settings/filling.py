@@ -19,7 +19,7 @@ class FillingSettings(SettingsGroup):
         0,
         ge=0,
         le=CLOUD_REACH_PIXELS,
-        description="Pixels this close to a cloud or its shadow are filled, too; counted in pixels of 20 m.",
+        description="Pixels this close to a cloud or its shadow are also filled; counted in pixels of 20 m.",
     )
     min_complete: Fraction = Field(
         1.0, description="Lowest share of valid or filled pixels with which a chip is complete (is_complete)."

@@ -69,7 +69,7 @@ def archive_path(jars: Sequence[Path]) -> Path | None:
 
 
 def archive_options(jars: Sequence[Path]) -> str:
-    """Options of a JVM that uses the archive; empty if there is none."""
+    """Return the options of a JVM that uses the archive; empty if no archive exists."""
     archive = archive_path(jars)
     if archive is None or not archive.is_file():
         return ""

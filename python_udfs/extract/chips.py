@@ -55,7 +55,7 @@ def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | N
         dn: digital numbers, any shape and numeric dtype.
         scale: reflectance per DN.
         boa_offset: DN to add before scaling.
-        nodata: a nodata value beside 0; None if there is none.
+        nodata: a nodata value in addition to 0, or None.
 
     Returns:
         uint16 of the same shape; 0 where the DN is not above 0 or is `nodata`, and nowhere else.

@@ -17,7 +17,7 @@ class RasterError(Exception):
 
 
 class NoAnswerError(RasterError):
-    """A server sent no data. Further requests would wait in vain, so they are not made."""
+    """A server sent no data. Further requests would only wait, so none are sent."""
 
 
 @dataclass(frozen=True)

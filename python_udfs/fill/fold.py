@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class FilledChip:
-    """A chip after filling. The arrays of `bands` and `scl` change when the fold goes on."""
+    """A chip after filling. The arrays of `bands` and `scl` change when the fold continues."""
 
     bands: Mapping[str, BandPixels]  # (256, 256) or (128, 128), 0 = still missing
     scl: NDArray[np.uint8]  # (128, 128), 0 = still missing

@@ -1,4 +1,4 @@
-"""A new user's first steps: the demo, then plain dbt on its lake. Every command is a process of its own."""
+"""A new user's first steps: the demo, then plain dbt on its lake. Every command is its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command and query of the project's pages runs, and prints what the page says."""
+"""Every command and query of the project's pages runs and prints the output that the page shows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_language(language: str) -> list[Block]:
 
 @pytest.fixture(scope="module")
 def sql_errors(shell: Shell) -> dict[str, str | None]:
-    """The error of each query of the pages, or None; all run in one process."""
+    """Return the error of each query of the pages, or None; all queries run in one process."""
     blocks = of_language("sql")
     done = subprocess.run(
         [sys.executable, run_sql.__file__],
@@ -67,7 +67,7 @@ def test_a_program_runs(block: Block, page_shell: PageShell) -> None:
 
 
 @pytest.mark.parametrize("page", list(CONSOLES))
-def test_the_commands_of_a_page_print_what_it_says(page: str, page_shell: PageShell) -> None:
+def test_the_commands_of_a_page_print_the_output_that_it_shows(page: str, page_shell: PageShell) -> None:
     page_shell.run(f"cd {PROJECT_DIR}")
     for block in CONSOLES[page]:
         for command, said in block.commands:

@@ -17,7 +17,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 
 @pytest.fixture(scope="session")
 def managed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    """A deployment with managed Airflow and many other choices."""
+    """A deployment with managed Airflow and many other options."""
     folder = tmp_path_factory.mktemp("cdk") / "managed"
     done = synthesise(
         folder,

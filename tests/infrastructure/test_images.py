@@ -32,13 +32,13 @@ BUCKET = "lake-of-tests"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder that is /opt/ml in the container."""
+    """Return the folder that replaces /opt/ml of the container."""
     (tmp_path / "ml" / "processing").mkdir(parents=True)
     return tmp_path / "ml"
 
 
 def application(root: Path, text: str) -> str:
-    """An application where SageMaker puts the input `code`."""
+    """Return an application in the folder in which SageMaker puts the input `code`."""
     path = root / "processing" / "input" / "code" / "app.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -124,7 +124,7 @@ def test_the_image_build_takes_setuptools_from_the_lock_with_its_hashes(tmp_path
 
 
 def test_the_files_that_the_jar_step_copies_are_enough_to_fetch_and_check_jars(tmp_path: Path) -> None:
-    """The step has one package of the project and nothing else."""
+    """The build step has only one package of the project."""
     (copied,) = re.findall(r"^COPY (.*) /opt/fetch/lakehouse$", SPARK, re.MULTILINE)
     shutil.copytree(PROJECT_DIR / copied, tmp_path / "fetch" / copied)
     (step,) = (step for step in _run_steps(SPARK) if "ensure_jars" in step)
@@ -198,7 +198,7 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     assert "ExitMessage" not in job
 
 
-def test_the_exit_message_of_an_incomplete_job_says_what_is_left(root: Path) -> None:
+def test_the_exit_message_of_an_incomplete_job_counts_the_remaining_chips(root: Path) -> None:
     script = "echo working >&2; echo 'chiplake: 4 chips could not be read' >&2; echo end >&2"
     done = run_container(root, ["smspark-submit", "sh", "-c", script], {})
     assert done.returncode == 0, done.stderr
@@ -292,7 +292,7 @@ def test_a_job_that_is_stopped_ends(root: Path) -> None:
 
 @pytest.fixture
 def shared_root() -> Iterator[Path]:
-    """Like `root`, but every user may read it: pytest's folders are for their owner alone."""
+    """Like `root`, but readable by every user: only their owner can read pytest's folders."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         (Path(folder) / "ml" / "processing").mkdir(parents=True)
@@ -304,7 +304,7 @@ def test_the_application_does_not_run_as_root_and_may_write_outputs(shared_root:
     nobody = pwd.getpwnam("nobody")
     output = shared_root / "processing" / "objects"
     output.mkdir(mode=0o755)
-    # A shell script, as this Python may lie where only root may read.
+    # A shell script, because this Python may be in a folder that only root can read.
     script = shared_root / "app.sh"
     script.write_text(f"id -u; id -G; touch {output}/written; echo 'chiplake: no' >&2; exit 4\n")
     given = {"CHIPLAKE_JOB_USER": "nobody", "TMPDIR": tempfile.gettempdir()}

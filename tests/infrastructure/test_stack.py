@@ -25,7 +25,7 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any]]:
-    """Statements of all policies whose logical id has this start."""
+    """Return the statements of all policies whose logical id starts with this text."""
     policies = {**synthesised.of_type("AWS::IAM::Policy"), **synthesised.of_type("AWS::IAM::ManagedPolicy")}
     found = [one for name, one in policies.items() if name.startswith(start_of_id)]
     assert found, f"no policy {start_of_id}"
@@ -49,7 +49,7 @@ def text_of(value: Any) -> str:
 
 
 def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
-    """In the larger template. W3005 is a dependency that is both explicit and implied, as CDK writes it."""
+    """Checks the larger template. CDK writes dependencies that are both explicit and implied (W3005)."""
     command: list[str | Path] = [
         Path(sys.executable).parent / "cfn-lint",
         "--regions",
@@ -277,7 +277,7 @@ def test_the_template_matches_its_snapshot(which: str, request: pytest.FixtureRe
 
 
 def _readable(template: dict[str, Any]) -> dict[str, Any]:
-    """The template without digests of files and without what is the same in every stack."""
+    """Return the template without digests of files and without the parts that all stacks share."""
     text = re.sub(r"[0-9a-f]{64}", "DIGEST", json.dumps(template))
     text = re.sub(r"requirements-[0-9a-f]{16}", "requirements-DIGEST", text)
     readable: dict[str, Any] = json.loads(text)

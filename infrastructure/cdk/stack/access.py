@@ -79,7 +79,7 @@ def make_orchestrator_policy(
 ) -> aws_iam.ManagedPolicy:
     """Make the policy of the DAG: it starts and watches jobs and reads its Variables and the objects of a transform.
 
-    Attach it to the role of an Airflow of your own; managed Airflow of this stack has it already.
+    Attach it to the role of your own Airflow; the managed Airflow of this stack already has it.
     """
     policy = aws_iam.ManagedPolicy(
         stack,

@@ -42,7 +42,7 @@ _DEPLOYED: Final = {
 
 
 def deploy_files(stack: Stack, bucket: aws_s3.IBucket) -> None:
-    """Copy the files to the bucket. Files that were removed from the project are removed from the bucket, too."""
+    """Copy the files to the bucket, and remove files from it that were removed from the project."""
     for prefix, sources in _DEPLOYED.items():
         aws_s3_deployment.BucketDeployment(
             stack,

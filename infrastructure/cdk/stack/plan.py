@@ -76,7 +76,7 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
     else:
         policy = outputs.get("OrchestratorPolicyArn", "the output OrchestratorPolicyArn of the stack")
         yield f"  - Attach the policy to the role of your Airflow: {policy}"
-        yield "    and let it read Variables from SSM (docs/operations.md, Airflow of your own)."
+        yield "    and let it read Variables from SSM (docs/operations.md, Your own Airflow)."
         bucket = outputs.get("BucketName", "BUCKET")
         yield f"  - Copy the DAGs to your Airflow (aws s3 sync s3://{bucket}/{layout.AIRFLOW}/dags DAGS_FOLDER)"
         yield f"    and enable the DAG {DAG}. Or deploy managed Airflow: --context managed_airflow=true"

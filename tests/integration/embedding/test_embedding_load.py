@@ -175,7 +175,7 @@ def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small:
     assert run is not None
     assert exported_ids(run) == ["chip-002", "chip-003"]
     table = read_table((run.input_dir / "chips-00000.arrow").read_bytes(), ARROW_STREAM)
-    # All that the chips have, whatever this process would cut: the chip's hash says which bands those are.
+    # All bands that the chips have, which their hash names, not the bands that this process would cut.
     assert table.column_names[5:] == [*BAND_NAMES, "source_index"]
 
 
@@ -232,7 +232,7 @@ def test_an_embedding_replaces_an_error_and_never_the_reverse(spark: SparkSessio
     load_run(spark, small, run)
     before = snapshots(spark)
 
-    assert load_run(spark, small, run).embedded == 0, "the same answers are no news"
+    assert load_run(spark, small, run).embedded == 0, "the same answers write nothing"
     assert snapshots(spark) == before
 
     answer(run, "chips-00000.arrow", embedding=[None, [0.25] * SEEDED_SIZE.dim], error=["too late", None])
@@ -279,7 +279,7 @@ def test_a_chip_with_an_error_is_exported_and_reported_again(spark: SparkSession
     second = run_embedding(small)
 
     assert (first.embedded, first.errors, second.exported_chips, second.errors) == (CHIPS - 1, 1, 1, 1)
-    assert snapshots(spark) == before, "the same error is no news"
+    assert snapshots(spark) == before, "the same error writes nothing"
     assert embeddings(spark)["chip-001"].error == "column red: not a Blosc frame, or not a whole one: 1 bytes"
     with pytest.raises(ChiplakeError, match="1 chips could not be embedded"):
         second.raise_if_incomplete()

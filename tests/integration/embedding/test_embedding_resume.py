@@ -93,7 +93,7 @@ class Lake:
         return process
 
     def run(self, *command: str, largest_file: int | None = None, **settings: str) -> tuple[int | None, str]:
-        """Run a command to its end: its exit code, and what it said."""
+        """Run a command to its end; return its exit code and its output."""
         code = ended(self.start(*command, largest_file=largest_file, **settings))
         return code, self.log.read_text()
 
@@ -155,7 +155,7 @@ def ended(process: BaseProcess) -> int | None:
 
 
 def said(words: str, start: str) -> int:
-    """How many lines start so; the JVM and Spark may say something, too."""
+    """Count the lines that start with this text; the JVM and Spark may print other lines."""
     return sum(line.startswith(start) for line in words.splitlines())
 
 
@@ -197,7 +197,7 @@ def kill(process: BaseProcess) -> bool:
 
 
 def session(leader: int) -> list[int]:
-    """The processes of a session: those whose leader has ended stay in it, in whatever group."""
+    """Return the processes of a session, of any group; they stay in it after their leader has ended."""
     members = []
     for pid in psutil.pids():
         try:
@@ -267,7 +267,7 @@ def test_a_job_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path,
         for path in lake.files("*/output/*.out"):
             assert read_table(path.read_bytes(), ARROW_STREAM).num_rows == 1, "an answer that is there is whole"
         found = lake.rows()
-        assert len(found) == len(by_chip(found)), "no chip is there twice"
+        assert len(found) == len(by_chip(found)), "no chip occurs twice"
         assert found == [expected[row["chip_id"]] for row in found]
     assert reached["transform"] >= kills.least_of_the_transform, reached
     assert reached["load"] >= kills.least_of_the_load, reached
@@ -303,7 +303,7 @@ def test_a_job_on_a_full_disk_fails_and_the_next_one_completes(tmp_path: Path) -
     assert code == 1
     assert said(words, "chiplake: ") == 1, "one line"
     assert TOO_LARGE in words.partition("chiplake: ")[2], words
-    assert lake.files("*/manifest.json") == [], "a part of an export is no export"
+    assert lake.files("*/manifest.json") == [], "an incomplete export has no manifest"
     assert lake.files("*/input/*") == [], "and no part of an object is there"
     assert lake.rows() == []
 

@@ -196,7 +196,7 @@ def test_log_lines_are_json_and_name_the_weights(client: httpx.Client, server: I
 
 
 def start_by_hand(*options: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `serve` as a user does, and wait until it tells its address."""
+    """Start `serve` as a user does, and wait until it prints its address."""
     command = [sys.executable, "-m", "embedding", "serve", "--port", "0", *options]
     process = subprocess.Popen(command, cwd=PROJECT_DIR, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stderr is not None

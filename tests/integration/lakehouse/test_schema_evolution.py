@@ -281,7 +281,7 @@ def test_an_item_with_a_datetime_corrected_by_months_is_one_more_version(
     for row in (wrong, corrected):
         assert len(writer.write_rows([row]).write) == 1
         assert later.write_rows([row]).unchanged == 1
-    # Whichever comes again, in whatever order, it is known; the newest update stays the current version.
+    # A version that is received again, in any order, is known; the newest update stays the current version.
     assert later.write_rows([wrong]).unchanged == 1
     assert later.write_rows([corrected, row_of(make_item(5))]).unchanged == 1
     table = writer.catalog.load_table(STAC_ITEMS).scan().to_arrow()

@@ -40,7 +40,7 @@ def test_the_readme_is_read_in_two_screens() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_of_commands_says_its_language(page: str) -> None:
-    """An indented block is neither run nor excused, so there is none with a command."""
+    """Tests do not run indented blocks, so such a block must not contain a command."""
     text = (PROJECT_DIR / page).read_text()
     assert re.findall(r"\n\n    (?:chiplake|dbt|make|export|airflow|\./deploy\.sh) .*", text) == []
     assert {block.language for block in blocks_of(page, text)} <= {*LANGUAGES, "text", "yaml", "toml"}

@@ -1,4 +1,4 @@
-"""The archive of classes: which one fits, and that a JVM goes on without."""
+"""The archive of classes: which archive fits, and a JVM that starts without one."""
 
 from __future__ import annotations
 

@@ -79,5 +79,5 @@ def test_a_file_replaces_the_one_before_and_an_equal_one_writes_nothing(tmp_path
     assert store_boa_offsets((), settings)
     assert stored_boa_offsets(settings) == ()
     assert not store_boa_offsets((), settings)
-    # An append; a delete and an append; a delete with an append of no rows, which is a snapshot too.
+    # An append; a delete and an append; a delete with an append of no rows, which is also a snapshot.
     assert len(open_catalog(settings).load_table(BOA_OFFSET_OVERRIDES).snapshots()) == 5
