@@ -33,7 +33,7 @@ RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}
 
 # Only lakehouse, which lists the jars: a change elsewhere fetches nothing again. Each jar is checked by its SHA-256 digest.
 COPY lakehouse /opt/fetch/lakehouse
-RUN PYTHONPATH=/opt/fetch python -c "from lakehouse.spark.jars import ensure_jars; from lakehouse.settings import get_settings; ensure_jars(get_settings())"
+RUN PYTHONPATH=/opt/fetch python -c "from lakehouse.spark.jars import ensure_jars; from lakehouse.settings import get_settings; ensure_jars(get_settings().runtime)"
 
 FROM java
 

@@ -17,6 +17,7 @@
         {#- `--empty` makes every input look empty, so an existing table must not change. -#}
         {% call noop_statement('main', 'left as it is') %}{% endcall %}
     {% else %}
+        {% do row_add_declared_columns(existing) if not is_first_run %}
         {% do plan_make_all() %}
         {% if is_first_run %}
             {% call statement('main') %}

@@ -1,8 +1,13 @@
 {% macro write_changes(existing, compiled_code) %}
     {%- set strategy = config.get('incremental_strategy') -%}
     {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
+    {%- set former = config.get('meta') or {} -%}
+    {%- if former.inputs or former.version -%}
+        {{ exceptions.raise_compiler_error(
+            'meta.inputs and meta.version of release 0.1.0 are now incremental_strategy, inputs and version_columns'
+        ) }}
+    {%- endif -%}
 
-    {% do row_add_declared_columns(existing) %}
     {% call statement('create_source') %}
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
