@@ -1,4 +1,4 @@
-"""What tests share: sample data, settings of a lake of its own, and one Spark session a process."""
+"""Fixtures for all tests: sample data, settings of their own lake, and one Spark session in each process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 pytest_plugins = ["support.file_times", "support.examples"]
 
-# Tests run for seconds: a JVM that compiles with its fast compiler alone needs half of the processor's time. Commands
-# that tests start inherit it. Its code cache is too small by default, and a full one ends all compilation.
+# Tests run for seconds: a JVM that uses only its fast compiler needs half of the CPU time. Commands that tests start
+# inherit this option. The code cache is too small by default, and a full one ends all compilation.
 os.environ.setdefault(
     "PYSPARK_SUBMIT_ARGS",
     '--conf "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m" pyspark-shell',
@@ -31,7 +31,7 @@ def sample_data() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def dbt_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Folders of this process for what dbt writes: test processes run side by side."""
+    """Folders for dbt's files, separate for each process, because test processes run side by side."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DBT_TARGET_PATH", str(tmp_path_factory.mktemp("dbt") / "target"))
         patch.setenv("DBT_LOG_PATH", str(tmp_path_factory.mktemp("dbt") / "logs"))
@@ -40,13 +40,13 @@ def dbt_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def lake_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Home of the lake that all tests with Spark share: a JVM takes its catalog when it starts."""
+    """Home of the lake that all tests with Spark share, because a JVM reads its catalog's settings when it starts."""
     return tmp_path_factory.mktemp("lake")
 
 
 @pytest.fixture(scope="session")
 def settings(lake_home: Path) -> Iterator[Settings]:
-    """Settings of the shared lake, also for code that asks the environment."""
+    """Settings of the shared lake, also in the environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHIPLAKE_HOME", str(lake_home))
         patch.setenv("CHIPLAKE_SHUFFLE_PARTITIONS", "4")

@@ -39,7 +39,7 @@ esac""",
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """`docker` and `cdk` that record their calls, in place of Docker and AWS."""
+    """Replace `docker` and `cdk` by programs that record their calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, answer in ANSWERS.items():
@@ -51,7 +51,7 @@ def programs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def _outputs() -> Iterator[None]:
-    """Remove after the test what a deployment leaves in the project."""
+    """Remove after the test the files that a deployment leaves in the project."""
     yield
     (PROJECT_DIR / ".chiplake" / "deployed.json").unlink(missing_ok=True)
     shutil.rmtree(PROJECT_DIR / ".chiplake" / "cdk.out", ignore_errors=True)

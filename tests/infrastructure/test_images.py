@@ -98,7 +98,7 @@ def _name(requirement: str) -> str:
 
 
 def _run_steps(dockerfile: str) -> list[str]:
-    """The scripts of the RUN steps, as /bin/sh gets them."""
+    """Return the scripts of the RUN steps, as /bin/sh gets them."""
     joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#")))
     return re.findall(r"^RUN (.*)$", joined, re.MULTILINE)
 

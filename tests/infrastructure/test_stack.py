@@ -37,7 +37,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def text_of(value: Any) -> str:
-    """An ARN with its references, as text."""
+    """Return an ARN with its references, as text."""
     match value:
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(text_of(part) for part in parts)
@@ -229,7 +229,7 @@ def test_the_context_of_an_image_has_what_it_copies_and_little_else(assembly: Sy
 
 
 def copied_files(synthesised: Synthesised) -> dict[str, dict[str, Path]]:
-    """The files that a deployment copies to the bucket, by prefix and by name below the prefix."""
+    """Return the files that a deployment copies to the bucket, by prefix and by name below the prefix."""
     copied: dict[str, dict[str, Path]] = {}
     for one in synthesised.of_type("Custom::CDKBucketDeployment").values():
         for key in one["Properties"]["SourceObjectKeys"]:

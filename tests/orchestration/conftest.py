@@ -1,4 +1,4 @@
-"""What tests of the DAG share: dbt's manifest, and Airflow in each version that the DAG is for."""
+"""Fixtures for the tests of the DAG: dbt's manifest, and Airflow in each version that the DAG supports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=["newest", "3.0"])
 def airflow(request: pytest.FixtureRequest, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """Airflow of the project, and the one of managed Airflow on AWS."""
+    """The Airflow version of the project, and the version of managed Airflow on AWS."""
     bin = BIN if request.param == "newest" else OLDER_BIN
     return airflow_at(tmp_path_factory.mktemp(f"airflow-{request.param}"), manifest, bin)

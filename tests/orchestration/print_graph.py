@@ -1,8 +1,8 @@
-"""Parses the DAG as a scheduler does, once in each of several environments, and prints what it finds as JSON.
+"""Parses the DAG as a scheduler does, once in each of several environments, and prints the graphs as JSON.
 
 Usage: python print_graph.py DAGS_FOLDER < environments.json
 
-Stdin has a JSON object of environments, each an object of environment variables. The Python that runs this is that of
+Standard input has a JSON object of environments, each an object of environment variables. The script needs the Python of
 an environment with Airflow. Packages that Airflow's environment may lack cannot be imported.
 """
 

@@ -1,4 +1,4 @@
-"""Runs of the DAG on the double of AWS. Batch transform jobs run for real; processing jobs where a test asks for it."""
+"""Runs of the DAG on the double of AWS. Batch transform jobs always run; processing jobs run if a test wants it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SMALL = {
     "CHIPLAKE_SPARK_MASTER": "local[2]",
     "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
 }
-# Two whole cells and the rims of their neighbours, on three days.
+# Two whole cells and the edges of their neighbours, on three days.
 SCENES = ArchiveSpec(
     windows=(TileWindow("33TWL", 499_980, 5_100_000, west=596_400, north=5_072_300, width=5_400, height=3_600),),
     passes=(
@@ -90,7 +90,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _deployed(aws: AwsServer) -> None:
-    """What deployment makes on AWS: the Variables in SSM, a bucket and a model."""
+    """The resources that deployment makes on AWS: the Variables in SSM, a bucket and a model."""
     for name, value in VARIABLES_OF_AWS.items():
         assert name in VARIABLES
         put_variable(aws, name, value)
@@ -119,7 +119,7 @@ def managed_at(home: Path, bin: Path) -> Airflow:
         airflow.bin,
         {
             **airflow.environment,
-            # support.notices is among the tests.
+            # support.notices is in the folder of the tests.
             "PYTHONPATH": f"{airflow.environment['PYTHONPATH']}{os.pathsep}{PROJECT_DIR / 'tests'}",
             "CHIPLAKE_AIRFLOW_RUNTIME": "aws",
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
@@ -135,7 +135,7 @@ def put_variable(aws: AwsServer, name: str, value: str) -> None:
 
 
 def export(aws: AwsServer, folder: Path) -> tuple[str, ...]:
-    """Two objects of chips in S3, as the processing job `export` leaves them. Returns their names."""
+    """Write two objects of chips to S3, as the processing job `export` does; return their names."""
     run = Run(folder / RUN_ID)
     manifest = write_export(run, [[make_chip(number, BANDS)] for number in range(2)], BANDS)
     for path in run.path.rglob("*"):
@@ -149,19 +149,19 @@ def keys(aws: AwsServer) -> set[str]:
 
 
 def processing_jobs(aws: AwsServer) -> dict[str, dict[str, Any]]:
-    """All processing jobs, by name."""
+    """Return all processing jobs, by name."""
     sagemaker = aws.client("sagemaker")
     names = [job["ProcessingJobName"] for job in sagemaker.list_processing_jobs()["ProcessingJobSummaries"]]
     return {name: sagemaker.describe_processing_job(ProcessingJobName=name) for name in names}
 
 
 def started_stages(aws: AwsServer) -> set[str]:
-    """The stages that a processing job was started for."""
+    """Return the stages that a processing job was started for."""
     return {name.removeprefix("chiplake-").partition("-202308")[0] for name in processing_jobs(aws)}
 
 
 def states(airflow: Airflow) -> dict[str, str]:
-    """The state of each task of the one run that Airflow has."""
+    """Return the state of each task of Airflow's only run."""
     with sqlite3.connect(Path(airflow.environment["AIRFLOW_HOME"]) / "airflow.db") as connection:
         found = dict(connection.execute("select task_id, state from task_instance").fetchall())
     connection.close()
@@ -169,7 +169,7 @@ def states(airflow: Airflow) -> dict[str, str]:
 
 
 def kill_when_a_transform_job_has_started(aws: AwsServer, process: subprocess.Popen[str]) -> str:
-    """Kill a run of Airflow. Returns its output."""
+    """Kill a run of Airflow; return its output."""
     deadline = time.monotonic() + 120
     while not aws.jobs and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -178,7 +178,7 @@ def kill_when_a_transform_job_has_started(aws: AwsServer, process: subprocess.Po
     return output
 
 
-def test_a_killed_run_goes_on_with_its_transform_job(aws: AwsServer, managed: Airflow, tmp_path: Path) -> None:
+def test_a_killed_run_continues_with_its_transform_job(aws: AwsServer, managed: Airflow, tmp_path: Path) -> None:
     settings = {"CHIPLAKE_TRANSFORM_TIMEOUT_S": 600, "CHIPLAKE_TRANSFORM_RETRIES": 1}
     put_variable(aws, "chiplake_settings", json.dumps(settings))
     names = export(aws, tmp_path / "exported")
@@ -278,12 +278,12 @@ class LakeOnAws:
         return rows
 
     def snapshots(self) -> dict[str, int]:
-        """The number of snapshots of every table."""
+        """Return the number of snapshots of every table."""
         names = [name for namespace in self.catalog.list_namespaces() for name in self.catalog.list_tables(namespace)]
         return {".".join(name): len(self.catalog.load_table(name).snapshots()) for name in names}
 
     def run(self, airflow: Airflow, day: str, *arguments: str) -> str:
-        """Run the DAG for a day, see that every task has succeeded, and return Airflow's output."""
+        """Run the DAG for a day, assert that every task succeeds, and return Airflow's output."""
         done = airflow("dags", "test", DAG, day, *arguments)
         failed = [run for run in self.aws.processing_jobs.values() if run.record.processing_job_status != "Completed"]
         logs = "\n".join(f"{run.record.processing_job_name}:\n{run.log}" for run in failed)
@@ -294,7 +294,7 @@ class LakeOnAws:
         return done.stdout
 
     def check(self, days: set[int], unreadable: set[int]) -> None:
-        """See that the tables have all chips of these days, and errors on the days that are unreadable."""
+        """Assert that the tables have all chips of these days, and errors on the unreadable days."""
         chips, filled, embeddings, changes = (
             self.rows(name) for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
         )
@@ -310,7 +310,7 @@ class LakeOnAws:
 
 @pytest.fixture
 def scenes(aws: AwsServer, _deployed: None, tmp_path: Path) -> list[dict[str, Any]]:
-    """Scenes in a bucket, and the Variable of their area. Returns their items."""
+    """Put scenes into a bucket, set the Variable of their area, and return their items."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="scenes", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     archive = write_archive(SCENES, tmp_path / "scenes")
@@ -328,7 +328,7 @@ def scenes(aws: AwsServer, _deployed: None, tmp_path: Path) -> list[dict[str, An
 
 @contextmanager
 def broken_raster(aws: AwsServer, scenes: list[dict[str, Any]], day: str) -> Iterator[None]:
-    """The nir raster of a day cannot be read for as long as the context lasts."""
+    """Make the nir raster of a day unreadable while the context lasts."""
     href = next(item for item in scenes if day in item["id"])["assets"]["nir"]["href"]
     bucket, key = href.removeprefix("s3://").split("/", 1)
     s3 = aws.client("s3")

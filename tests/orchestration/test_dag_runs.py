@@ -55,13 +55,13 @@ class Lake:
         self.airflow.set_up()
 
     def run(self, day: str, *arguments: str, **environment: str) -> tuple[bool, str]:
-        """Run the DAG for a day, in place of an earlier run of that day. Returns whether it succeeded, and the log."""
+        """Run the DAG for a day, replacing an earlier run of that day; return whether it succeeded, and the log."""
         done = self.airflow("dags", "test", DAG, day, *arguments, **self.environment, **environment)
         return done.returncode == 0, done.stdout
 
     def run_and_kill(self, day: str, *arguments: str) -> bool:
-        """Run the DAG, kill the first command with these arguments once it has a JVM. Returns whether it succeeded."""
-        # Read the output meanwhile: it is more than a pipe holds.
+        """Run the DAG, kill the first command with these arguments once it has a JVM; return whether it succeeded."""
+        # Read the output meanwhile, because it is larger than the buffer of a pipe.
         with (
             self.airflow.start("dags", "test", DAG, day, **self.environment) as process,
             ThreadPoolExecutor(1) as reader,
@@ -75,11 +75,11 @@ class Lake:
         return open_catalog(Settings().replace(home=self.home)).load_table(name)
 
     def rows(self, name: str) -> dict[str, dict[str, Any]]:
-        """Rows of a table of chips, by chip_id."""
+        """Return the rows of a table of chips, by chip_id."""
         return {row["chip_id"]: row for row in self.table(f"chiplake.{name}").scan().to_arrow().to_pylist()}
 
     def snapshots(self) -> dict[str, int]:
-        """The newest snapshot of every table."""
+        """Return the newest snapshot of every table."""
         catalog = open_catalog(Settings().replace(home=self.home))
         tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
         return {".".join(name): catalog.load_table(name).metadata.current_snapshot_id or 0 for name in tables}

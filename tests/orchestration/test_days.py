@@ -1,4 +1,4 @@
-"""Which days a run takes in."""
+"""The days that a run covers."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_a_first_day_after_the_last_is_refused() -> None:
         first_day(SCHEDULED, {"start_date": "2023-08-14"}, "0")
 
 
-def test_the_same_days_are_the_same_work() -> None:
+def test_runs_of_the_same_days_have_the_same_key() -> None:
     key = run_key("2023-08-03", "2023-08-13")
     assert key == "2023080320230813"
-    assert len(f"chiplake-change-detection-{key}-01") <= 63  # of a SageMaker job
+    assert len(f"chiplake-change-detection-{key}-01") <= 63  # limit of the name of a SageMaker job
 
 
 def test_every_variable_that_is_read_is_in_the_list() -> None:

@@ -42,7 +42,7 @@ Graph = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def parsed(airflow: Airflow) -> dict[str, Graph]:
-    """What a scheduler finds in each of the environments."""
+    """The graphs that a scheduler finds in each of the environments."""
     return airflow.graphs(ENVIRONMENTS)
 
 
@@ -158,5 +158,5 @@ def test_a_wrong_environment_variable_is_the_import_error(parsed: dict[str, Grap
 
 
 def stage_of(task: str) -> str:
-    """The stage of a task: its group, or the task itself."""
+    """Return the stage of a task: its group, or the task itself."""
     return task.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Requests of jobs on AWS, and the exports that they are for."""
+"""Requests of jobs on AWS, and the exports that they process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATE: dict[str, Any] = {
 NAME = "chiplake-export-2023080320230813-02"
 
 
-def test_a_request_is_built_from_a_template_that_stays_as_it_is() -> None:
+def test_a_request_is_built_from_a_template_that_does_not_change() -> None:
     template = copy.deepcopy(TEMPLATE)
     options = JobOptions(settings={"CHIPLAKE_BANDS": '["blue"]', "CHIPLAKE_CATALOG": "sql"})
     request = processing_request(template, NAME, options, None)

@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 
 LONGEST_VALUE = 160  # characters of JSON; a longer one is kept as its SHA-256
 
-# What names a row. int_* are not the models' contracts, but a later release must go on with their rows as well.
+# Key columns of each table. int_* are not contracts, but a later release must also continue with their rows.
 KEYS = {
     "raw.stac_items": ["collection", "item_id", "content_hash"],
     "raw.stac_rejects": ["collection", "item_id", "reason"],
@@ -41,12 +41,12 @@ Rows = dict[str, dict[str, Any]]  # by the values of the key, joined by " | "
 
 
 def table_names(catalog: Catalog) -> list[str]:
-    """All tables of the lake."""
+    """Return the names of all tables of the lake."""
     return sorted(".".join(name) for space in catalog.list_namespaces() for name in catalog.list_tables(space))
 
 
 def rows_of(table: Table, key: list[str]) -> Rows:
-    """All rows of a table, sorted by key."""
+    """Return all rows of a table, sorted by key."""
     rows = {}
     for row in table.scan().to_arrow().to_pylist():
         values = {column: plain(value) for column, value in row.items()}
@@ -57,7 +57,7 @@ def rows_of(table: Table, key: list[str]) -> Rows:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it; bytes, and what is long, as a SHA-256."""
+    """Convert a value to JSON; bytes and long values become a SHA-256."""
     if isinstance(value, bytes):
         return _digest(value)
     value = _jsonable(value)

@@ -1,4 +1,4 @@
-"""Lakes that earlier releases made: this release reads them, leaves them as they are, and goes on with them."""
+"""Lakes of earlier releases: this release reads them, keeps their rows, and continues to write them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 RELEASES = sorted(path.parent.name for path in HERE.glob("*/lake.tar.xz"))
 MARKER = "is-a-chiplake-release-fixture"
 
-CHIPS_WITH_ERRORS = "chiplake.fct_chips"  # each run tries rows with an error again, which makes a snapshot
+CHIPS_WITH_ERRORS = "chiplake.fct_chips"  # each run retries rows with an error, which makes a snapshot
 INCOMPLETE = 3  # exit code where a chip could not be read
 NEW_ROWS = {  # of the items in items-next.json
     "raw.stac_items": 2,
@@ -39,7 +39,7 @@ NEW_ROWS = {  # of the items in items-next.json
     "chiplake.int_scene_cells": 5,
     "chiplake.int_chip_inputs": 3,
     "chiplake.int_fill_inputs": 3,
-    "chiplake.int_chip_pairs": 0,  # a model of 0.1.0 alone: int_distance_inputs has taken its place
+    "chiplake.int_chip_pairs": 0,  # a model of 0.1.0 only: int_distance_inputs has replaced it
     "chiplake.dim_grid_cells": 0,
     "chiplake.fct_chips": 3,
     "chiplake.fct_filled_chips": 3,
@@ -81,7 +81,7 @@ class ReleaseLake:
 
 @pytest.fixture(params=RELEASES)
 def lake(request: pytest.FixtureRequest) -> Iterator[ReleaseLake]:
-    """A fresh copy at the one path at which it can be read; test processes take turns."""
+    """A fresh copy at the only path at which it can be read; test processes wait for each other."""
     folder = HERE / request.param
     expected = json.loads((folder / "expected.json").read_text())
     root = Path(expected["root"])
@@ -100,7 +100,7 @@ def lake(request: pytest.FixtureRequest) -> Iterator[ReleaseLake]:
         shutil.rmtree(root)
 
 
-def test_its_rows_can_be_read(lake: ReleaseLake) -> None:
+def test_this_release_reads_the_rows_of_the_lake(lake: ReleaseLake) -> None:
     with closing(lake.catalog()) as catalog:
         for name, expected in lake.expected.items():
             table = catalog.load_table(name)
@@ -111,7 +111,7 @@ def test_its_rows_can_be_read(lake: ReleaseLake) -> None:
 
 @pytest.mark.java
 @pytest.mark.slow
-def test_this_release_goes_on_with_it(lake: ReleaseLake) -> None:
+def test_this_release_continues_the_lake_and_keeps_its_rows(lake: ReleaseLake) -> None:
     before = lake.snapshots()
     lake.run("dbt", "build", "--exclude-resource-type", "unit_test", "--quiet")
     after = lake.snapshots()
@@ -130,7 +130,7 @@ def test_this_release_goes_on_with_it(lake: ReleaseLake) -> None:
 
 
 def _check_old_rows(lake: ReleaseLake, new_rows: dict[str, int]) -> None:
-    """Each old row has the hashes and the pixels that it had, and there are so many new ones."""
+    """Assert that each old row keeps its hashes and pixels, and that the tables have so many new rows."""
     for name, rows in lake.rows().items():
         old = lake.expected[name]["rows"]
         assert old.keys() <= rows.keys(), name

@@ -55,7 +55,7 @@ def _usual() -> Retention:
 
 
 def _expiring(retain_last: int) -> Retention:
-    """All snapshots except for the last few are old enough."""
+    """Make all snapshots except for the last few old enough."""
     return Retention(datetime.now(UTC) + timedelta(minutes=1), retain_last, datetime.now(UTC) - timedelta(days=3))
 
 
@@ -96,7 +96,7 @@ def _chips(first: int, last: int, salt: str = "") -> str:
 
 
 def _make_items(settings: Settings) -> None:
-    """Items as PyIceberg writes them: strings longer than the bounds it keeps, and a delete that rewrites a file."""
+    """Items as PyIceberg writes them: strings longer than its column bounds, and a delete that rewrites a file."""
     table = open_catalog(settings).load_table(STAC_ITEMS)
     for number in range(6):
         _append(
@@ -118,7 +118,7 @@ def _make_items(settings: Settings) -> None:
 
 
 def _make_embeddings(spark: SparkSession, settings: Settings) -> None:
-    """A table that both engines write, in turns."""
+    """A table that both engines write alternately."""
     for number in range(3):
         _append(settings, CLAY_EMBEDDINGS, [{"chip_id": f"python-{number}", "embedding": [0.1 * number, 2.0]}])
         spark.sql(
@@ -147,7 +147,7 @@ def _metadata_files(settings: Settings) -> dict[str, str]:
 
 
 def _files(settings: Settings) -> dict[str, tuple[int, int]]:
-    """Size and time of every file of the warehouse."""
+    """Return size and time of every file of the warehouse."""
     files = (path for path in Path(settings.lake.warehouse_location).rglob("*") if path.is_file())
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
 
@@ -273,7 +273,7 @@ def test_old_snapshots_expire_and_the_current_rows_stay(spark: SparkSession, set
     spark.sql(f"select * from {CHIPS} version as of {oldest}").collect()
     before = _files(settings)
 
-    # Young snapshots stay, whatever their number.
+    # All young snapshots stay.
     usual = maintain(settings, tables, [Step.EXPIRE], _usual())
     assert [(report.outcome, report.expired) for report in usual] == [(Outcome.UNCHANGED, 0)] * 2
     assert _files(settings) == before
@@ -291,7 +291,7 @@ def test_old_snapshots_expire_and_the_current_rows_stay(spark: SparkSession, set
     assert chips.snapshots == 3 + 1, "and the one with a tag"
     assert items.snapshots == 3
     assert spark.sql(f"select * from {CHIPS} version as of 'first_append'").count() == 12
-    # After one more expiry, no snapshot has the files of before the compaction.
+    # After one more expiry, no snapshot has files from before the compaction.
     maintain(settings, [CHIPS], [Step.EXPIRE], _expiring(1))
     gone = before.keys() - _files(settings).keys()
     assert any("/maintained_chips/data/" in file for file in gone)
@@ -354,7 +354,7 @@ def _path(location: str) -> Path:
     return Path("/" + location.removeprefix("file:").lstrip("/"))
 
 
-def test_files_in_use_are_no_orphans_under_another_address(spark: SparkSession, settings: Settings) -> None:
+def test_files_in_use_are_not_orphans_under_another_address(spark: SparkSession, settings: Settings) -> None:
     _make_embeddings(spark, settings)
     table = open_catalog(settings).load_table(CLAY_EMBEDDINGS)
     (snapshot, *_) = table.metadata.snapshots
@@ -484,7 +484,7 @@ def test_a_table_with_another_writer_is_left_and_the_others_are_done(spark: Spar
     assert [report.outcome for report in reports] == [Outcome.LEFT, Outcome.DONE], reports
     assert _by_spark(spark, CHIPS) == expected
     assert _by_spark(spark, OTHER_CHIPS) == others
-    # The next run does it.
+    # The next run maintains the table.
     (report,) = maintain(settings, [CHIPS], [Step.COMPACT], _usual())
     assert report.outcome == Outcome.DONE
     assert _by_spark(spark, CHIPS) == expected

@@ -34,7 +34,7 @@ TABLES = ("chiplake.fct_filled_chips", "chiplake.dim_grid_cells", "chiplake.int_
 
 @pytest.fixture
 def small(settings: Settings, spark: SparkSession) -> Iterator[Settings]:
-    """Settings with two chips an object, on a lake with five filled chips of five cells and no embedding."""
+    """Return settings with two chips an object, for a lake with five filled chips of five cells, without embeddings."""
     ensure_sources(settings)
     spark.sql("delete from raw.clay_embeddings")
     for table in TABLES:
@@ -89,7 +89,7 @@ def exported_ids(run: Run) -> list[str]:
 
 
 def answer(run: Run, name: str, **columns: Any) -> None:
-    """Answer one object by hand: a valid embedding for each chip, except for the columns given."""
+    """Write the answer of one object: a valid embedding for each chip, with the given columns replaced."""
     asked = read_table((run.input_dir / name).read_bytes(), ARROW_STREAM)
     manifest = run.manifest()
     values: dict[str, Any] = {
@@ -260,9 +260,9 @@ def test_a_failed_object_leaves_the_rest_loaded_and_is_exported_again(spark: Spa
 
 def test_a_run_that_was_killed_is_finished_first(spark: SparkSession, small: Settings) -> None:
     killed = export(small)
-    answer(killed, "chips-00000.arrow")  # it got this far
+    answer(killed, "chips-00000.arrow")  # its last answer before it was killed
     partial = small.lake.transform_dir / "20230101T000000Z-abcdef" / "input"
-    partial.mkdir(parents=True)  # and an export that never got to its manifest
+    partial.mkdir(parents=True)  # an export that was killed before its manifest
 
     summary = run_embedding(small)
 

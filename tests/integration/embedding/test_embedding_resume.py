@@ -1,4 +1,4 @@
-"""The embedding job as a process that is killed again and again, or meets a full disk, and is then run again.
+"""The embedding job as a process that is killed repeatedly, or runs on a full disk, and is then run again.
 
 The test process has no Spark session: it writes and reads lakes with PyIceberg.
 """
@@ -37,20 +37,20 @@ from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.codec import encode_array
 
 BANDS = ("blue", "nir")
-CHIPS = 60  # one in an object, so that kills fall between many answers
-OF_THE_RUN = {"run_id", "embedded_at"}  # which run wrote a row, and when
-TOO_LARGE = "File too large"  # the system's error at a limit; "No space left on device" is handled alike
+CHIPS = 60  # one in each object, so that kills happen between many answers
+OF_THE_RUN = {"run_id", "embedded_at"}  # columns that depend on the run
+TOO_LARGE = "File too large"  # the system's error at the limit; "No space left on device" is handled in the same way
 
 Rows = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Kills:
-    """How often the job is killed, and where at least."""
+    """The number of kills of the job, in total and in each stage."""
 
     total: int
-    by_the_clock: int  # at most, while the job starts and exports; those after it follow what the job has written
-    of_the_transform: int  # at most
+    by_the_clock: int  # maximum at random times while the job starts and exports; later kills follow the job's files
+    of_the_transform: int  # maximum
     least_of_the_transform: int
     least_of_the_load: int = 1
 
@@ -61,7 +61,7 @@ MANY = Kills(total=20, by_the_clock=5, of_the_transform=10, least_of_the_transfo
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake with filled chips, and the job on it as a process."""
+    """A lake with filled chips, and processes of the job on it."""
 
     home: Path
 
@@ -74,7 +74,7 @@ class Lake:
         return self.home / "job.log"
 
     def start(self, *command: str, largest_file: int | None = None, **settings: str) -> BaseProcess:
-        """Start a command as the leader of a process group; no file it writes may be larger than so many bytes."""
+        """Start a command as the leader of a process group that can write files of at most `largest_file` bytes."""
         environment = {
             "CHIPLAKE_HOME": str(self.home),
             "CHIPLAKE_SPARK_MASTER": "local[2]",
@@ -85,7 +85,7 @@ class Lake:
             "DBT_LOG_PATH": str(self.home / "dbt"),
             **settings,
         }
-        # Forked from a process that has imported what takes seconds: 20 times that would be most of the test.
+        # Forked from a process that has imported the slow packages: 20 imports would take most of the test's time.
         processes = multiprocessing.get_context("forkserver")
         processes.set_forkserver_preload(["chiplake.cli.main", "embedding.pipeline"])
         process = processes.Process(target=work, args=(command, environment, self.log, largest_file))
@@ -98,18 +98,18 @@ class Lake:
         return code, self.log.read_text()
 
     def rows(self) -> list[dict[str, Any]]:
-        """What raw.clay_embeddings holds, without the columns that name the run."""
+        """Return the rows of raw.clay_embeddings, without the columns that depend on the run."""
         found = open_catalog(self.settings).load_table(CLAY_EMBEDDINGS).scan().to_arrow().to_pylist()
         return [{name: value for name, value in row.items() if name not in OF_THE_RUN} for row in found]
 
     def commits(self) -> list[int]:
-        """How many rows each commit to raw.clay_embeddings added."""
+        """Return the number of rows that each commit to raw.clay_embeddings added."""
         snapshots = open_catalog(self.settings).load_table(CLAY_EMBEDDINGS).snapshots()
         summaries = [snapshot.summary.additional_properties for snapshot in snapshots if snapshot.summary]
         return [int(summary.get("added-records", 0)) for summary in summaries]
 
     def files(self, pattern: str) -> list[Path]:
-        """Files of the transform."""
+        """Return files of the transform."""
         return sorted(self.settings.lake.transform_dir.glob(pattern))
 
     def answers(self) -> int:
@@ -122,17 +122,17 @@ class Lake:
         return self.data_files() > count
 
     def data_files(self) -> int:
-        """Files of raw.clay_embeddings, committed or not."""
+        """Count the data files of raw.clay_embeddings, committed or not."""
         return len(list((self.home / "warehouse").glob("raw/clay_embeddings/data/**/*.parquet")))
 
 
 def is_due(lake: Lake, until: float, exported: int) -> bool:
-    """Whether the moment has come, or the export has ended: the machine may have become faster."""
+    """Return whether the time is reached or the export has ended, which may be earlier on a faster machine."""
     return time.monotonic() >= until or len(lake.files("*/manifest.json")) > exported
 
 
 def work(command: tuple[str, ...], environment: dict[str, str], log: Path, largest_file: int | None) -> None:
-    """The process: one call of `chiplake`."""
+    """Run one call of `chiplake` in a process."""
     os.setsid()
     with log.open("wb") as file:
         os.dup2(file.fileno(), 1)
@@ -149,7 +149,7 @@ def work(command: tuple[str, ...], environment: dict[str, str], log: Path, large
 
 
 def ended(process: BaseProcess) -> int | None:
-    """The exit code of a process that ends on its own."""
+    """Wait for the end of a process; return its exit code."""
     process.join(300)
     return process.exitcode
 
@@ -160,7 +160,7 @@ def said(words: str, start: str) -> int:
 
 
 def make_lake(home: Path, chips: list[dict[str, Any]]) -> Lake:
-    """A lake that holds these filled chips, each in a cell of its own, and no embedding."""
+    """Make a lake with these filled chips, each in its own cell, and without embeddings."""
     catalog = ensure_sources(Settings().replace(home=home))
     request = make_request(chips, BAND_NAMES)
     cell_ids = pa.array([f"32633_{number}_0" for number in range(len(chips))])
@@ -177,7 +177,7 @@ def by_chip(rows: list[dict[str, Any]]) -> Rows:
 
 
 def kill(process: BaseProcess) -> bool:
-    """Kill the job's whole group, server and JVM with it; workers that Spark keeps in groups of their own follow.
+    """Kill the job's process group with server and JVM; Spark's workers, which have their own groups, end with them.
 
     Returns False if the job ended by itself just before.
     """
@@ -209,7 +209,7 @@ def session(leader: int) -> list[int]:
 
 
 def wait_until(process: BaseProcess, condition: Callable[[], bool]) -> bool:
-    """Wait until something is so; False if the process ended before."""
+    """Wait until the condition is true; return False if the process ended before."""
     while not condition():
         if not process.is_alive():
             return False
@@ -218,13 +218,13 @@ def wait_until(process: BaseProcess, condition: Callable[[], bool]) -> bool:
 
 
 def pause(process: BaseProcess, seconds: float) -> bool:
-    """Wait; False if the process ended before."""
+    """Wait for some seconds; return False if the process ended before."""
     until = time.monotonic() + seconds
     return wait_until(process, lambda: time.monotonic() >= until)
 
 
 @pytest.mark.parametrize("kills", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)])
-def test_a_job_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path, kills: Kills) -> None:
+def test_a_repeatedly_killed_job_ends_like_an_undisturbed_one(tmp_path: Path, kills: Kills) -> None:
     chips = [make_chip(number, BANDS) for number in range(CHIPS)]
     undisturbed = make_lake(tmp_path / "undisturbed", chips)
     process = undisturbed.start("run", "embedding_generation")
@@ -287,7 +287,7 @@ def test_a_job_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path,
 
 
 def noisy_chip(number: int) -> dict[str, Any]:
-    """A chip that cannot be compressed."""
+    """Make a chip of noise, which cannot be compressed."""
     noise = np.random.default_rng(number).integers(1, 1 << 16, (256, 256), dtype=np.uint16)
     return make_chip(number, BANDS) | {"blue": encode_array(noise)}
 
@@ -297,7 +297,7 @@ def test_a_job_on_a_full_disk_fails_and_the_next_one_completes(tmp_path: Path) -
     lake = make_lake(tmp_path / "lake", [noisy_chip(number) for number in range(chips)])
     per_object: dict[str, Any] = {"CHIPLAKE_EMBED_CHIPS_PER_OBJECT": str(chips)}
 
-    # Enough for the manifest of dbt, and not for an object.
+    # The limit is enough for dbt's manifest, but not for an object.
     code, words = lake.run("run", "embedding_generation", largest_file=4 << 20, **per_object)
 
     assert code == 1
@@ -314,7 +314,7 @@ def test_a_job_on_a_full_disk_fails_and_the_next_one_completes(tmp_path: Path) -
 
 
 def exported_run(lake: Lake, sizes: list[int]) -> Run:
-    """A run as the export writes it, of objects of so many chips."""
+    """Write a run as the export does, with objects of so many chips."""
     run = new_run(lake.settings.lake.transform_dir)
     write_export(run, [[make_chip(number, BANDS) for number in range(size)] for size in sizes], BANDS)
     return run

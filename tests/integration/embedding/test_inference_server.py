@@ -242,7 +242,7 @@ def test_the_server_ends_when_its_parent_is_gone() -> None:
     process, _ = start_by_hand("--exit-with-parent")
     try:
         assert process.stdin is not None
-        process.stdin.close()  # what the end of the parent does
+        process.stdin.close()  # as when the parent ends
         assert process.wait(30) == 0
     finally:
         process.kill()
@@ -264,7 +264,7 @@ def test_a_checkpoint_that_cannot_be_used_ends_the_server_in_one_line(
     assert re.fullmatch(rf"error: {checkpoint}: .*\n", ended.stderr)
 
 
-def test_a_port_that_is_taken_is_named(server: InferenceServer) -> None:
+def test_the_error_names_a_port_that_is_in_use(server: InferenceServer) -> None:
     port = server.url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "embedding", "serve", "--port", port]
     ended = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=120, check=False)

@@ -1,4 +1,4 @@
-"""The local transform keeps batch transform's contract: real server process, real HTTP on loopback."""
+"""The local transform follows batch transform's contract: real server process, real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_object_gets_one_answer_and_progress_is_reported(input_dir: Path, 
     assert calls == [("transform", done, 4) for done in range(5)]
 
 
-def test_when_an_object_fails_the_others_go_on(input_dir: Path, output_dir: Path) -> None:
+def test_when_an_object_fails_the_others_continue(input_dir: Path, output_dir: Path) -> None:
     (input_dir / "chips-1.arrow").write_bytes(b"damaged")
     report = transform_locally(input_dir, output_dir)
     assert (report.status, report.transformed) == ("Failed", 2)
@@ -76,7 +76,7 @@ def test_objects_with_an_answer_are_skipped(input_dir: Path, output_dir: Path, m
     assert transform_locally(input_dir, output_dir).skipped == 3
 
 
-def test_a_server_that_dies_midway_is_a_clear_failure_and_the_answers_so_far_stay(
+def test_a_server_that_dies_is_a_clear_failure_and_earlier_answers_stay(
     input_dir: Path, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "MAX_CONCURRENT_OBJECTS", 1)
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_used_and_a_wrong_model_is_refused(
     assert set(answers["model_id"].to_pylist()) == {model_id}
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_states_the_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(b"broken")
     with (

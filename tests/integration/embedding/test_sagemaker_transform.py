@@ -55,7 +55,7 @@ def run(settings: Settings) -> Run:
 
 
 def make_run(settings: Settings, checkpoint: Path | None) -> Run:
-    """A run as export leaves it, of three objects of two chips."""
+    """A run as export writes it, with three objects of two chips."""
     run = Run(settings.lake.transform_dir / RUN_ID)
     chips = [make_chip(number, BANDS) for number in range(len(OBJECTS) * CHIPS_PER_OBJECT)]
     objects = [chips[start : start + CHIPS_PER_OBJECT] for start in range(0, len(chips), CHIPS_PER_OBJECT)]
@@ -74,7 +74,7 @@ def job_names(aws: AwsServer) -> list[str]:
 
 
 def embedded_chips(aws: AwsServer) -> int:
-    """Number of chips that the servers of all jobs have embedded, by their logs."""
+    """Return the number of chips that the servers of all jobs have embedded, from their logs."""
     lines = [line for job in aws.jobs for line in aws.server_log(job)]
     return sum(line["chips"] for line in lines if line["message"] == "invocation")
 
@@ -102,7 +102,7 @@ def test_answers_are_those_of_the_local_transform(
     assert job["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 3600, "InvocationsMaxRetries": 3}
 
 
-def test_a_corrupt_object_fails_the_job_and_the_others_come_back(
+def test_a_corrupt_object_fails_the_job_and_the_others_are_answered(
     aws: AwsServer, bucket: str, settings: Settings, run: Run
 ) -> None:
     whole = (run.input_dir / OBJECTS[1]).read_bytes()
@@ -115,7 +115,7 @@ def test_a_corrupt_object_fails_the_job_and_the_others_come_back(
     assert "-01 failed: ClientError: See job logs" in report.failures[0].reason
     assert sorted(answers(run.output_dir)) == [f"{OBJECTS[0]}.out", f"{OBJECTS[2]}.out"]
 
-    # Repaired: the next call sends the new bytes, and asks for this object alone.
+    # After the repair, the next call sends the new bytes and requests only this object.
     (run.input_dir / OBJECTS[1]).write_bytes(whole)
     report = transform_on_sagemaker(run, settings)
     assert (report.status, report.transformed, report.skipped) == ("Completed", 1, 2)
@@ -234,7 +234,7 @@ def test_objects_that_s3_has_are_not_sent_again(aws: AwsServer, bucket: str, set
     assert s3.get_object(Bucket=bucket, Key=f"{place}/{OBJECTS[0]}")["Body"].read() == first
 
 
-def test_the_packed_checkpoint_is_what_the_job_embeds_with(
+def test_the_job_embeds_with_the_packed_checkpoint(
     aws: AwsServer, bucket: str, settings: Settings, tmp_path: Path, sample_data: Path
 ) -> None:
     checkpoint = sample_data / "clay" / "encoder-48.ckpt"
@@ -265,7 +265,7 @@ def test_a_server_with_another_model_ends_before_it_embeds(
     assert "the chips were exported for" in (aws.folder / name / "server.log").read_text()
 
 
-def test_unusable_answers_are_not_taken(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
+def test_unusable_answers_are_rejected(aws: AwsServer, bucket: str, settings: Settings, run: Run) -> None:
     prefix = f"embed/runs/{RUN_ID}/output"
     aws.client("s3").put_object(Bucket=bucket, Key=f"{prefix}/{OBJECTS[0]}.out", Body=gzip.compress(b"no table"))
     report = transform_on_sagemaker(run, settings)
@@ -397,7 +397,7 @@ def test_more_than_100_mb_at_once_is_refused(given: dict[str, int]) -> None:
         ("transform_instance_type", "m5.xlarge"),
     ],
 )
-def test_settings_that_aws_would_not_understand_are_refused(name: str, value: str) -> None:
+def test_settings_that_aws_would_not_accept_are_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidSettingError, match=name.upper()):
         Settings().replace(**{name: value})
 

@@ -1,4 +1,4 @@
-"""What tests of ingestion share: a lake of their own, the command, servers, and a year of items."""
+"""Fixtures for the tests of ingestion: their own lake, the command, servers, and a year of items."""
 
 from __future__ import annotations
 

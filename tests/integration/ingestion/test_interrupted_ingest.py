@@ -21,7 +21,7 @@ from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 1_600
-BATCH = 40  # many commits, so that kills fall between and into them
+BATCH = 40  # many commits, so that kills happen between and during them
 KILLS = 20
 RUN_COLUMNS = {
     "ingested_at",
@@ -103,7 +103,7 @@ def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
         process = processes.Process(target=run_ingest, args=(home, server.url, sender))
         process.start()
         sender.close()
-        # Each run is killed beyond the point that the one before reached.
+        # Each run is killed later than the run before.
         while receiver.recv() < kill * ITEMS // (KILLS + 3):
             pass
         time.sleep(chance.uniform(0, 0.08))

@@ -199,7 +199,7 @@ def snapshots(settings: Settings) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["rustac", "geoparquet"])
-def test_ten_thousand_items_come_once_and_a_second_ingest_commits_nothing(
+def test_ten_thousand_items_are_stored_once_and_a_second_ingest_commits_nothing(
     name: str, request: pytest.FixtureRequest, collections: dict[str, Items], lake: Settings
 ) -> None:
     server: Server = request.getfixturevalue(name)

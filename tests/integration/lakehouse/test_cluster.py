@@ -1,4 +1,4 @@
-"""The nightly job on a standalone Spark cluster, whose workers lack the project, gives the rows of one machine."""
+"""The nightly job on a standalone Spark cluster, whose workers lack the project, gives the same rows as one machine."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ TIMES_OF_WRITING = {"embedded_at"}
 START_S = 60
 QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}  # code that runs for seconds is not worth optimising
 
-# Three dates of one tile of some 2 x 2 cells.
+# Three dates of one tile of about 2 x 2 cells.
 SCENES = replace(ArchiveSpec.tiny(), windows=ArchiveSpec.tiny().windows[:1], bands=BAND_NAMES, flooded_cell=None)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A master and its workers, each a process."""
+    """A master and its workers; each is a process."""
 
     master: str
     python: Path  # interpreter of the workers
@@ -64,7 +64,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield Cluster(master, python, work_dirs)
 
 
-def test_the_nightly_job_on_a_cluster_gives_the_rows_of_one_machine(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_nightly_job_on_a_cluster_gives_the_same_rows_as_one_machine(cluster: Cluster, tmp_path: Path) -> None:
     for package in ("chiplake", "dbt_chiplake", "embedding", "ingestion", "python_udfs"):
         done = subprocess.run(
             [cluster.python, "-c", f"import numcodecs, rasterio, {package}"],
@@ -90,7 +90,7 @@ def test_the_nightly_job_on_a_cluster_gives_the_rows_of_one_machine(cluster: Clu
         "--conf spark.eventLog.compress=false --conf spark.eventLog.rolling.enabled=false pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
-    with _nightly(here, local) as one, _nightly(there, remote) as other:  # side by side: much of each is waiting
+    with _nightly(here, local) as one, _nightly(there, remote) as other:  # at once, because both mostly wait
         for process in (one, other):
             output, _ = process.communicate()
             assert process.returncode == 0, output
@@ -125,7 +125,7 @@ def _python_without_the_project(folder: Path) -> Path:
 
 def _bare_environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("HOME", "JAVA_HOME", "PATH") if name in os.environ}
-    return kept | QUICK_JAVA | {"TZ": "Asia/Tokyo"}  # machines of a cluster are where they are
+    return kept | QUICK_JAVA | {"TZ": "Asia/Tokyo"}  # a cluster may be in another time zone
 
 
 @contextmanager
@@ -182,7 +182,7 @@ def _nightly(home: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
-    """Every row by chip_id, without when it was written; of one model, so chip_id is the key."""
+    """Return every row by chip_id, without the time of writing; all rows have one model, so chip_id is the key."""
     found = (
         open_catalog(Settings().replace(home=home))
         .load_table(f"{MODEL_NAMESPACE}.{table}")

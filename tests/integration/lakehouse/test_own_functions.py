@@ -1,4 +1,4 @@
-"""A user's own function through SQL, in a process of its own: a session registers functions when it starts."""
+"""A user's own function through SQL, in its own process, because a session registers functions when it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that an older release made, and properties that settings draw out: schema evolution, seen by both engines."""
+"""Schema evolution in both engines: tables of an older release, and properties that settings add as columns."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def row_of(item: dict[str, Any], settings: Settings | None = None) -> StacItemRo
 
 
 def rows_in(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The last written version of each item."""
+    """Return the last written version of each item."""
     table = open_catalog(settings).load_table(STAC_ITEMS).scan().to_arrow().sort_by("ingested_at")
     return {row["item_id"]: row for row in table.to_pylist()}
 
 
 def metadata(settings: Settings) -> dict[str, str]:
-    """Location of the metadata of each source table: every commit changes it."""
+    """Return the location of the metadata of each source table, which every commit changes."""
     catalog = open_catalog(settings)
     return {".".join(name): catalog.load_table(name).metadata_location for name in catalog.list_tables(RAW_NAMESPACE)}
 
@@ -164,7 +164,7 @@ def test_a_property_becomes_a_column_once_the_settings_name_it(lake_settings: Se
     assert [rows[first["id"]][column] for column in drawn_columns] == [None, None, None]
     assert [rows[second["id"]][column] for column in drawn_columns] == [
         3.0,
-        None,  # not of the type that was asked for
+        None,  # not of the requested type
         datetime(2023, 8, 15, 15, 50, 57, tzinfo=UTC),
     ]
     # Stored items get the values when they are received again, once.
@@ -270,10 +270,10 @@ def test_processes_that_evolve_a_table_at_the_same_time_all_succeed(lake_setting
 # --- versions of an item --------------------------------------------------------------------------------------
 
 
-def test_an_item_with_a_datetime_corrected_by_months_is_one_more_version(
+def test_an_item_whose_datetime_moves_by_months_is_a_new_version(
     lake_settings: Settings,
 ) -> None:
-    """The writer looks for known versions near the item's date only; what it misses must do no harm."""
+    """The writer looks for known versions only near the item's date; a version that it misses must do no harm."""
     writer = ItemWriter(ensure_sources(lake_settings), NOW)
     wrong = row_of(make_item(0, updated="2023-09-01T00:00:00Z"))
     corrected = row_of(make_item(0, datetime="2023-03-01T09:58:11Z", updated="2023-09-02T00:00:00Z"))

@@ -86,7 +86,7 @@ def test_each_document_is_read_once_even_if_several_links_lead_to_it(tmp_path: P
     # A redirect is recognised only after it was followed.
     assert {path: count for path, count in server.requests.items() if count > 1} == {f"/{first}": 2}
 
-    document["links"].pop()  # it exists on the server alone
+    document["links"].pop()  # it exists only on the server
     write_json(tmp_path / "a" / "catalog.json", document)
     assert sorted(received_ids(list(read_items(root)))) == sorted(received_ids(received))
 

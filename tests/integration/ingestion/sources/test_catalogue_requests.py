@@ -66,7 +66,7 @@ def test_a_catalogue_can_be_closed_while_a_server_delays(
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_an_answer_that_comes_byte_by_byte_is_given_up(
+def test_an_answer_that_arrives_byte_by_byte_is_aborted(
     tmp_path: Path, serve_files: ServeFiles, monkeypatch: pytest.MonkeyPatch, is_chunked: bool
 ) -> None:
     monkeypatch.setattr(http_session, "MAX_ANSWER_S", 0.5)

@@ -54,7 +54,7 @@ def test_a_redirect_to_no_usable_url_is_an_error(year: list[Item], moved_to: str
         found_ids(server)
 
 
-def test_headers_of_a_link_are_sent_to_its_host_alone(year: list[Item]) -> None:
+def test_headers_of_a_link_are_sent_only_to_its_host(year: list[Item]) -> None:
     with serving(year[:10]) as other:
         for moved_to, is_sent in (("/moved/search", True), (f"{other.url}moved/search", False)):
             with serving(year[:10], Faults(redirects_search=307, moved_to=moved_to)) as server:
@@ -121,7 +121,7 @@ def test_a_server_that_accepts_get_only_is_searched_by_get(serve_answers: ServeA
     assert len(list(search_items(serve_answers(answer), S2, policy=FAST_RETRIES))) == 1
 
 
-def test_the_error_names_a_server_that_goes_on_failing(serve_answers: ServeAnswers) -> None:
+def test_the_error_names_a_server_that_keeps_failing(serve_answers: ServeAnswers) -> None:
     url = serve_answers(lambda number, _: (500, b"broken") if number else (200, landing_page_body()))
     with pytest.raises(ChiplakeError, match=f"{re.escape(url)} failed: HTTP 500 broken"):
         list(search_items(url, S2, policy=FAST_RETRIES))

@@ -1,4 +1,4 @@
-"""A search in windows brings every item once from servers that fail, miscount and cut answers short."""
+"""A search in windows returns every item once from servers that fail, miscount and cut answers short."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("faults", TROUBLES.values(), ids=TROUBLES.keys())
-def test_a_search_brings_every_item_once(year: list[Item], faults: Faults) -> None:
+def test_a_search_returns_every_item_once(year: list[Item], faults: Faults) -> None:
     with serving(year, faults) as server:
         assert Counter(found_ids(server)) == Counter(item_ids(year))
     assert server.most_at_once <= CONCURRENCY
@@ -126,7 +126,7 @@ def test_a_server_that_ignores_dates_is_read_once(even_year: list[Item]) -> None
     assert len(server.searches) < 25
 
 
-def test_items_at_the_border_of_two_windows_come_once() -> None:
+def test_items_at_the_border_of_two_windows_are_returned_once() -> None:
     borders = [light_item(number, datetime(2023, number, 1, tzinfo=UTC)) for number in range(1, 13)]
     with serving(borders, Faults(ends_included=True)) as server:
         steps = list(search_windows(server.url, IN_2023, policy=FAST_RETRIES))
