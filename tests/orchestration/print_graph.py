@@ -2,8 +2,8 @@
 
 Usage: python print_graph.py DAGS_FOLDER < environments.json
 
-Standard input has a JSON object of environments, each an object of environment variables. The script needs the Python of
-an environment with Airflow. Packages that Airflow's environment may lack cannot be imported.
+Standard input has a JSON object of environments, each an object of environment variables. The script needs the Python
+of an environment with Airflow. Packages that Airflow's environment may lack cannot be imported.
 """
 
 from __future__ import annotations
