@@ -1,4 +1,4 @@
-"""The doctor finds what is missing, and names the remedy."""
+"""The doctor finds missing parts and names the remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_missing_java_is_found(settings: Settings, monkeypatch: pytest.MonkeyP
     assert findings_of(settings)["Java"] == Finding("Java", False, "Java 17 or 21 is needed")
 
 
-def test_the_catalog_is_made_and_its_tables_are_counted(settings: Settings) -> None:
+def test_the_catalog_is_created_and_its_tables_are_counted(settings: Settings) -> None:
     finding = findings_of(settings)["sql catalog"]
     assert finding == Finding("sql catalog", True, f"5 tables, warehouse {settings.lake.warehouse_location}")
 

@@ -1,4 +1,4 @@
-"""The jobs, what dbt builds in each, and how failures of single chips are reported."""
+"""The jobs, the models that dbt builds in each, and reports of chips that failed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ALL_DAYS = Window()
 
 
 def forget(_line: str) -> None:
-    """Take a line and do nothing."""
+    """Ignore a line."""
 
 
-def test_each_job_that_dbt_does_has_a_selector_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_job_that_runs_dbt_has_a_selector_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     monkeypatch.setattr(jobs, "dbt_build", lambda selector, _window, _on_line: built.append(selector))
     monkeypatch.setattr("chiplake.failures.unreadable_chips", lambda *_: SimpleNamespace(raise_if_any=lambda: None))

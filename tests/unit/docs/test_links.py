@@ -1,4 +1,4 @@
-"""What pages link to exists, and the README stays short."""
+"""The links of the pages lead to existing files and headings, and the README stays short."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = sorted(
 
 
 def anchors(page: Path) -> set[str]:
-    """Names of the headings of a page, as a link ends in them."""
+    """Return the anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -34,12 +34,12 @@ def test_links_lead_somewhere(page: str) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
-def test_the_readme_is_read_in_two_screens() -> None:
+def test_the_readme_has_at_most_150_lines() -> None:
     assert len((PROJECT_DIR / "README.md").read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_of_commands_says_its_language(page: str) -> None:
+def test_every_block_of_commands_states_its_language(page: str) -> None:
     """Tests do not run indented blocks, so such a block must not contain a command."""
     text = (PROJECT_DIR / page).read_text()
     assert re.findall(r"\n\n    (?:chiplake|dbt|make|export|airflow|\./deploy\.sh) .*", text) == []

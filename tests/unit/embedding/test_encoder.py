@@ -1,4 +1,4 @@
-"""The encoder computes what Clay's own computes, on any set of bands."""
+"""The encoder gives the results of Clay's own encoder, on any set of bands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CASES = {"ten_bands": list(range(10)), "four_bands": [0, 1, 2, 6], "zero_metadat
 
 @pytest.fixture(scope="module")
 def original(sample_data: Path) -> dict[str, NDArray[Any]]:
-    """Inputs, and what the original encoder made of them."""
+    """Inputs, and the outputs of the original encoder."""
     with np.load(sample_data / "clay" / "encoder-48-cases.npz") as cases:
         return dict(cases)
 
@@ -83,7 +83,7 @@ def test_wavelength_codes_are_sines_then_cosines() -> None:
     assert codes[63].item() == pytest.approx(math.sin(0.5 / 10_000))
 
 
-def test_position_codes_tell_column_then_row_scaled_by_the_pixel_size() -> None:
+def test_position_codes_are_column_then_row_scaled_by_the_pixel_size() -> None:
     codes = position_codes(2, 3, dim=40, gsd=10.0)
     place = codes[1 * 3 + 2]  # row 1, column 2
     assert place[0].item() == pytest.approx(math.sin(20), abs=1e-6)

@@ -1,4 +1,4 @@
-"""Model data of a SageMaker model: the same bytes each time, and code that serves."""
+"""Model data of a SageMaker model: the same bytes each time, and code that runs the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lakehouse.settings import PROJECT_DIR, get_settings
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     first, card = write_package(tmp_path / "a", None, Preprocessing())
-    time.sleep(1.1)  # times of files count in seconds
+    time.sleep(1.1)  # times of files have a resolution of a second
     second, _ = write_package(tmp_path / "b.tar.gz", None, Preprocessing())
     assert first == tmp_path / "a" / "model.tar.gz"
     assert first.read_bytes() == second.read_bytes()
@@ -44,7 +44,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_checkpoint", [False, True])
-def test_the_packed_code_serves(tmp_path: Path, has_checkpoint: bool, request: pytest.FixtureRequest) -> None:
+def test_the_packed_code_runs_the_server(tmp_path: Path, has_checkpoint: bool, request: pytest.FixtureRequest) -> None:
     checkpoint = None
     if has_checkpoint:
         checkpoint = request.getfixturevalue("sample_data") / "clay" / "encoder-48.ckpt"
@@ -114,9 +114,7 @@ def test_the_checkpoint_of_model_data_is_found(tmp_path: Path) -> None:
         packaged_weights(tmp_path)
 
 
-def test_the_local_transform_does_not_take_model_data_for_its_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_local_transform_ignores_sagemaker_model_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.ckpt").write_bytes(b"broken")
     monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path))  # as in a container of SageMaker
     with inference_server(None, Preprocessing(), tmp_path / "server.log") as server:

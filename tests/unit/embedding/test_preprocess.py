@@ -1,4 +1,4 @@
-"""What the encoder sees of a chip."""
+"""The encoder's input from a chip: pixels, time and place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def frame(value: int, side: int, **pixels: int) -> bytes:
 
 
 def pixels_of(frames: dict[str, bytes], source_index: bytes | None = None) -> NDArray[np.float32]:
-    """What the encoder sees of one chip, (bands, 256, 256)."""
+    """Return the encoder's pixels of one chip, (bands, 256, 256)."""
     chip = prepare_chip(frames, source_index, NOON, 15.7, 45.5, Preprocessing())
     pixels: NDArray[np.float32] = normalised_pixels([chip], torch.device("cpu"))[0].numpy()
     return pixels
@@ -103,12 +103,12 @@ def test_longitude_comes_first_as_in_training() -> None:
 
 
 def test_vectors_match_those_of_training() -> None:
-    # Of the parity cases: 15.7 E 45.5 N, week 33.
+    # From the parity cases: 15.7 E 45.5 N, week 33.
     np.testing.assert_allclose(latlon_vector(15.7, 45.5), [0.27060044, 0.9626917, 0.71325046, 0.70090926], atol=1e-6)
     np.testing.assert_allclose(time_vector(NOON)[:2], [-0.74851078, -0.66312265], atol=1e-6)
 
 
-def test_default_choices_are_not_part_of_a_model_id() -> None:
+def test_default_options_are_not_part_of_a_model_id() -> None:
     assert Preprocessing().tag == ""
     assert Preprocessing(latlon_order="latitude_first").tag == ":latitude-first"
     assert Preprocessing(precision="bfloat16").tag == ":bfloat16"

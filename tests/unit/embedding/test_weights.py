@@ -59,7 +59,7 @@ def test_all_forms_of_a_checkpoint_give_the_same_encoder(tmp_path: Path, state: 
         assert all(torch.equal(loaded[key], state[key]) for key in state), path
 
 
-def test_the_model_id_holds_size_digest_and_choices(sample_data: Path) -> None:
+def test_the_model_id_has_size_digest_and_options(sample_data: Path) -> None:
     path = sample_data / "clay" / "encoder-48.ckpt"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     card = describe_model(path, DEFAULT)
@@ -74,7 +74,7 @@ def test_the_seeded_encoder_is_the_same_everywhere_and_says_that_it_is_untrained
 ) -> None:
     with caplog.at_level(logging.WARNING):
         model = load_model(None, DEFAULT)
-    # The digest was computed once and written down: it must not depend on the machine or the process.
+    # The digest is a constant: it must not depend on the machine or the process.
     assert model.card.model_id == "clay-seeded-96x2:seed2:sha256:dd63e669fc1ee37e:pre1"
     assert model.card == describe_model(None, DEFAULT)
     assert (model.card.is_trained, model.card.weights) == (False, "untrained weights")
@@ -87,7 +87,7 @@ def test_the_macro_is_trained_knows_ids_of_seeded_encoders() -> None:
     assert describe_model(None, Preprocessing()).model_id.startswith(SEEDED_PREFIX)
 
 
-def test_the_seeded_encoder_leaves_the_global_random_numbers_alone() -> None:
+def test_the_seeded_encoder_does_not_change_the_global_random_state() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)

@@ -1,4 +1,4 @@
-"""What a job sends to a Spark cluster."""
+"""The package that a job sends to a Spark cluster."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
     assert done.stdout.strip() == f"{package}/python_udfs/extract/chips.py", done.stderr
 
 
-def test_executors_get_the_way_to_read_rasters_but_no_credentials() -> None:
+def test_executors_get_settings_for_reading_rasters_but_no_credentials() -> None:
     environment = {"AWS_REGION": "eu-central-1", "AWS_SECRET_ACCESS_KEY": "secret", "PC_SDK_SUBSCRIPTION_KEY": "secret"}
     conf = cluster_conf(Settings().runtime, environment)
     assert conf["spark.executorEnv.AWS_REGION"] == "eu-central-1"

@@ -34,7 +34,7 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["15.8.2023", "2023-02-30", "2023-8-1", "20230801", "9999-12-31", "", "\uff12023-08-01"]
 )
-def test_a_text_that_is_no_day_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_day_is_refused(text: str) -> None:
     assert parse_day("2024-02-29") == date(2024, 2, 29)
     with pytest.raises(ValueError, match="is not a day such as 2023-08-15"):
         parse_day(text)

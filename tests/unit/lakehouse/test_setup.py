@@ -70,7 +70,7 @@ def test_a_jar_with_a_wrong_sum_is_refused_and_deleted(tmp_path: Path, monkeypat
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(jars, "check_java", lambda: "17")
-    monkeypatch.setattr(subprocess, "run", deliver)  # the resolver: what it fetches is what is judged here
+    monkeypatch.setattr(subprocess, "run", deliver)  # in place of the resolver
     with pytest.raises(ChiplakeError, match=r"is not the jar recorded in lakehouse\.spark\.jars"):
         jars.ensure_jars(Settings().replace(jars_dir=tmp_path / "jars").runtime)
     assert list((tmp_path / "jars").glob("*.jar")) == []

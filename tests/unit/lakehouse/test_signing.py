@@ -1,4 +1,4 @@
-"""Signers are found by name, sign for as long as a task runs, and their signatures are removed from messages."""
+"""Signers are found by name, sign addresses while a task runs, and their signatures are removed from messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_error_names_an_unknown_signer() -> None:
         load_signer("no_such_module:sign")
 
 
-def test_the_token_service_is_asked_once_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_service_gets_one_request_for_each_container(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     class TokenService(BaseHTTPRequestHandler):

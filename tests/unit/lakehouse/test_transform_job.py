@@ -21,7 +21,7 @@ from lakehouse.transform_job import (
 )
 
 
-def test_the_module_needs_the_standard_library_alone() -> None:
+def test_the_module_needs_only_the_standard_library() -> None:
     # -S: no site-packages; -I: no PYTHONPATH and no user's packages.
     script = f"import sys; sys.path.insert(0, {str(PROJECT_DIR)!r}); import lakehouse.transform_job"
     done = subprocess.run([sys.executable, "-S", "-I", "-c", script], capture_output=True, text=True)
@@ -71,7 +71,7 @@ def test_an_input_manifest_lists_objects_after_their_prefix() -> None:
 def test_a_models_name_follows_from_its_request() -> None:
     first = create_model_request("image:1", "arn:role", {"A": "1"}, None)
     assert create_model_request("image:1", "arn:role", {"A": "1"}, None) == first
-    # Names are those of release 0.1.0: its models serve on.
+    # Names are those of release 0.1.0, so that its models stay in use.
     assert first["ModelName"] == "chiplake-clay-3060447d25e05092"
     others = [
         create_model_request("image:2", "arn:role", {"A": "1"}, None),
@@ -108,7 +108,7 @@ def test_jobs_of_the_same_work_are_numbered() -> None:
     ("status", "is_running"),
     [("InProgress", True), ("Stopping", True), ("Completed", False), ("Failed", False), ("Stopped", False)],
 )
-def test_a_job_is_running_until_it_can_write_no_more(status: str, is_running: bool) -> None:
+def test_a_job_counts_as_running_until_it_can_no_longer_write(status: str, is_running: bool) -> None:
     assert Job("work-01", status).is_running is is_running
 
 

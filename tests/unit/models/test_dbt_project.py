@@ -1,4 +1,4 @@
-"""The rules that the dbt project keeps, read from its manifest. Nothing here starts a JVM."""
+"""The rules of the dbt project, checked in its manifest. These tests start no JVM."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Node = dict[str, Any]
 
 
 def run_without_java(command: list[str], folder: Path) -> None:
-    """Run a program of the environment; fails if it does, or if it starts Java."""
+    """Run a program of the environment; fail if the program fails or starts Java."""
     java = folder / "java_home" / "bin" / "java"
     java.parent.mkdir(parents=True)
     java.write_text(f"#!/bin/sh\ntouch {folder}/java_was_started\nexit 1\n")
@@ -57,7 +57,7 @@ def run_without_java(command: list[str], folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """What `dbt parse` makes of the project; it fails on any warning or deprecation."""
+    """The manifest of `dbt parse`, which fails on any warning or deprecation."""
     folder = tmp_path_factory.mktemp("dbt")
     target = folder / "target"
     options = ["--show-all-deprecations", "--target-path", str(target), "--log-path", str(folder / "logs")]
@@ -88,7 +88,7 @@ def is_mart(model: Node) -> bool:
     return str(model["name"]).startswith(MARTS)
 
 
-def test_every_model_says_what_a_row_is(models: list[Node]) -> None:
+def test_every_model_describes_its_rows(models: list[Node]) -> None:
     assert [model["name"] for model in models if not model["description"].startswith("One row per ")] == []
 
 
@@ -174,7 +174,7 @@ def test_every_macro_is_documented(macros: list[Node]) -> None:
 
 
 def sql_of_macros() -> list[Path]:
-    """SQL that sqlfluff does not lint, as dbt renders macros only where they are called."""
+    """Return the SQL that sqlfluff does not lint, because dbt renders macros only where they are called."""
     folders = ("macros", "tests/dbt/generic", "tests/integration/models/macros")
     return [path for folder in folders for path in sorted((PROJECT_DIR / folder).rglob("*.sql"))]
 
@@ -191,7 +191,7 @@ def test_macros_are_laid_out_like_models(path: Path) -> None:
     assert not text.endswith("\n\n")
 
 
-def test_every_variable_stands_in_the_project_file() -> None:
+def test_the_project_file_lists_every_variable() -> None:
     """The file lists variables with a comment each; a null leaves the value to the setting."""
     listed = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]["chiplake"]
     sql = [
@@ -205,7 +205,7 @@ def test_every_variable_stands_in_the_project_file() -> None:
     assert {value for name, value in listed.items() if name != "recompute"} == {None}
 
 
-def test_every_singular_test_says_what_it_promises(manifest: Node) -> None:
+def test_every_singular_test_starts_with_its_promise(manifest: Node) -> None:
     singular = [
         node for node in manifest["nodes"].values() if node["resource_type"] == "test" and not node.get("test_metadata")
     ]
@@ -232,7 +232,7 @@ def test_sources_are_described_as_python_writes_them(
     assert source["loaded_at_field"] == loaded_at
 
 
-def test_every_reason_of_ingestion_is_an_accepted_one(manifest: Node) -> None:
+def test_every_reject_reason_of_ingestion_is_an_accepted_value(manifest: Node) -> None:
     (test,) = [node for node in manifest["nodes"].values() if node["name"] == "accepted_values_raw_stac_rejects_reason"]
     assert test["test_metadata"]["kwargs"]["values"] == [reason.value for reason in Reason]
 

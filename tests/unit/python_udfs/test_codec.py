@@ -1,4 +1,4 @@
-"""Pixel arrays survive encoding and decoding, and anything but a whole frame is refused."""
+"""Pixel arrays survive encoding and decoding, and incomplete frames are refused."""
 
 from __future__ import annotations
 

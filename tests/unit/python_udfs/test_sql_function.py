@@ -53,7 +53,7 @@ def test_functions_of_a_user_follow_those_of_the_project(module: str) -> None:
         ("{module}:ONE,{module}:ONE", "twice of .* has the name of a function of .*:ONE; rename it"),
     ],
 )
-def test_a_function_that_cannot_be_taken_is_one_line_with_a_remedy(module: str, name: str, message: str) -> None:
+def test_the_error_of_an_unusable_function_is_one_line_with_a_remedy(module: str, name: str, message: str) -> None:
     runtime = Settings().replace(functions=name.format(module=module)).runtime
     with pytest.raises(ChiplakeError, match=f"^CHIPLAKE_FUNCTIONS: .*{message}"):
         all_functions(runtime)

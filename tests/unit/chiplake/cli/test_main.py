@@ -54,7 +54,7 @@ def test_the_version_is_the_one_that_pyproject_states(run_main: RunMain, capsys:
         (ZeroDivisionError("by 0"), 1, "chiplake: ZeroDivisionError: by 0 (chiplake --debug … shows where)"),
     ],
 )
-def test_an_error_is_one_line_and_an_exit_code(
+def test_an_error_gives_one_line_and_an_exit_code(
     run_main: RunMain,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -135,7 +135,7 @@ def test_the_footprint_covers_the_pixels_with_data(archive: Archive) -> None:
         window = window_of(scene)
         whole = box(*rasterio.warp.transform_bounds(32633, 4326, *window.extent))
         data = 1 - item["properties"]["s2:nodata_pixel_percentage"] / 100
-        # The bounds of a rectangle turned by the meridian convergence are a little larger than it.
+        # The rectangle is rotated by the meridian convergence, so its bounds are a little larger.
         assert footprint.area / whole.area == pytest.approx(data, abs=0.05)
         assert whole.buffer(1e-6).covers(footprint)
 
@@ -153,7 +153,7 @@ def test_pixels_have_the_offset_exactly_where_the_flag_is_false(archive: Archive
     assert [key for key, is_applied in flags.items() if not is_applied] == [("33TXL", date(2023, 8, 10))]
 
 
-def test_the_change_begins_on_its_day_and_is_nowhere_else(archive: Archive) -> None:
+def test_the_change_begins_on_its_day_and_only_in_its_place(archive: Archive) -> None:
     change = archive.change
     assert change is not None
     assert change.day == SPEC.passes[-1].day
@@ -177,7 +177,7 @@ def test_the_planted_cells_are_clear_on_the_day_and_on_three_earlier_dates(tmp_p
         col, row = (int(part) for part in cell_id.split("_")[1:])
         shares = []
         for overpass in spec.passes:
-            scene = on_day(archive, overpass.day)[0]  # the western tile holds both cells but for a strip
+            scene = on_day(archive, overpass.day)[0]  # the western tile contains both cells except for a strip
             scl = read(scene, "scl")
             left, top = (col * 2560 - 594_480) // 20, (5_074_980 - (row + 1) * 2560) // 20
             shares.append(np.isin(scl[max(top, 0) : top + 128, left : left + 128], (4, 5, 6, 7)).mean())

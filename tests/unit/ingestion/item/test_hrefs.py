@@ -43,7 +43,7 @@ SELF = {"links": [{"rel": "self", "href": "s3://bucket/tiles/item.json"}]}
         ("a.tif", SELF, STATIC, "https://example.com/b/a.tif"),
         ("../a.tif", {}, STATIC, "https://example.com/a.tif"),
         ("/a.tif", {}, STATIC, "https://example.com/a.tif"),
-        # Local files elsewhere: within the root, or allowed.
+        # Local files in other folders: within the root, or allowed.
         ("../b/a.tif", {}, IN_ARCHIVE, "/data/b/a.tif"),
         ("/data/b/a.tif", {}, IN_ARCHIVE, "/data/b/a.tif"),
         ("/abs/a.tif", {}, ALLOWED, "/abs/a.tif"),
@@ -57,7 +57,7 @@ SELF = {"links": [{"rel": "self", "href": "s3://bucket/tiles/item.json"}]}
         ("file:///data/a/%2e%2e/%2e%2e/a.tif", {}, OWN_FILE, None),
         ("file:///data/a/%0a.tif", {}, OWN_FILE, None),
         ("file://server/data/a/a.tif", {}, OWN_FILE, None),
-        # Never, allowed or not.
+        # Refused even with the option that allows local files.
         ("file:///abs/a.tif", {}, API, None),
         ("/abs/a.tif", {}, API, None),
         ("file:///abs/a.tif", {}, STATIC, None),
@@ -88,7 +88,7 @@ def test_the_reject_of_a_local_file_names_the_option_that_allows_it() -> None:
     assert "'/etc/passwd'" in reject.detail
     assert "--allow-file-hrefs" in reject.detail
     assert row_of(item, ALLOWED).assets["red"].href == "/etc/passwd"
-    # To a server's item the option means nothing.
+    # The option does not apply to items of a server.
     assert "--allow-file-hrefs" not in reject_of(item).detail
 
 
@@ -105,7 +105,7 @@ def test_a_symbolic_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert resolve_href("link.tif", {}, origin) is None
     assert resolve_href("linked/a.tif", {}, origin) is None
     assert resolve_href("inside.tif", {}, origin) == str(folder / "inside.tif")
-    # A folder that is a link itself is the folder that was asked for.
+    # A requested folder may itself be a link.
     through = Origin(str(tmp_path / "through"), str(tmp_path / "through"), is_own_file=True)
     (tmp_path / "through").symlink_to(folder)
     assert resolve_href("b.tif", {}, through) == str(tmp_path / "through" / "b.tif")

@@ -22,7 +22,7 @@ def written(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_a_line_is_a_condition_on_items_and_an_empty_field_is_none(tmp_path: Path) -> None:
+def test_a_line_is_a_condition_on_items_and_an_empty_field_matches_any(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         HEADER,
@@ -37,7 +37,7 @@ def test_a_line_is_a_condition_on_items_and_an_empty_field_is_none(tmp_path: Pat
     )
 
 
-def test_columns_are_optional_and_a_header_alone_gives_no_override(tmp_path: Path) -> None:
+def test_columns_are_optional_and_a_file_with_only_a_header_has_no_override(tmp_path: Path) -> None:
     assert read_boa_offsets(written(tmp_path, "item_id,boa_offset", "a,-1000")) == (
         BoaOffsetOverride(item_id="a", boa_offset=-1000),
     )

@@ -43,7 +43,7 @@ def extract_files() -> Iterator[ExtractChips]:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each raster was opened for reading."""
+    """Count how often each raster is opened for reading."""
     count: Counter[str] = Counter()
     rasterio_open = rasterio.open
 
@@ -58,7 +58,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Address of a server of `tmp_path`, in its own process, as GDAL holds the interpreter lock while it waits."""
+    """Address of a server of `tmp_path`, in its own process, because GDAL waits while it holds the interpreter lock."""
     server = PROJECT_DIR / "benchmarks" / "harness" / "range_server.py"
     command = [sys.executable, str(server), str(tmp_path), "--latency-ms", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -23,7 +23,7 @@ from python_udfs.extract.table_function import ExtractChips
 
 
 def cloud_distances(scene: CanvasScene) -> Array:
-    """Distances on the whole canvas: the smallest square around a pixel with a cloud or shadow in it; 16 beyond 15."""
+    """Compute distances on the whole canvas: to the nearest cloud or shadow, as a chessboard distance of at most 16."""
     cloud = np.pad(np.isin(scene.on_canvas("scl"), [3, 8, 9, 10]), 15)
     side = 128 * CANVAS
     distance = np.full((side, side), 16, np.uint8)
@@ -60,7 +60,7 @@ def test_the_nearest_cloud_may_lie_in_any_cell(memory: MemoryReader, share: floa
                 assert np.array_equal(chips[place]["cloud_distance"], cell_of(expected, place)), place
 
 
-def test_of_several_scenes_the_nearest_cloud_counts(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_nearest_cloud_of_all_scenes_counts(extract: ExtractChips, memory: MemoryReader) -> None:
     scenes = [scene_with_clouds(25, (128, 128), 0.001), scene_with_clouds(26, (200, 300), 0.0005, at=(10, 60))]
     scenes[0].layers["scl"][:, 125] = 9  # near the edge of the scene and of the cell
     ids = [memory.add(scene).scene_id for scene in scenes]

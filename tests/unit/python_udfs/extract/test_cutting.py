@@ -93,7 +93,7 @@ def test_a_scene_outside_of_the_cell_gives_nodata(extract: ExtractChips, memory:
     assert not chip["blue"].any()
 
 
-def test_pixels_outside_of_the_scene_are_0_whatever_its_nodata_is(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_pixels_outside_of_the_scene_are_0_for_any_nodata_value(extract: ExtractChips, memory: MemoryReader) -> None:
     chip = one_chip(extract, memory.add(random_scene(5, (128, 128), at=(0, 64), nodata=65_535, boa_offset=-1_000)))
     assert not chip["blue"][:, :128].any()
     assert not chip["swir22"][:, :64].any()

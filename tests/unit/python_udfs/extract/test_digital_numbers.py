@@ -12,7 +12,7 @@ from support.canvas_scenes import CanvasScene, MemoryReader, assert_cut, one_chi
 
 from python_udfs.extract.table_function import ExtractChips
 
-Cases = list[tuple[float, int]]  # digital numbers of the first pixels, and what each should become
+Cases = list[tuple[float, int]]  # digital numbers of the first pixels, and their expected values
 
 NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
     "unchanged": ([(0, 0), (1, 1), (10_000, 10_000), (65_535, 65_535)], "uint16", {}),

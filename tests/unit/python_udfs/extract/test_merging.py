@@ -28,7 +28,7 @@ from python_udfs.extract.table_function import ExtractChips
 
 
 def merged(scenes: list[CanvasScene], whole: list[str], place: Place) -> tuple[dict[str, Array], Array]:
-    """Bands and SCL of a cell that all `scenes` touch, pixel by pixel: the answer to compare with."""
+    """Compute the expected bands and SCL of a cell that all `scenes` touch, pixel by pixel."""
     pieces = []
     for scene in scenes:
         bands = {name: cell_of(scene.on_canvas(name), place) for name in scene.layers if name != "scl"}
@@ -73,7 +73,7 @@ def test_each_pixel_comes_from_the_first_scene_with_data(
         memory.add(random_scene(seed * 10 + 2, (256, 256), missing=0.3, mgrs_tile="33AAC", at=(0, 20))),
     ]
     ids = [scene.scene_id for scene in scenes]
-    # The first scene has the western column whole and the third the eastern one.
+    # The first scene covers the whole western column, and the third the whole eastern one.
     strip = strip_row(scenes, {(0, 0): (ids, ids[:1]), (1, 0): (ids, ids[2:])})
     chips = chips_of(extract, strip)
     assert_merged(chips[0, 0], scenes, ids[:1], (0, 0))
@@ -90,7 +90,7 @@ def test_the_order_in_which_scenes_are_listed_does_not_matter(
     assert_merged(chip, scenes, ids, (0, 0))
 
 
-def test_a_scene_that_holds_the_cell_whole_precedes_a_clearer_one(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_scene_with_the_whole_cell_precedes_a_clearer_one(extract: ExtractChips, memory: MemoryReader) -> None:
     cloudy = memory.add(uniform_scene("cloudy", 1, scl=9, mgrs_tile="33ZZZ"))
     clear = memory.add(uniform_scene("clear", 2, mgrs_tile="33AAA"))
     chip = chips_of(extract, strip_row([clear, cloudy], {(0, 0): (["clear", "cloudy"], ["cloudy"])}))[0, 0]
@@ -99,7 +99,7 @@ def test_a_scene_that_holds_the_cell_whole_precedes_a_clearer_one(extract: Extra
 
 
 @pytest.mark.parametrize("whole", [[], ["clear", "cloudy"]])
-def test_of_scenes_equally_whole_the_clearer_one_is_first(
+def test_the_clearer_of_two_scenes_with_the_whole_cell_is_first(
     extract: ExtractChips, memory: MemoryReader, whole: list[str]
 ) -> None:
     cloudy = memory.add(uniform_scene("cloudy", 1, scl=9, mgrs_tile="33AAA"))
@@ -108,7 +108,7 @@ def test_of_scenes_equally_whole_the_clearer_one_is_first(
     assert (chip["blue"] == 2).all()
 
 
-def test_of_scenes_equally_clear_the_first_tile_name_is_first(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_tile_name_orders_scenes_that_are_equally_clear(extract: ExtractChips, memory: MemoryReader) -> None:
     later = memory.add(uniform_scene("a", 1, mgrs_tile="33ZZZ"))
     first = memory.add(uniform_scene("b", 2, mgrs_tile="33AAA"))
     chip = chips_of(extract, strip_row([later, first], {(0, 0): (["a", "b"], [])}))[0, 0]

@@ -69,7 +69,7 @@ def test_rasters_on_a_server_give_the_same_pixels(extract_files: ExtractChips, t
         assert_cut(one_chip(extract_files, scene, (1, south)), scene, (1, south))
 
 
-def test_a_server_without_an_answer_is_asked_once_a_strip(
+def test_a_server_that_does_not_answer_gets_one_request_a_strip(
     extract: ExtractChips, memory: MemoryReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = memory.add(random_scene(26, (128, 384)))

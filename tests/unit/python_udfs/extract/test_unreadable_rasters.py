@@ -67,7 +67,7 @@ def rewritten(at: tuple[int, int] = (0, 0), gsd: int = 20, **profile: Any) -> Ca
     return damage
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {  # and a part of the message
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {  # each with a part of its message
     "missing": (missing, "No such file"),
     "HTML": (html, "not recognized"),
     "empty": (empty, "not recognized"),

@@ -1,4 +1,4 @@
-"""Single promises of filling, on chips whose answers are worked out by hand."""
+"""Single promises of filling, on chips whose results are computed by hand."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_band_of_no_chip_within_the_age_limit_is_null() -> None:
     assert not got["blue"].any()
 
 
-def test_a_source_returns_no_row_but_fills() -> None:
+def test_a_source_fills_later_chips_but_returns_no_row() -> None:
     clear, cloudy = plain(0, 7), plain(1, 9, scl=9)
     filled = fold([input_row(clear, "source"), input_row(cloudy)])
     assert filled == fold([input_row(clear), input_row(cloudy)])[1:]
@@ -127,7 +127,7 @@ def test_pixels_of_one_cell_do_not_fill_another() -> None:
     assert fold(there + here) == fold(there) + fold(here)
 
 
-def test_returned_rows_do_not_change_when_the_fold_goes_on() -> None:
+def test_returned_rows_do_not_change_when_the_fold_continues() -> None:
     fill = FillChips()
     (first,) = fold([input_row(plain(0, 1))], fill=fill)
     before = decoded(first)
@@ -136,7 +136,7 @@ def test_returned_rows_do_not_change_when_the_fold_goes_on() -> None:
     assert (decoded(first)["blue"] == 1).all()
 
 
-def test_rows_come_in_batches_each_exactly_once() -> None:
+def test_each_row_is_returned_exactly_once_in_batches() -> None:
     rows = [input_row(plain(day, day + 1, ("rededge1",))) for day in range(37)]
     fill, calls = FillChips(), []
     for row in rows:
@@ -157,7 +157,7 @@ def many_sources(count: int) -> list[dict[str, Any]]:
     return [*rows, input_row(plain(count / 10, 1, ("rededge1",), scl=9))]
 
 
-def test_254_sources_have_numbers_of_their_own() -> None:
+def test_254_sources_have_different_numbers() -> None:
     got = decoded(fold(many_sources(254))[0])
     assert len(got["sources"]) == 254
     assert got["source_index"][0, 0:508:2][:128].tolist() == list(range(254, 126, -1))

@@ -1,4 +1,4 @@
-"""Spectral indices, on reflectances worked out by hand."""
+"""Spectral indices, on reflectances with results computed by hand."""
 
 from __future__ import annotations
 
@@ -90,6 +90,6 @@ def test_no_pixels_give_null() -> None:
         ("ndvi", b"a frame", r"struct\(red, nir\)"),
     ],
 )
-def test_the_error_says_what_is_missing(name: str, given: Any, message: str) -> None:
+def test_the_error_names_what_is_missing(name: str, given: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         chip_index(name, given)

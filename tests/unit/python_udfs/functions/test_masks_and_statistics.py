@@ -1,4 +1,4 @@
-"""Scalar functions over pixel columns, on values worked out by hand and against plain loops."""
+"""Scalar functions over pixel columns, on values computed by hand and against plain loops."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_a_picture_is_linear_and_transparent_at_nodata() -> None:
     green = np.array([[600, 0], [3000, 3000]], np.uint16)
     blue = np.array([[300, 300], [300, 300]], np.uint16)
     pixels = picture(red, green, blue)
-    assert pixels[0, 0].tolist() == [128, 51, 26, 255]  # 127.5 and 25.5 to the even number
+    assert pixels[0, 0].tolist() == [128, 51, 26, 255]  # 127.5 and 25.5 are rounded to even
     assert pixels[0, 1, 3] == 0  # no green
     assert pixels[1, 0].tolist() == [255, 255, 26, 255]
     assert pixels[1, 1].tolist() == [0, 255, 26, 255]
