@@ -3,7 +3,7 @@
     python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 192]
 
 Chips of ten bands with texture from noise; the weights are untrained, of the published sizes (speed does not depend on
-the weights). The floor has all its chips prepared in memory and calls the encoder alone, with the same batch, device
+the weights). The floor has all its chips prepared in memory and calls only the encoder, with the same batch, device
 and threads. Chiplake reads the objects of an export, posts them to the inference server, and writes the answers; its
 time is from the first answer to the last, without the start of the server. The last line is JSON.
 """
@@ -146,7 +146,7 @@ if __name__ == "__main__":
     parser.add_argument("--sizes", nargs="+", choices=tuple(KNOWN_SIZES), default=["tiny"])
     parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     parser.add_argument("--chips", type=int, default=192, help="chips of a run, a multiple of 16")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of which the fastest counts")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="number of runs; the fastest counts")
     parser.add_argument("--batch", type=int, help="chips in one batch of the encoder; default that of the server")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dollars-per-hour", type=float, help="price of the machine")

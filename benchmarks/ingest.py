@@ -48,7 +48,7 @@ class Measure:
 
 
 def measure(stage: str, items: Path) -> Measure:
-    """Run one stage in a process of its own."""
+    """Run one stage in its own process."""
     command = [sys.executable, __file__, "--stage", stage, "--file", str(items)]
     root = Path(__file__).resolve().parent.parent
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(root)}
@@ -91,7 +91,7 @@ def main(count: int, repeat: int) -> None:
         quarter = write_items(Path(folder) / "quarter.ndjson", max(1, count // 4))
         task = progress.add_task("Measuring", total=repeat * len(STAGES) + 1)
         best: dict[str, Measure] = {}
-        for _ in range(repeat):  # in turns, so that a busy minute does not slow down one stage alone
+        for _ in range(repeat):  # alternating, so that a busy minute does not slow down only one stage
             for stage in STAGES:
                 one = measure(stage, items)
                 progress.advance(task)

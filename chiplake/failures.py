@@ -1,4 +1,4 @@
-"""Chips that could not be read, from the table alone, without Spark."""
+"""Chips that could not be read, found in the table without Spark."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ The application is a Python file, or a program of the image: `chiplake`, `dbt`. 
 itself (lakehouse/spark/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM
 through PYSPARK_SUBMIT_ARGS. Properties that the session sets have priority over these options.
 
-SageMaker makes the folders of outputs for root alone (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
+SageMaker makes the folders of outputs for root only (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
 container starts as root, gives these folders to the user named in CHIPLAKE_JOB_USER, and continues as that user.
 """
 

@@ -63,7 +63,7 @@ ENV PYTHONPATH=/opt/chiplake \
     CHIPLAKE_HOME=/tmp/chiplake \
     CHIPLAKE_JOB_USER=chiplake
 
-# No USER: SageMaker makes the folders of outputs for root alone. smspark-submit gives them to this user and becomes it.
+# No USER: SageMaker makes the folders of outputs for root only. smspark-submit gives them to this user and becomes it.
 RUN useradd --create-home --uid 10001 chiplake
 # A folder without code: `python -m` looks in it before PYTHONPATH.
 WORKDIR /

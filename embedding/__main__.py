@@ -1,4 +1,4 @@
-"""`python -m embedding serve …`: run the inference server alone, in a container or a subprocess."""
+"""`python -m embedding serve …`: run only the inference server, in a container or a subprocess."""
 
 from __future__ import annotations
 

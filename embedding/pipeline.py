@@ -46,7 +46,7 @@ class EmbeddingSummary(BaseModel):
         """Raise an error of one line if anything failed.
 
         Raises:
-            IncompleteError: an object has no answer, or a chip has an error in place of an embedding.
+            IncompleteError: an object has no answer, or a chip has an error instead of an embedding.
         """
         reasons = []
         if self.failures:

@@ -56,7 +56,7 @@ class GeometrySource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which items to ingest. Applied to every item received, whatever filters a server applied before."""
+    """Which items to ingest. Applied to every item received, even if a server has already filtered."""
 
     area: BaseGeometry | None = None  # EPSG:4326, degrees; footprints that touch it pass
     start: datetime | None = None  # UTC, inclusive
@@ -76,7 +76,7 @@ class IngestRequest:
     limit: int | None = None  # most items taken: rejected ones count, items outside the filters do not
     page_size: int = PAGE_SIZE  # items of one page of a search
     concurrency: int = CONCURRENCY  # most requests to a server at the same time
-    since_last: bool = False  # start where the last search of this API ended, in place of `filters.start`
+    since_last: bool = False  # start where the last search of this API ended, instead of at `filters.start`
     overlap: timedelta = OVERLAP  # how far `since_last` goes back, for scenes published late
     allow_file_hrefs: bool = False  # local items may lead to local files outside the folder that was read
 
@@ -88,7 +88,7 @@ class Origin:
     source: str  # URL of the STAC API or path of the file, as in the tables
     folder: str | None = None  # absolute path of the folder of its local file; None if it is from a server
     root: str | None = None  # absolute path of the folder that local hrefs may not leave; None: `folder`
-    is_own_file: bool = False  # the file holds this item alone, so hrefs are relative to it, not to the self link
+    is_own_file: bool = False  # the file holds only this item, so hrefs are relative to it, not to the self link
     url: str | None = None  # URL of its document in a static catalogue, to which hrefs are relative
     allow_file_hrefs: bool = False  # local hrefs may leave `root`
 

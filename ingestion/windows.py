@@ -44,7 +44,7 @@ class Window:
 def calendar_windows(start: datetime | None, end: datetime | None, now: datetime) -> list[Window]:
     """Divide a span into calendar months, or into years if it is long. Return the windows in order.
 
-    The same dates give the same windows at any time. Only the current day, which is a window of its own, ends at `now`.
+    The same dates give the same windows at any time. Only the current day, which is its own window, ends at `now`.
 
     Args:
         start: start of the span, included; None is the launch of Sentinel-2.

@@ -1,7 +1,7 @@
 """SageMaker batch transform jobs of an export: their names, requests, states and limits.
 
 Both `chiplake embed transform` and the Airflow DAG run these jobs. Airflow's environment lacks the packages of the
-project, so this module needs the standard library alone, and it never calls AWS: its callers send the requests.
+project, so this module uses only the standard library, and it never calls AWS: its callers send the requests.
 
 The S3 folder of an exported run holds
 
@@ -213,7 +213,7 @@ def answer_keys(keys: Iterable[str]) -> dict[str, str]:
     """Find the answers among keys of a bucket.
 
     AWS's documentation leaves open which folders SageMaker puts between the output path and an answer. So an answer is
-    found by the end of its key alone.
+    found only by the end of its key.
 
     Args:
         keys: keys below the run's `output/`.

@@ -18,7 +18,7 @@ def get_spark(settings: Settings | None = None, more_conf: Mapping[str, str] | N
 
     Args:
         settings: the settings to use; None for those of the environment.
-        more_conf: Spark properties beside those of `lakehouse.spark.conf`, for a session made by this call.
+        more_conf: Spark properties in addition to those of `lakehouse.spark.conf`, for a session made by this call.
 
     Raises:
         ChiplakeError: Java, a jar or a function of CHIPLAKE_FUNCTIONS is missing.

@@ -1,4 +1,4 @@
-"""Ways to bring STAC items from JSON into rows, Arrow or objects, each with a clock of its own."""
+"""Ways to bring STAC items from JSON into rows, Arrow or objects, each with its own clock."""
 
 from __future__ import annotations
 

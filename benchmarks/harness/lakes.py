@@ -35,7 +35,7 @@ def ingest_items(path: Path) -> None:
 
 
 def run_models(*select: str) -> dict[str, float]:
-    """Run models with dbt in this process. Returns seconds by model, of its statements alone, without dbt's start."""
+    """Run models with dbt in this process; return the seconds of each model's statements, without dbt's start."""
     return {one.node.name: one.execution_time for one in _dbt("run", "--select", *select)}
 
 

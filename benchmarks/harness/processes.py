@@ -1,4 +1,4 @@
-"""Stages of a benchmark in processes of their own, and a file server with a network's latency."""
+"""Stages of a benchmark in their own processes, and a file server with a network's latency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def in_process(script: str, stage: str, folder: Path, cores: int, *more: str) -> Result:
-    """Run a stage of a benchmark in a process of its own, as each JVM has one lake.
+    """Run a stage of a benchmark in its own process, because each JVM has one lake.
 
     Args:
         script: path of the benchmark, which takes --stage, --folder and --cores.

@@ -31,7 +31,7 @@ def maintain_command(
         typer.Option(min=1, help="Snapshots that never expire; default CHIPLAKE_MAINTAIN_RETAIN_LAST."),
     ] = None,
     only: Annotated[
-        Literal["compact", "expire", "orphans"] | None, typer.Option(help="One step alone; default all, in this order.")
+        Literal["compact", "expire", "orphans"] | None, typer.Option(help="Only this step; default all, in this order.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
 ) -> None:

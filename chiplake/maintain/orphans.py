@@ -42,7 +42,7 @@ def remove_orphans(spark: SparkSession, catalog: Catalog, table: Table, before: 
 
 
 def raise_if_referenced(spark: SparkSession, name: str, orphans: Sequence[str]) -> None:
-    """Compare the orphans with the files of all snapshots once more, by file name alone.
+    """Compare the orphans with the files of all snapshots once more, only by file name.
 
     The engines write one location in several ways (`/x`, `file:/x`, `file:///x`). Iceberg could take a file for an
     orphan because of that, and the file would be lost. File names contain a UUID, so the name is enough.

@@ -75,7 +75,7 @@ class _View:
 
 
 def write_archive(spec: ArchiveSpec, out_dir: Path, on_scene: Callable[[str], None] = lambda _item_id: None) -> Archive:
-    """Write every scene of the archive into a folder of its own, and `items.json`; existing files are replaced.
+    """Write every scene of the archive into its own folder, and `items.json`; replace existing files.
 
     Args:
         spec: the contents.

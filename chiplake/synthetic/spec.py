@@ -15,7 +15,7 @@ LATTICE_M: Final = 20  # windows start on multiples of this, as real tiles do
 
 @dataclass(frozen=True)
 class TileWindow:
-    """A rectangle of an MGRS tile; the archive's scenes contain this part of the tile alone."""
+    """A rectangle of an MGRS tile; the archive's scenes contain only this part of the tile."""
 
     tile: str  # without T, such as 33TWL
     tile_west: int  # west edge of the whole tile, metres

@@ -18,7 +18,7 @@ def ingest_command(from_files: bool) -> tuple[str, ...]:
     """Return the arguments of `chiplake` that ingest the days of a run.
 
     Args:
-        from_files: the Variable `chiplake_stac_items` may name files to read in place of an API.
+        from_files: the Variable `chiplake_stac_items` may name files to read instead of an API.
     """
     source = f"{{{{ {_API} }}}}"
     if from_files:

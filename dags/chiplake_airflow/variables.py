@@ -1,6 +1,6 @@
 """Every Airflow Variable that the DAG reads. Tasks read them when they run; deployment writes those of AWS.
 
-The CDK app imports this module, so it needs the standard library alone. On AWS a Variable is a parameter of SSM
+The CDK app imports this module, so it uses only the standard library. On AWS a Variable is a parameter of SSM
 Parameter Store whose name begins with `PARAMETER_PREFIX`; Airflow finds it through its secrets backend. The graph of
 the DAG follows from environment variables, which `environment.py` lists.
 """

@@ -29,7 +29,7 @@ _PREPARING_THREADS: Final = min(8, os.cpu_count() or 1)
 
 
 def batch_of(model: ClayModel) -> int:
-    """Return how many chips the encoder gets at once: a fast number that fits the device's memory."""
+    """Return the batch size of the encoder: a fast number of chips that fits the device's memory."""
     if model.device.type == "cpu":
         return _CPU_BATCH
     free_bytes, _ = torch.cuda.mem_get_info(model.device)

@@ -32,7 +32,7 @@ SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=
 _LIGHTNING_PREFIX: Final = "model.encoder."
 _DIGEST_LENGTH: Final = 16
 _LONGEST_REASON: Final = 200  # characters
-# Published names: Clay v1.0 came as base, v1.5 as large; the keys alone do not tell the version.
+# Published names: Clay v1.0 was published as base, v1.5 as large; the keys do not show the version.
 _NAMES: Final = {"tiny": "clay-tiny", "small": "clay-small", "base": "clay-v1-base", "large": "clay-v1.5-large"}
 # The encoder multiplies kernels by 0.02: without this gain, random weights would respond to the place of a chip and
 # hardly to its pixels.

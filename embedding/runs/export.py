@@ -64,7 +64,7 @@ def export_chips(
         The run, or None if there was nothing to export; then nothing is written.
 
     Raises:
-        ChiplakeError: a table to export from is missing, or executors write to a file system of their own.
+        ChiplakeError: a table to export from is missing, or executors write to their own file systems.
     """
     ensure_sources(settings)
     for table in (FILLED_CHIPS, EMBEDDING_INPUTS):
@@ -127,7 +127,7 @@ def chips_per_object(wanted: int, bands: tuple[str, ...]) -> int:
 def object_writer(directory: Path, bands: tuple[str, ...]) -> Callable[[pa.Table], pa.Table]:
     """Make the function that writes one group of chips as one object and returns its manifest entry.
 
-    The bytes depend on the chips alone: rows are sorted by chip_id.
+    The bytes depend only on the chips: rows are sorted by chip_id.
     """
     schema = request_schema(bands)
 

@@ -31,7 +31,7 @@ def write_package(dest: Path, weights_file: Path | None, preprocessing: Preproce
 
     Args:
         dest: the archive `NAME.tar.gz`, or a directory for `model.tar.gz`.
-        weights_file: as for `weights.load_model`; None to pack the code alone.
+        weights_file: as for `weights.load_model`; None to pack only the code.
         preprocessing: the choices of the settings, for the model's id.
 
     Returns:
@@ -54,7 +54,7 @@ def write_package(dest: Path, weights_file: Path | None, preprocessing: Preproce
 
 
 def packaged_weights(model_dir: Path) -> Path | None:
-    """Find the checkpoint in unpacked model data; None if they hold the code alone.
+    """Find the checkpoint in unpacked model data; None if they contain only the code.
 
     Raises:
         ChiplakeError: there are several.

@@ -25,8 +25,8 @@ _PLAIN_URL: Final = re.compile(r"(?:https?|s3)://[a-z0-9][a-z0-9._-]*(?::\d{1,5}
 def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
     """Return the location that a reader may open: an http, https or s3 URL, or a path if the item is a local file.
 
-    A relative href resolves against the file that holds the item alone, else against the URL of its document, else
-    against its self link, else against the file that holds it among others.
+    A relative href resolves against the file that holds only this item, else against the URL of its document, else
+    against its self link, else against the file that holds it with other items.
 
     Return None for anything else: GDAL's virtual file systems (`/vsi…`), control characters, and local files outside
     the folder that was read, unless the origin allows them.

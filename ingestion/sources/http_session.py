@@ -54,7 +54,7 @@ class HttpPolicy:
     retries: int = 6
     connect_retries: int = 3  # while the server has never answered: a wrong address is reported soon
     backoff_s: float = 0.5  # doubled at each retry; a server's Retry-After has precedence
-    jitter_s: float = 0.5  # most that is added at random, so that clients do not return all at once
+    jitter_s: float = 0.5  # largest random addition, so that clients do not all return at the same time
     max_retry_after_s: int = 120  # a server that asks for a longer wait is asked again after this
 
 

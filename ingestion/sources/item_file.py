@@ -34,7 +34,7 @@ class Entry:
 
     content: Any  # parsed JSON, or the text that could not be parsed
     number: int  # of the line, from 1, or of the item or row, from 0
-    is_own_file: bool = False  # the file holds this entry alone
+    is_own_file: bool = False  # the file holds only this entry
     parse_error: str | None = None
 
 

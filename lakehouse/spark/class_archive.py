@@ -77,7 +77,7 @@ def archive_options(jars: Sequence[Path]) -> str:
 
 
 def ensure_class_archive(jars: Sequence[Path]) -> Path | None:
-    """Make the archive if it is missing, in a session of a process of its own, and remove those of other jars.
+    """Make the archive if it is missing, in a session of its own process, and remove those of other jars.
 
     Raises:
         ChiplakeError: the session failed.

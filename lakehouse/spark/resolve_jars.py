@@ -1,6 +1,6 @@
 """Fetch Maven artifacts by Spark's resolver: `python -m lakehouse.spark.resolve_jars FOLDER COORDINATES`.
 
-The resolver runs when a JVM starts. This is a process of its own, since its caller may need another JVM later.
+The resolver runs when a JVM starts. This is its own process, because its caller may need another JVM later.
 """
 
 from __future__ import annotations

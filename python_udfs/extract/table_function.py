@@ -92,7 +92,7 @@ class ExtractChips:
 
 
 def _merge_order(cell: Cell, scene: Scene, pixels: ChipPixels, is_valid_class: Mask) -> tuple[Any, ...]:
-    """Sort key of a scene among those of a cell: scenes that hold it whole, then valid share, then tile name."""
+    """Return the sort key of a cell's scene: scenes that contain the whole cell, then valid share, then tile name."""
     is_partial = scene.scene_id not in cell.whole_scene_ids
     valid_share = _share(pixels.valid(is_valid_class)) if len(cell.scene_ids) > 1 else 0.0
     return is_partial, -valid_share, scene.mgrs_tile, scene.scene_id

@@ -1,1 +1,1 @@
-"""Airflow operators of the DAG. Import the module of a runtime alone: `sagemaker` needs the amazon provider."""
+"""Airflow operators of the DAG. Import only the module of a runtime: `sagemaker` needs the amazon provider."""

@@ -14,13 +14,13 @@ from typing_extensions import override
 from chiplake_airflow.commands import without_empty
 from chiplake_airflow.job_settings import job_settings
 
-INCOMPLETE: Final = 3  # CHIPLAKE_INCOMPLETE_EXIT_CODE: the command did everything but for some chips
+INCOMPLETE: Final = 3  # CHIPLAKE_INCOMPLETE_EXIT_CODE: the command did everything except for some chips
 
 
 class CommandOperator(BaseOperator):
     """Runs a program in the project's environment. The task's log has the program's output.
 
-    Airflow's environment needs none of the program's packages. A program that ends as incomplete gives a warning in the
+    Airflow's environment does not need the program's packages. A program that ends as incomplete gives a warning in the
     log: what failed is in rows with an error, and the next run tries it again.
 
     Args:

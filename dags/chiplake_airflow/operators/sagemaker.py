@@ -1,4 +1,4 @@
-"""The operators that run SageMaker jobs. A retry waits for a job that is still running in place of starting another."""
+"""The operators that run SageMaker jobs. A retry waits for a job that is still running instead of starting another."""
 
 from __future__ import annotations
 

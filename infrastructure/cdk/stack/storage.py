@@ -20,7 +20,7 @@ _ABORT_UPLOADS_AFTER: Final = Duration.days(7)
 
 
 def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
-    """Make the bucket: encrypted, versioned, private, reached by TLS alone, kept when the stack is deleted."""
+    """Make the bucket: encrypted, versioned, private, reached only by TLS, kept when the stack is deleted."""
     logs = aws_s3.Bucket(
         stack,
         "AccessLogs",
