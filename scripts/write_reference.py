@@ -36,7 +36,8 @@ def settings_page() -> str:
     parts = [
         "# Settings\n",
         "A setting is an environment variable. `chiplake doctor` prints the current values. dbt variables of the same",
-        "name in lower case, without `CHIPLAKE_`, take their default from here. Lists and objects are JSON.\n",
+        "name in lower case, without `CHIPLAKE_`, take their default from here. Lists and objects are JSON.",
+        "`CHIPLAKE_AIRFLOW_…` are in `dags/chiplake_airflow/environment.py`, `CHIPLAKE_THRIFT_…` in `profiles/profiles.yml`.\n",
     ]
     for group, of_group in rows.items():
         parts += [f"## {group}\n", *_table(("variable", "type", "default", "meaning"), of_group), ""]
@@ -112,8 +113,11 @@ def _command(name: str, command: Any) -> list[str]:
         if parameter.name == "help" or getattr(parameter, "hidden", False):
             continue
         shown = parameter.name.upper() if parameter.param_type_name == "argument" else ", ".join(parameter.opts)
-        rows.append((f"`{shown}`", getattr(parameter, "help", None) or ""))
-    return [f"## `{name}`\n", f"{command.help}\n", *([*_table(("argument", "meaning"), rows), ""] if rows else [])]
+        default = parameter.default
+        is_stated = not (default is None or default is False or callable(default))
+        rows.append((f"`{shown}`", f"`{default}`" if is_stated else "", getattr(parameter, "help", None) or ""))
+    table = [*_table(("argument", "default", "meaning"), rows), ""] if rows else []
+    return [f"## `{name}`\n", f"{command.help}\n", *table]
 
 
 def _columns_of(name: str, node: dict[str, Any]) -> list[str]:

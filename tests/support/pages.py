@@ -51,10 +51,15 @@ def prints_as_said(printed: str, said: str) -> bool:
     """Return whether printed text matches the page, ignoring white space at the ends of lines."""
     if not said.strip():
         return True
-    lines = [re.escape(line.rstrip()).replace(r"\.\.\.", ".*") for line in said.strip("\n").splitlines()]
+    lines = [re.escape(line).replace(r"\.\.\.", ".*") for line in _without_padding(said)]
     pattern = "\n".join(r"(?:.*\n?)*?" if line == ".*" else line for line in lines)
-    text = "\n".join(line.rstrip() for line in printed.strip("\n").splitlines())
+    text = "\n".join(_without_padding(printed))
     return re.fullmatch(pattern.replace("(?:.*\\n?)*?\n", "(?:.*\\n)*?"), text) is not None
+
+
+def _without_padding(text: str) -> list[str]:
+    """Lines with one space for several, and three dashes for more."""
+    return [re.sub("-{4,}", "---", " ".join(line.split())) for line in text.strip("\n").splitlines()]
 
 
 class PageShell:

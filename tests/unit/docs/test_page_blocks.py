@@ -42,6 +42,7 @@ def test_a_command_may_span_lines_and_has_its_output() -> None:
         ("a\nb\n", "a\nb", True),
         ("a\nb\n", "a\nc", False),
         ("a  \nb\n", "a\nb", True),
+        ("|   a |\n| ----- |", "| a |\n| --- |", True),
         ("took 12 s", "took ... s", True),
         ("a\nx\ny\nb", "a\n...\nb", True),
         ("a\nb", "a\n...\nb", True),
