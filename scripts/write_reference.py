@@ -37,7 +37,8 @@ def settings_page() -> str:
         "# Settings\n",
         "A setting is an environment variable. `chiplake doctor` prints the current values. dbt variables of the same",
         "name in lower case, without `CHIPLAKE_`, take their default from here. Lists and objects are JSON.",
-        "`CHIPLAKE_AIRFLOW_…` are in `dags/chiplake_airflow/environment.py`, `CHIPLAKE_THRIFT_…` in `profiles/profiles.yml`.\n",
+        "`CHIPLAKE_AIRFLOW_…` are in `dags/chiplake_airflow/environment.py`, `CHIPLAKE_THRIFT_…` in",
+        "`profiles/profiles.yml`.\n",
     ]
     for group, of_group in rows.items():
         parts += [f"## {group}\n", *_table(("variable", "type", "default", "meaning"), of_group), ""]
