@@ -1,12 +1,12 @@
-"""Cutting and filling chips, against what GDAL and numpy take for the same pixels on the same cores.
+"""Cutting and filling chips, compared with GDAL and numpy on the same pixels and cores.
 
     python benchmarks/chips.py [--dates 4] [--size-m 109800] [--folder FOLDER]
 
 Scenes: one tile, ten bands and SCL, DEFLATE COGs of 1024 px blocks, two thirds of the bytes of their pixels. Floors:
 
-- decoding: GDAL reads the same files whole, one process a core;
-- an open a chip: the files are opened again for each chip and band, as stacchip does, one process a core;
-- folding: the same chips, frames in memory, filled with numpy and packed again, one process a core.
+- decoding: GDAL reads the same whole files, one process a core;
+- one open a chip: the files are opened again for each chip and band, as stacchip does, one process a core;
+- folding: numpy fills and packs the same chips, whose frames are in memory, one process a core.
 
 Chiplake's seconds are those of the models' statements, committed to Iceberg, in a Spark session that has cut and filled
 one date before, so that its code is compiled. The last line is JSON.
@@ -35,8 +35,8 @@ from lakehouse.bands import CHIP_SIZE_M
 
 CHIPS_MODELS: Final = ("dim_grid_cells", "int_chip_inputs", "fct_chips")  # from int_scene_cells to fct_chips
 FILL_MODELS: Final = ("int_fill_inputs", "fct_filled_chips")
-SAMPLE_CHIPS: Final = 160  # of those opened one by one
-SAMPLE_CELLS: Final = 120  # of those folded by numpy
+SAMPLE_CHIPS: Final = 160  # chips of the floor that opens files one by one
+SAMPLE_CELLS: Final = 120  # cells of the floor that folds with numpy
 
 
 def rasters_of(items: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -180,8 +180,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure cutting and filling of chips.")
     parser.add_argument("--dates", type=int, default=4, help="dates cut and filled at once")
     parser.add_argument("--size-m", type=int, default=Extent().size_m, help="side of the part of the tile")
-    parser.add_argument("--latency-ms", type=float, default=20, help="of each answer over HTTP")
-    parser.add_argument("--folder", type=Path, help="where to put scenes and lakes, which then stay")
+    parser.add_argument("--latency-ms", type=float, default=20, help="latency of each answer over HTTP")
+    parser.add_argument("--folder", type=Path, help="folder for scenes and lakes, which then stay")
     parser.add_argument("--cores", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--stage", choices=("lake", "http"), help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Embedding of chips: the server and the transform against the bare encoder in a loop, by size and precision.
+"""Embedding of chips: the server and the transform compared with the bare encoder, by size and precision.
 
     python benchmarks/embed.py [--sizes base large] [--precisions float32 bfloat16] [--chips 192]
 
@@ -96,7 +96,7 @@ def measure(size: str, precision: Precision, chips: pa.Table, given: argparse.Na
     batch = given.batch or batch_of(model)
     measures = encoder_rates(model, chips, batch) | {"transform_per_s": lambda: measure_transform(model, chips)}
     rates = dict.fromkeys(measures, 0.0)
-    for _ in range(given.repeats):  # in turns, as the speed of a machine varies
+    for _ in range(given.repeats):  # alternating, because the speed of a machine varies
         for name, measured in measures.items():
             rates[name] = max(rates[name], measured())
     return {
@@ -112,8 +112,8 @@ def main(given: argparse.Namespace) -> Result:
     """Measure everything and print it."""
     console = Console()
     if given.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that the server takes no GPU either
-    keep_freed_memory()  # the floor does as the server does
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that the server also uses no GPU
+    keep_freed_memory()  # the floor does the same as the server
     chips = make_chips(given.chips)
     models = [measure(size, precision, chips, given) for size in given.sizes for precision in given.precisions]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() and given.device != "cpu" else "cpu"

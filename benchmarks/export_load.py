@@ -43,7 +43,7 @@ from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.session import get_spark
 
 EMBEDDINGS: Final = f"{MODEL_NAMESPACE}.fct_chip_embeddings"
-FILES: Final = 8  # of the table of chips
+FILES: Final = 8  # files of the table of chips
 EXPORTED: Final = ["chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index"]
 
 Result = dict[str, Any]
@@ -103,7 +103,7 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
 
 
 def write_run(card: ModelCard, chips: int) -> Run:
-    """Write a run with an answer for each object. The objects have ids without pixels, as a load reads no pixels."""
+    """Write a run with an answer for each object. The objects have no pixels, because a load reads none."""
     settings = get_settings()
     per_object, chance = settings.embedding.chips_per_object, np.random.default_rng(0)
     run, objects = new_run(settings.lake.transform_dir), []
@@ -204,6 +204,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure export, load and search.")
     parser.add_argument("--chips", type=int, default=960, help="chips to export")
     parser.add_argument("--answers", type=int, default=20_000, help="embeddings to load")
-    parser.add_argument("--dimension", type=int, default=1024, help="of an embedding")
+    parser.add_argument("--dimension", type=int, default=1024, help="length of an embedding")
     given = parser.parse_args()
     print(json.dumps(main(given.chips, given.answers, given.dimension)))

@@ -1,4 +1,4 @@
-"""Ingest against json.load, rustac, stac-geoparquet and pystac: the same items, one core, one run.
+"""Ingest compared with json.load, rustac, stac-geoparquet and pystac: the same items, one core, one run.
 
     python benchmarks/ingest.py [--items 10000] [--repeat 3]
 
@@ -34,7 +34,7 @@ ONE_THREAD: Final = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What one process measured of one stage."""
+    """The measurements of one stage in one process."""
 
     items: int
     cpu_s: float
@@ -63,13 +63,13 @@ def run_stage(stage: str, items: Path) -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory(dir=items.parent) as folder:
         STAGES[stage][1](items, Path(folder), clock)
-    # The parent of this process must stay small, as on Linux a process inherits the peak of its parent.
+    # The parent of this process must stay small, because on Linux a process inherits its parent's peak memory.
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(asdict(Measure(count, clock.cpu_s, clock.wall_s, peak_mib))))
 
 
 def results_table(best: dict[str, Measure], bytes_each: float) -> Table:
-    """Make a table with a row a stage."""
+    """Make a table with a row for each stage."""
     floor = best["json_load"].rate
     table = Table(title=f"{best['json_load'].items} items of {bytes_each / 1000:.1f} kB, one core")
     for name in ("", "items/s CPU", "items/s wall", "ratio", "peak MiB"):
@@ -118,7 +118,7 @@ def main(count: int, repeat: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure ingest against json.load, rustac, stac-geoparquet, pystac.")
-    parser.add_argument("--items", type=int, default=10_000, help="how many")
+    parser.add_argument("--items", type=int, default=10_000, help="number of items")
     parser.add_argument("--repeat", type=int, default=3, help="processes a stage; the best counts")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)

@@ -83,7 +83,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure nights with one new date.")
     parser.add_argument("--history", type=int, nargs="+", default=[2, 8, 32], help="dates before a measured night")
     parser.add_argument("--size-m", type=int, default=40_960, help="side of the part of the tile")
-    parser.add_argument("--folder", type=Path, help="where to put scenes and the lake, which then stay")
+    parser.add_argument("--folder", type=Path, help="folder for scenes and the lake, which then stay")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as temporary:
         where = (given.folder or Path(temporary)).resolve()

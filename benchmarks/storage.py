@@ -1,4 +1,4 @@
-"""What a chip costs to keep: Blosc codecs and levels against raw Parquet and GeoTIFF, the same pixels, one core.
+"""The cost of storing a chip: Blosc codecs and levels, raw Parquet and GeoTIFF, on the same pixels and one core.
 
     python benchmarks/storage.py [--chips 64]
 

@@ -1,4 +1,4 @@
-"""What the layout of `fct_chips` costs: sizes of row groups and numbers of files.
+"""The cost of layouts of `fct_chips`: sizes of row groups and numbers of files.
 
     python benchmarks/storage_layouts.py [--size-m 51200]
 

@@ -42,7 +42,7 @@ _KEPT_LINES: Final = 50  # last lines of the application's standard error
 _ERROR_PREFIX: Final = "chiplake:"  # of the line in which the command line reports why it ends
 _STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
 
-# Memory of a machine, GiB: a Python worker a core beside the heap (docs/scale.md), and a rest for the system.
+# Memory of a machine, GiB: the heap, a Python worker for each core (docs/scale.md), and a rest for the system.
 _WORKER_GIB: Final = 1.25
 _SYSTEM_GIB: Final = 2.0
 _LARGEST_HEAP_GIB: Final = 31  # above, object references take twice the bytes

@@ -13,7 +13,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 
 COPY docker/requirements.lock /tmp/requirements.lock
 RUN python -m pip install --require-hashes --requirement /tmp/requirements.lock
-# No hashes, as each index has its own builds of torch; TORCH pins the version.
+# No hashes, because each index has its own builds of torch; TORCH pins the version.
 # hadolint ignore=DL3013,DL3059
 RUN if [ -n "${TORCH}" ]; then python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"; fi
 

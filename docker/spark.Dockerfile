@@ -21,13 +21,13 @@ ARG TORCH=torch==2.15.0
 ARG TORCH_INDEX=
 
 COPY docker/spark-requirements.lock /tmp/requirements.lock
-# setuptools first, by the same hashes: source packages are built with it and nothing else. --no-deps, as the lock has all
-# dependencies and pip would look for extras that it lacks.
+# setuptools first, by the same hashes: source packages are built only with it. --no-deps, because the lock has all
+# dependencies, and pip would look for extras that it lacks.
 RUN python -m venv /opt/venv \
     && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
     && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
     && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
-# No hashes, as each index has its own builds of torch; TORCH pins the version.
+# No hashes, because each index has its own builds of torch; TORCH pins the version.
 # hadolint ignore=DL3013,DL3059
 RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"
 

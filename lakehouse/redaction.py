@@ -15,7 +15,7 @@ _SECRET_ENDINGS: Final = (
     *("signature", "token", "secret", "apikey", "authkey", "accesskey"),
     *("accesskeyid", "accessid", "password", "credential", "credentials", "sessionid"),
 )
-# Secret beside a signature only: alone they may be what distinguishes one file from another.
+# Secret only together with a signature: without one, they may distinguish one file from another.
 _BESIDE_SIGNATURE: Final = frozenset({"policy", "expires", "kid"})
 _PATH: Final = re.compile(r"[./]|%2f", re.IGNORECASE)  # a `key` is a user's key, unless its value looks like a file
 _SIGNATURE_NAMES: Final = ("sig", "signature", "xamzsignature", "xgoogsignature", "xosssignature")

@@ -1,4 +1,4 @@
-"""The columns that both tables of chips have beside pixels, as Spark DDL.
+"""The columns that both tables of chips have besides pixels, as Spark DDL.
 
 Table functions take them as struct `chip` and return them unchanged: joining them to the pixels afterwards would send
 the pixels over the network. Macro `chip_columns` lists the same names.

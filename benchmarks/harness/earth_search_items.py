@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from lakehouse.bands import BANDS
 
-ITEMS_A_DAY: Final = 30  # of an area of some tiles, newest day first, as a search answers
+ITEMS_A_DAY: Final = 30  # of an area of a few tiles, newest day first, as a search returns them
 LAST_DAY: Final = datetime(2024, 8, 31, 9, 58, 11, 662000, tzinfo=UTC)
 TILES: Final = ("33TVL", "33TVM", "33TWL", "33TWM", "33TXL", "33TXM")
 

@@ -1,4 +1,4 @@
-"""What GDAL and numpy take for the same pixels, one process a core: the floors of cutting and filling."""
+"""The floors of cutting and filling: the time of GDAL and numpy for the same pixels, one process a core."""
 
 from __future__ import annotations
 

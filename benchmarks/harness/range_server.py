@@ -40,7 +40,7 @@ def application(folder: Path, latency_s: float) -> Starlette:
 
 
 def main(folder: Path, port: int, latency_ms: float) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     listener = socket.create_server(("127.0.0.1", port))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     config = uvicorn.Config(application(folder, latency_ms / 1000), log_level="warning")

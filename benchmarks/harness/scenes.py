@@ -67,7 +67,7 @@ def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[
 def write_dates(
     folder: Path, extent: Extent, looks: list[dict[str, Path]], numbers: Iterable[int], cloud_share: float = 0.35
 ) -> list[dict[str, Any]]:
-    """Write the SCL of dates and return their STAC items, in the manner of Earth Search v1."""
+    """Write the SCL of dates and return their STAC items, in the form of Earth Search v1."""
     items = []
     for number in numbers:
         scl = folder / f"date{number}" / "SCL.tif"

@@ -1,4 +1,4 @@
-"""Seconds that a function takes."""
+"""Measure the seconds of a function."""
 
 from __future__ import annotations
 

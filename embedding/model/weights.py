@@ -217,7 +217,7 @@ def _read_tensors(path: Path) -> dict[str, Any]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
-        raise ChiplakeError(f"{path}: not a checkpoint, it holds a {type(content).__name__} in place of a state dict")
+        raise ChiplakeError(f"{path}: not a checkpoint, it holds a {type(content).__name__} instead of a state dict")
     return dict(content)
 
 

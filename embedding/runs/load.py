@@ -32,7 +32,7 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
     """Merge the answers of a run into raw.clay_embeddings and mark the run as loaded.
 
     An embedding replaces an error; an error never replaces an embedding. Answers that the table has already are not
-    written again: a load of such answers alone makes no snapshot.
+    written again: a load of only such answers makes no snapshot.
 
     Args:
         spark: the session.

@@ -1,4 +1,4 @@
-"""The Clay encoder and what it is given beside the pixels."""
+"""The Clay encoder and its inputs besides the pixels."""
 
 from __future__ import annotations
 

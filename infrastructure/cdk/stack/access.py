@@ -1,4 +1,4 @@
-"""The roles and their permissions: of the data, each role may use only the prefixes and tables of its work."""
+"""The roles and their permissions: each role may use only the prefixes and tables that its work needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stack.alarms import TOPIC_KEY_ACTIONS
 from stack.config import Config
 from stack.storage import DATABASES
 
-# What Iceberg asks of Glue for a table; it keeps versions in its own metadata.
+# The calls of Iceberg to Glue for a table; Iceberg keeps versions in its own metadata.
 _GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "DeleteTable")
 # PyIceberg and Spark look for a namespace of this name and create it if it is missing.
 _DEFAULT_DATABASE: Final = "default"

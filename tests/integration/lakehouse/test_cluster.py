@@ -115,7 +115,7 @@ def test_the_nightly_job_on_a_cluster_gives_the_same_rows_as_one_machine(cluster
 def _python_without_the_project(folder: Path) -> Path:
     """Make an interpreter that finds the third-party packages of this one.
 
-    The editable install is an entry of a .pth file beside them, which counts in the folder of the interpreter alone.
+    The editable install of the project is a .pth file beside them, which Python reads only in its own folder.
     """
     venv.create(folder, with_pip=False)
     (site_packages,) = folder.glob("lib/python*/site-packages")
