@@ -232,7 +232,7 @@ def _program(application: str) -> tuple[str, ...]:
         return (sys.executable, application)
     program = shutil.which(application)
     if program is None:
-        raise ChiplakeError(f"{application}: it is no Python file (.py) and no program of this image")
+        raise ChiplakeError(f"{application}: it is neither a Python file (.py) nor a program of this image")
     return (program,)
 
 

@@ -241,7 +241,7 @@ def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: in
         ([], 2, "the following arguments are required: application"),
         (["--class", "org.example.Main", "APP"], 2, "smspark-submit: error"),
         (["no_such.py"], 1, "no_such.py: there is no such file; is it an input of the job?"),
-        (["no_such_program"], 1, "no_such_program: it is no Python file (.py) and no program of this image"),
+        (["no_such_program"], 1, "no_such_program: it is neither a Python file (.py) nor a program of this image"),
         (["--py-files", "s3://bucket/a.py", "APP"], 1, "give PySparkProcessor a local file"),
         (["--jars", "/no/such", "APP"], 1, "--jars /no/such: there is no such file"),
         (["--conf", "spark.ui.enabled", "APP"], 1, "a Spark property is NAME=VALUE"),

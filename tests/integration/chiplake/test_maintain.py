@@ -490,7 +490,7 @@ def test_a_table_with_another_writer_is_left_and_the_others_are_done(spark: Spar
     assert _by_spark(spark, CHIPS) == expected
 
 
-def test_a_broken_table_fails_alone(spark: SparkSession, settings: Settings) -> None:
+def test_a_broken_table_does_not_stop_the_others(spark: SparkSession, settings: Settings) -> None:
     _make_chips(spark, appends=5)
     _make_embeddings(spark, settings)
     expected = _by_spark(spark, CLAY_EMBEDDINGS)

@@ -179,7 +179,7 @@ def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small:
     assert table.column_names[5:] == [*BAND_NAMES, "source_index"]
 
 
-def test_the_export_says_what_builds_a_missing_table(spark: SparkSession, small: Settings) -> None:
+def test_the_export_names_the_job_that_builds_a_missing_table(spark: SparkSession, small: Settings) -> None:
     spark.sql("drop table chiplake.int_embedding_inputs")
     with pytest.raises(ChiplakeError) as raised:
         run_export(small)

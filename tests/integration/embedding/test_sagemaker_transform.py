@@ -356,7 +356,7 @@ def test_a_missing_setting_is_named(settings: Settings, run: Run, name: str) -> 
         ("SomethingNew", "of\nmany\x1b[2K lines", r"SomethingNew, of many \[2K lines$"),
     ],
 )
-def test_refusals_of_aws_come_in_one_line_with_a_remedy(code: str, message: str, remedy: str) -> None:
+def test_errors_of_aws_are_one_line_with_a_remedy(code: str, message: str, remedy: str) -> None:
     from embedding.aws import plain_errors
 
     with pytest.raises(ChiplakeError, match=remedy) as raised, plain_errors("cannot start the job"):

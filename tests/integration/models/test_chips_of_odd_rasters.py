@@ -213,7 +213,7 @@ def test_a_chip_has_the_pixels_of_its_raster(lake: Lake, kind: str) -> None:
     assert (chip.item_ids, chip.boa_offsets, chip.is_complete) == ([scene.item_id], [0], True)
 
 
-def test_a_negative_number_is_nodata_whatever_the_byte_order(lake: Lake) -> None:
+def test_a_negative_number_is_nodata_in_any_byte_order(lake: Lake) -> None:
     assert_pixels(lake.of(SCENES["signed, big-endian"]), SIGNED | {"red": np.maximum(SIGNED["red"], 0)})
 
 
@@ -281,7 +281,7 @@ def test_an_item_off_the_lattice_is_a_reject(lake: Lake) -> None:
     assert "is not a north-up grid of 10 m anchored at multiples of 10 m" in reject["detail"]
 
 
-def test_there_are_no_other_chips(lake: Lake) -> None:
+def test_the_lake_has_no_other_chips(lake: Lake) -> None:
     cells = {f"{scene.epsg}_{scene.col}_{NORTH_ROW}" for scene in SCENES.values() if not scene.off_lattice}
     cells |= {f"32633_{112}_{NORTH_ROW - 1}", f"32633_{118}_{NORTH_ROW - 1}"}
     cells |= {f"32633_{114 + east}_{NORTH_ROW - south}" for south in (0, 1) for east in (0, 1)}

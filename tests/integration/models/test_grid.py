@@ -263,7 +263,7 @@ def test_places_at_borders_have_one_primary_cell_each(borders: Found) -> None:
     _assert_one_cell(borders)
 
 
-def test_the_owning_zone_is_that_of_mgrs(borders: Found, earth: Found) -> None:
+def test_the_owning_zone_equals_that_of_mgrs(borders: Found, earth: Found) -> None:
     convert = mgrs.MGRS()
     longitude = np.concatenate([borders.longitude, earth.longitude[::100]])
     latitude = np.concatenate([borders.latitude, earth.latitude[::100]])
@@ -346,7 +346,7 @@ def test_primary_cells_are_those_that_own_a_place(ask: Ask, borders: Found, eart
     assert np.mean(of_earth > 1) < 0.008
 
 
-def test_utm_is_that_of_pyproj_in_a_zone_and_beside_it(ask: Ask) -> None:
+def test_utm_equals_pyproj_in_a_zone_and_next_to_it(ask: Ask) -> None:
     choose = np.random.default_rng(3)
     epsg = choose.integers(1, 61, 100_000) + choose.choice([32600, 32700], 100_000)
     longitude = _wrapped(epsg % 100 * 6 - 183 + choose.uniform(-10, 10, len(epsg)))
@@ -454,7 +454,7 @@ def models(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Tem
         spark.sql(f"drop table {MODEL_NAMESPACE}.{name} purge")
 
 
-def test_cells_of_the_model_are_those_of_pyproj(models: Models) -> None:
+def test_cells_of_the_model_equal_those_of_pyproj(models: Models) -> None:
     cells = models.grid_cells
     epsg, col, row = (cells[name].to_numpy().astype(np.int64) for name in ("epsg", "cell_col", "cell_row"))
     assert len(cells) > 20_000

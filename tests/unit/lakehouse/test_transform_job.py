@@ -92,7 +92,7 @@ def test_a_models_name_follows_from_its_request() -> None:
         ("AccessDeniedException", "Could not find out who you are", False),
     ],
 )
-def test_only_an_error_that_says_so_means_not_found(code: str, message: str, expected: bool) -> None:
+def test_only_an_error_about_a_missing_job_or_model_means_not_found(code: str, message: str, expected: bool) -> None:
     assert is_not_found({"Error": {"Code": code, "Message": message}}) is expected
 
 
