@@ -25,7 +25,7 @@ __all__ = ["EmbeddingSummary", "run_embedding", "run_export", "run_load", "run_t
 
 
 class EmbeddingSummary(BaseModel):
-    """What one call of `run_embedding` did."""
+    """The result of one call of `run_embedding`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class EmbeddingSummary(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every exported chip was embedded."""
+        """Return whether every exported chip was embedded."""
         return not self.failures and not self.errors
 
     def raise_if_incomplete(self) -> None:

@@ -12,7 +12,7 @@ from ingestion.model import Filters, JsonObject, StacItemRow
 
 
 def is_surely_outside(content: Any, filters: Filters) -> bool:
-    """Whether an item is outside the filters by what it states, without the cost of normalising it.
+    """Return whether an item is outside the filters by what it states, without the cost of normalising it.
 
     An item that states it not at all, or wrongly, is not surely outside: it is normalised, and may be rejected.
     """
@@ -30,7 +30,7 @@ def is_surely_outside(content: Any, filters: Filters) -> bool:
 
 
 def passes(row: StacItemRow, filters: Filters) -> bool:
-    """Whether a row passes all filters."""
+    """Return whether a row passes all filters."""
     if _is_outside_dates(row.acquired_at, filters):
         return False
     if filters.max_cloud is not None and (row.cloud_cover is None or row.cloud_cover > filters.max_cloud):

@@ -67,7 +67,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """What one call of `ingest` does. Exactly one of `items`, `catalog` and `api` is given."""
+    """The request of one call of `ingest`. Exactly one of `items`, `catalog` and `api` is given."""
 
     items: Path | None = None  # file of items, static catalogue or stac-geoparquet, or a folder of such files
     catalog: str | None = None  # http or https URL of the root of a static catalogue
@@ -94,7 +94,7 @@ class Origin:
 
     @property
     def is_local(self) -> bool:
-        """Whether the item was read from a local file. Only such items may lead to local files."""
+        """Return whether the item was read from a local file. Only such items may lead to local files."""
         return self.folder is not None
 
 
@@ -110,10 +110,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class SourceStep:
-    """What a source has given since the step before."""
+    """The items and windows that a source has returned since the step before."""
 
     received: tuple[Received, ...] = ()
-    repeated: int = 0  # items that a STAC API gave again, left out of `received`
+    repeated: int = 0  # items that a STAC API returned again, not in `received`
     completed: Window | None = None  # a window of a search of which all items have been received
 
 

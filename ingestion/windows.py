@@ -33,11 +33,11 @@ class Window:
 
     @property
     def is_shortest(self) -> bool:
-        """Whether it cannot be split."""
+        """Return whether the window cannot be split."""
         return self.end - self.start <= SECOND
 
     def contains(self, time: datetime, slack: timedelta = timedelta(0)) -> bool:
-        """Whether a time lies in the window, or at most `slack` away."""
+        """Return whether a time lies in the window, or at most `slack` away."""
         return self.start - slack <= time < self.end + slack
 
 

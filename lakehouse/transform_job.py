@@ -35,7 +35,7 @@ DEFAULT_RETRIES: Final = 3
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """How a job sends objects to each of its instances."""
+    """The limits of a job's requests to each of its instances."""
 
     max_concurrent: int = DEFAULT_MAX_CONCURRENT  # requests at once to one instance
     max_payload_mb: int = DEFAULT_MAX_PAYLOAD_MB  # largest object
@@ -79,7 +79,7 @@ class Job:
 
     @property
     def is_running(self) -> bool:
-        """Whether the job may still write its output."""
+        """Return whether the job may still write its output."""
         return self.status in ("InProgress", "Stopping")
 
 
@@ -111,7 +111,7 @@ def find_jobs(work: str, find_job: Callable[[str], Job | None]) -> JobHistory:
 
 
 def is_not_found(error_response: Mapping[str, Any]) -> bool:
-    """Whether SageMaker refused a request because the job or the model does not exist.
+    """Return whether SageMaker refused a request because the job or the model does not exist.
 
     SageMaker has no error code for this: it answers `ValidationException` with the message "Could not find model …" or
     "Could not find requested job …". Other calls answer with a code that begins with `ResourceNotFound`.

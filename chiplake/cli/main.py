@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _message(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """Return the error in one line."""
     if isinstance(error, ChiplakeError):
         return " ".join(str(error).split())
     return f"{type(error).__name__}: {one_line(str(error), 300)} (chiplake --debug … shows where)"

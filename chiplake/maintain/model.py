@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Retention:
-    """What is kept.
+    """The age and number of the snapshots and files that maintenance keeps.
 
     Attributes:
         expire_before: snapshots older than this expire.
@@ -71,7 +71,7 @@ class TableState:
 
 @dataclass(frozen=True)
 class TableReport:
-    """What was done to a table, or would be done in a dry run.
+    """The maintenance of one table, done or, in a dry run, planned.
 
     Attributes:
         table: name with namespace.

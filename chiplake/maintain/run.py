@@ -86,7 +86,7 @@ def maintain(
 
 @dataclass(frozen=True)
 class _Maintenance:
-    """What is done to each table."""
+    """The steps of maintenance, applied to one table at a time."""
 
     spark: SparkSession
     catalog: Catalog
@@ -155,7 +155,7 @@ class _Maintenance:
         return len(expirables - _snapshot_ids(table.refresh()))
 
     def _is_written_by_others(self, name: str, known: set[int]) -> bool:
-        """Whether another application has committed to the table, or dropped it, beyond the known snapshots."""
+        """Return whether another application has committed to the table, or dropped it, beyond the known snapshots."""
         try:
             snapshots = self.catalog.load_table(name).metadata.snapshots
         except NoSuchTableError:

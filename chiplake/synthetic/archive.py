@@ -65,7 +65,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class _View:
-    """What one pass sees of the whole archive; its tiles are cut from it, so that they agree where they overlap."""
+    """The view of one pass on the whole archive. Tiles are cut from it, so that they agree where they overlap."""
 
     ground: Mapping[int, Ground]  # by pixel side, 10 and 20 m
     sky: Sky

@@ -55,7 +55,7 @@ class TilePass:
 
     @property
     def has_offset(self) -> bool:
-        """Whether the pixels still have the BOA offset added."""
+        """Return whether the pixels still have the BOA offset added."""
         return self.window.tile in self.overpass.offset_pending
 
 

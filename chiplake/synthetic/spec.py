@@ -170,7 +170,7 @@ class ArchiveSpec:
         return None if self.flooded_cell is None else self.passes[self.flood_from].day
 
     def is_flooded(self, overpass: Overpass) -> bool:
-        """Whether this pass sees the planted change."""
+        """Return whether this pass sees the planted change."""
         return self.change_day is not None and overpass.day >= self.change_day
 
     def cell_ids(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
 
         @task.short_circuit
         def is_due(last_day: str) -> bool:
-            """Whether the last day of the run is a Monday."""
+            """Return whether the last day of the run is a Monday."""
             return date.fromisoformat(last_day).weekday() == WEEKDAY
 
         is_due("{{ last_day(dag_run, params) }}") >> maintain()

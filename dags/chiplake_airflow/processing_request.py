@@ -15,7 +15,7 @@ from chiplake_airflow.commands import without_empty
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What Variables add to every processing job; all may be empty."""
+    """The options that Variables add to every processing job; all may be empty."""
 
     settings: Mapping[str, str] = field(default_factory=dict)  # environment variables `CHIPLAKE_…`
     checkpoint_uri: str = ""  # s3:// address of the Clay checkpoint

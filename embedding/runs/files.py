@@ -46,7 +46,7 @@ class ExportedObject(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What one export wrote: the content of manifest.json."""
+    """The result of one export: the content of manifest.json."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,7 +64,7 @@ class Manifest(BaseModel):
 
 
 class LoadReport(BaseModel):
-    """What one load did: the content of loaded.json."""
+    """The result of one load: the content of loaded.json."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -20,7 +20,7 @@ class ObjectFailure(BaseModel):
 
 
 class TransformReport(BaseModel):
-    """How a transform ended."""
+    """The result of a transform."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -37,7 +37,7 @@ _log = logging.getLogger("chiplake.embedding")
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a server runs."""
+    """The options of a server."""
 
     weights_file: Path | None  # a checkpoint; None for the seeded encoder with untrained weights
     preprocessing: Preprocessing = field(default_factory=Preprocessing)

@@ -97,7 +97,7 @@ def grid_extent(affine: Sequence[float], shape: Sequence[int]) -> tuple[float, f
 
 
 def is_on_grid(footprint: Footprint, epsg: int, affine: Sequence[float], shape: Sequence[int]) -> bool:
-    """Whether a footprint lies on its raster. One with longitude and latitude swapped, for example, does not.
+    """Return whether a footprint lies on its raster. One with longitude and latitude swapped, for example, does not.
 
     Its centre lies in the raster or within `GRID_MARGIN_M` of it, or the two overlap, as in the case of a raster that
     was cut out of its tile.

@@ -53,7 +53,7 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
 
 
 def is_refused_file(href: object, item: JsonObject, origin: Origin) -> bool:
-    """Whether an href leads to a local file that is refused only because it is outside the folder that was read."""
+    """Return whether an href leads to a local file that is refused only because it is outside the read folder."""
     if not origin.is_local or origin.allow_file_hrefs or resolve_href(href, item, origin) is not None:
         return False
     allowing = Origin(origin.source, origin.folder, origin.root, origin.is_own_file, origin.url, allow_file_hrefs=True)
@@ -76,7 +76,7 @@ def _normal_path(path: str) -> str | None:
 
 
 def _is_outside(path: str, origin: Origin) -> bool:
-    """Whether an item may not lead to a local file because of its folder. Symbolic links are followed."""
+    """Return whether an item may not lead to a local file because of its folder. Symbolic links are followed."""
     if not origin.is_local:
         return True
     if origin.allow_file_hrefs:

@@ -93,7 +93,7 @@ def band_of_asset(key: str) -> tuple[str, int | None] | None:
 
 @lru_cache(maxsize=4096)
 def is_other_asset(key: str) -> bool:
-    """Whether an asset's key has a known name that is not a band of chips."""
+    """Return whether an asset's key has a known name that is not a band of chips."""
     match = _ASSET_KEY.fullmatch(key)
     return match is not None and match["name"].lower() in OTHER_NAMES
 

@@ -47,7 +47,7 @@ _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})  # as are those from 500
 
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
-    """How long a client waits for a server, and how often it tries again."""
+    """The timeouts and retries of a client."""
 
     connect_timeout_s: float = 10
     read_timeout_s: float = 60  # without a single byte

@@ -58,7 +58,7 @@ def read_file(path: Path) -> Iterator[Entry]:
 
 
 def is_catalog(content: Any) -> bool:
-    """Whether a JSON document is a STAC Catalog or Collection. Before STAC 1.0 a catalog had no type."""
+    """Return whether a JSON document is a STAC Catalog or Collection. Before STAC 1.0 a catalog had no type."""
     if not isinstance(content, dict):
         return False
     is_old = "type" not in content and "stac_version" in content and isinstance(content.get("links"), list)

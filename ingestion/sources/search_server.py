@@ -59,7 +59,7 @@ class SearchServer:
         return page
 
     def ignores_datetime(self) -> bool:
-        """Whether the server gives items of days that were not requested. Sends one request, once."""
+        """Return whether the server gives items of days that were not requested. Sends one request, once."""
         with self._lock:
             if self._ignores_datetime is None:
                 _, page = self.first_page(_BEFORE_LAUNCH)
@@ -79,5 +79,5 @@ def item_time(item: Any) -> datetime | None:
 
 
 def is_far(time: datetime | None, window: Window) -> bool:
-    """Whether a time is so far from a window that a server which respects dates would not give its item."""
+    """Return whether a time is so far from a window that a server which respects dates would not give its item."""
     return time is not None and not window.contains(time, MAX_DATETIME_ERROR)

@@ -54,7 +54,7 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class NewItems:
-    """What a page has brought."""
+    """The new items of a page."""
 
     items: tuple[NewItem, ...]
     repeated: int  # items of the page that its answer held already
@@ -62,12 +62,12 @@ class NewItems:
 
 @dataclass(slots=True)
 class Answer:
-    """What the server gave for one window, summed over its pages."""
+    """The answer of the server for one window, summed over its pages."""
 
     ids: set[ItemKey] = field(default_factory=set)
     times: list[datetime] = field(default_factory=list)  # acquisition of its items, UTC, whole seconds
     fresh: int = 0  # items that no earlier answer for the same window or its parts held
-    repeated: int = 0  # items given a second time
+    repeated: int = 0  # items returned a second time
     pages: int = 0
     matched: int | None = None  # count of matching items that the server states
     doubts: set[Doubt] = field(default_factory=set)
@@ -201,7 +201,7 @@ class WindowSearch:
         return doubts
 
     def _has_more_at_edges(self, window: Window, answer: Answer) -> bool:
-        """Whether the window has items before the first or after the last known one.
+        """Return whether the window has items before the first or after the last known one.
 
         A sorted answer that was cut short lacks items there.
         """

@@ -59,7 +59,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Which rows of a batch to write."""
+    """The rows of a batch that must be written."""
 
     write: tuple[StacItemRow, ...] = ()
     replaced: tuple[StacItemRow, ...] = ()  # those of `write` whose version is stored but is not the current one

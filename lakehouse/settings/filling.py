@@ -10,7 +10,7 @@ from lakehouse.settings.base import PREFIX, Fraction, SettingsGroup
 
 
 class FillingSettings(SettingsGroup):
-    """Which pixels of `fct_filled_chips` are filled, and from how far back."""
+    """The pixels of `fct_filled_chips` that are filled, and the age limit of their sources."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}FILL_")
 

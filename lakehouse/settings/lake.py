@@ -38,10 +38,10 @@ class LakeSettings(SettingsGroup):
 
     @property
     def warehouse_location(self) -> str:
-        """Where table files go: a URI or an absolute path."""
+        """The location of table files: a URI or an absolute path."""
         return self.warehouse or str(self.home / "warehouse")
 
     @property
     def transform_dir(self) -> Path:
-        """Where the export writes objects of chips, and the transform its answers."""
+        """The folder in which the export writes objects of chips, and the transform its answers."""
         return self.home / "transform"

@@ -45,7 +45,7 @@ Digests = dict[str, dict[str, dict[str, str]]]  # by table, chip_id and column
 
 @dataclass(frozen=True)
 class Configuration:
-    """How Spark divides the work."""
+    """The cores and partitions among which Spark divides the work."""
 
     master: str
     shuffle_partitions: int
