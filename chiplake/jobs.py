@@ -83,7 +83,7 @@ def nightly(window: Window, on_line: OnLine) -> None:
 
 JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, nightly)}
 
-# Only these jobs make chips; embeddings and changes follow the chips without being asked to.
+# Only these jobs make chips; embeddings and changes follow the chips automatically.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
 
 

@@ -237,7 +237,7 @@ def _program(application: str) -> tuple[str, ...]:
 
 
 def _files(value: str, option: str) -> list[str]:
-    """The files of an option. PySparkProcessor puts local files into a folder, which stands for the files in it."""
+    """Return the files of an option. PySparkProcessor puts local files into a folder; it means all files in it."""
     files: list[str] = []
     for one in filter(None, value.split(",")):
         path = Path(one)

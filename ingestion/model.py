@@ -1,4 +1,4 @@
-"""The terms of ingestion: the request, what a source gives, and what an item becomes."""
+"""The data classes of ingestion: the request, the items of a source, and the rows and rejects that they become."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reason(StrEnum):
 
 
 class GeometrySource(StrEnum):
-    """The source of a footprint: the first of these that gives one which agrees with the raster grid."""
+    """The source of a footprint: the first of these whose footprint agrees with the raster grid."""
 
     GEOMETRY = "geometry"  # the item's own
     PROJ_GEOMETRY = "proj:geometry"
@@ -193,8 +193,8 @@ class Reject:
 class IngestSummary:
     """The outcome of an ingest. Each item received is written, unchanged, superseded, skipped or rejected."""
 
-    received: int = 0  # items; one that a STAC API gives several times counts once
-    repeated: int = 0  # times that a STAC API gave an item again; in no other count
+    received: int = 0  # items; one that a STAC API returns several times counts once
+    repeated: int = 0  # repetitions of items by a STAC API; in no other count
     written: int = 0  # new items, and new versions of stored items
     unchanged: int = 0  # versions that are stored already
     superseded: int = 0  # versions older than the one that is stored, or that came in the same batch

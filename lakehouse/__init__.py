@@ -1,1 +1,1 @@
-"""The ground that every other package stands on: settings, catalog, bands, Spark runtime, errors, files."""
+"""The base of all other packages: settings, catalog, bands, Spark runtime, errors, files."""

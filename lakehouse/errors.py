@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from lakehouse.redaction import without_secrets
 
-_MAX_LENGTH: Final = 400  # characters of a message that comes from elsewhere
+_MAX_LENGTH: Final = 400  # characters of a message of another program
 
 
 class ChiplakeError(Exception):

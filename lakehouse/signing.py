@@ -1,4 +1,4 @@
-"""Signing of raster addresses when a raster is opened, for providers that ask for it.
+"""Signing of raster addresses when a raster is opened, for providers that require it.
 
 Tables hold unsigned addresses: a signature is a secret and expires. `CHIPLAKE_HREF_SIGNER` names the signer.
 """

@@ -50,7 +50,7 @@ class TilePass:
 
     @property
     def item_id(self) -> str:
-        """The id that Earth Search gives."""
+        """The id in the form of Earth Search."""
         return f"S2{self.overpass.satellite}_{self.window.tile}_{self.overpass.day:%Y%m%d}_0_L2A"
 
     @property

@@ -9,7 +9,7 @@ from airflow.sdk import Variable
 
 
 def job_settings() -> dict[str, str]:
-    """Read the settings of a job: the Variable `chiplake_settings`, and Variables that stand for one setting.
+    """Read the settings of a job: the Variable `chiplake_settings`, and Variables that set one setting.
 
     Returns:
         Environment variables `CHIPLAKE_…` by name.

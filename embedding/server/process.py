@@ -91,7 +91,7 @@ def inference_server(weights_file: Path | None, preprocessing: Preprocessing, lo
 
 
 def preprocessing_environment(preprocessing: Preprocessing) -> dict[str, str]:
-    """Return the environment variables that give a server these choices."""
+    """Return the environment variables that pass these options to a server."""
     return {f"CHIPLAKE_CLAY_{choice.upper()}": value for choice, value in asdict(preprocessing).items()}
 
 

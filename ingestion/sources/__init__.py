@@ -1,1 +1,1 @@
-"""Where items come from: STAC APIs, static catalogues, and local files."""
+"""The sources of items: STAC APIs, static catalogues, and local files."""

@@ -55,7 +55,7 @@ class HttpPolicy:
     connect_retries: int = 3  # while the server has never answered: a wrong address is reported soon
     backoff_s: float = 0.5  # doubled at each retry; a server's Retry-After has precedence
     jitter_s: float = 0.5  # largest random addition, so that clients do not all return at the same time
-    max_retry_after_s: int = 120  # a server that asks for a longer wait is asked again after this
+    max_retry_after_s: int = 120  # a server that requests a longer wait gets the next request after this
 
 
 class SearchStoppedError(Exception):
@@ -69,7 +69,7 @@ class _TransientError(Exception):
         super().__init__(str(error))
         self.error = error
         self.retry_after_s = retry_after_s
-        self.is_answer = is_answer  # the server answered, with a status that asks to try again
+        self.is_answer = is_answer  # the server answered, with a status that permits a retry
 
 
 class _Session(requests.Session):
@@ -124,7 +124,7 @@ class ApiSession(StacApiIO):
             is_valid: whether an object is a complete answer; any other one counts as a transient fault.
 
         Raises:
-            APIError: the server goes on failing, or answers that the request is wrong.
+            APIError: the server keeps failing, or answers that the request is wrong.
             SearchStoppedError: `stop` was called.
         """
         document, found_at = self.fetch_document(
@@ -145,7 +145,7 @@ class ApiSession(StacApiIO):
             is_valid: whether a document is a complete answer; any other one counts as a transient fault.
 
         Raises:
-            APIError: the server goes on failing, or answers that the request is wrong.
+            APIError: the server keeps failing, or answers that the request is wrong.
             FetchError: the address is not an http or https URL.
             SearchStoppedError: `stop` was called.
         """

@@ -1,4 +1,4 @@
-"""Short keys by which a search recognises items that a server gives again."""
+"""Short keys by which a search recognises items that a server returns again."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def search_windows(
         now: start of the search, UTC; later scenes are left for the next search.
 
     Raises:
-        ChiplakeError: the URL is not that of a STAC API, the server goes on failing, or it withholds items.
+        ChiplakeError: the URL is not that of a STAC API, the server keeps failing, or it withholds items.
     """
     origin = Origin(check_root_url(api))
     windows = calendar_windows(filters.start, filters.end, now or datetime.now(UTC))
@@ -150,7 +150,7 @@ def _cloud_language(client: Client) -> str | None:
 
 @dataclass(slots=True)
 class _SearchedItems:
-    """The items that the search has yielded, as far as a later window may bring them again.
+    """The items that the search has yielded, as far as a later window may return them again.
 
     These are the items of the current window and of the one before, since servers count the border to both, and strays:
     items whose datetime is outside the window for which the server gave them.

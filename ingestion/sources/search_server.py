@@ -59,7 +59,7 @@ class SearchServer:
         return page
 
     def ignores_datetime(self) -> bool:
-        """Return whether the server gives items of days that were not requested. Sends one request, once."""
+        """Return whether the server returns items of days that were not requested. Sends one request, once."""
         with self._lock:
             if self._ignores_datetime is None:
                 _, page = self.first_page(_BEFORE_LAUNCH)
@@ -67,7 +67,7 @@ class SearchServer:
             return self._ignores_datetime
 
     def note_answer(self, size: int) -> None:
-        """Record how many items an answer had: the server is able to give that many."""
+        """Record the number of items of an answer, which the server is therefore able to return."""
         with self._lock:
             self.largest_answer = max(self.largest_answer, size)
 
@@ -79,5 +79,5 @@ def item_time(item: Any) -> datetime | None:
 
 
 def is_far(time: datetime | None, window: Window) -> bool:
-    """Return whether a time is so far from a window that a server which respects dates would not give its item."""
+    """Return whether a time is so far from a window that a server which respects dates would not return its item."""
     return time is not None and not window.contains(time, MAX_DATETIME_ERROR)

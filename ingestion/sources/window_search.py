@@ -95,7 +95,7 @@ class WindowSearch:
         """Read the window completely.
 
         Raises:
-            APIError: the server goes on failing.
+            APIError: the server keeps failing.
             ChiplakeError: the server withholds items.
             DatetimeIgnoredError: the server ignores dates.
         """
@@ -236,7 +236,7 @@ class WindowSearch:
             return
         for part, part_answer in zip(parts, answers, strict=True):
             if len(part_answer.ids) < size:
-                part_answer.doubts.discard(Doubt.FULL)  # the server is able to give more than that
+                part_answer.doubts.discard(Doubt.FULL)  # the server is able to return more items
             self._verify(part, part_answer)
 
     def _parts(self, window: Window, answer: Answer) -> list[Window]:
@@ -246,7 +246,7 @@ class WindowSearch:
         return split_evenly(window, min(max(4, -(-matched // PART_ITEMS)), MAX_PARTS))
 
     def _check_unsplit(self, window: Window, answer: Answer) -> None:
-        """Check a window whose parts give the same items as the window, so that they cannot show it to be complete.
+        """Check a window whose parts have the same items as the window, so that they cannot show that it is complete.
 
         The size of other answers of the server can.
 
@@ -265,7 +265,7 @@ class WindowSearch:
             self._fail(scope, answer, serious or {Doubt.LARGEST})
 
     def _ids_without_dates(self, size: int) -> set[ItemKey]:
-        """Search without dates, and return the ids of more than `size` items, or of all that the server gives."""
+        """Search without dates, and return the ids of more than `size` items, or of all items of the server."""
         answer = Answer()
         try:
             for page in self._pages(None, answer):

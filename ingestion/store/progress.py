@@ -30,7 +30,7 @@ SEARCH_ID_CHARACTERS: Final = 16  # of a SHA-256 in hex
 class WindowCounts:
     """Counts of the items of one window."""
 
-    received: int  # items that the server gave, each counted once
+    received: int  # items that the server returned, each counted once
     written: int  # new versions
 
 

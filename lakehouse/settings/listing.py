@@ -18,7 +18,7 @@ class Setting:
     variable: str  # environment variable, such as CHIPLAKE_FILL_MAX_AGE_DAYS
     name: str  # dbt variable, such as fill_max_age_days
     group: str  # attribute of Settings, such as filling
-    value: str  # as the environment would give it: text, or JSON; empty: none
+    value: str  # in the form of an environment variable: text, or JSON; empty: no value
     default: str  # likewise; paths in the project are relative to it
     type: str  # JSON type and bounds, such as "integer, 1 to 250"
     description: str
@@ -53,7 +53,7 @@ def _default(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value as an environment variable gives it: macro `setting` reads it with `fromjson`."""
+    """Return a value in the form of an environment variable; macro `setting` reads it with `fromjson`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

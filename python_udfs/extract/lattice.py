@@ -1,4 +1,4 @@
-"""Where the cells of the grid lie in a raster. Pixels are never resampled."""
+"""The position of grid cells in a raster. Pixels are never resampled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader in use: GDAL by rasterio, GeoTIFF and JPEG 2000, addresses signed where the provider asks for it."""
+"""The default reader: GDAL by rasterio, GeoTIFF and JPEG 2000, addresses signed if the provider requires it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Cell:
     """A chip to cut: a cell of the strip's row and the scenes that touch it."""
 
     chip_id: str
-    chip: dict[str, Any]  # the columns that identify the chip, which come out as they went in
+    chip: dict[str, Any]  # the columns that identify the chip, returned unchanged
     col: int
     scene_ids: list[str]
     whole_scene_ids: list[str]  # the scenes in which the cell lies whole

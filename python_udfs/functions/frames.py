@@ -1,4 +1,4 @@
-"""What all scalar functions do with their arguments: decode frames, bring layers to one grid, apply a mask."""
+"""The arguments of all scalar functions: decode frames, bring layers to one grid, apply a mask."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Accepted:
     construct: str  # start of the construct's id
     rule: str
     reason: str
-    # Of a rule with several findings; {bucket}, {name}, {account} and {region} stand for values of the deployment.
+    # Of a rule with several findings. {bucket}, {name}, {account} and {region} become values of the deployment.
     findings: tuple[str, ...] = ()
 
 

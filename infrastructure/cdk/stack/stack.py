@@ -86,7 +86,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
 
     @property
     def availability_zones(self) -> list[str]:
-        """The first two zones of any region; CDK would otherwise ask AWS for them during synthesis."""
+        """The first two zones of any region; otherwise CDK would query AWS for them during synthesis."""
         return [Token.as_string(Fn.select(number, Fn.get_azs())) for number in (0, 1)]
 
 
