@@ -50,7 +50,7 @@ Result = dict[str, Any]
 
 
 def make_lake(chips: pa.Table) -> None:
-    """A table of filled chips, and one that lists all of them for the export."""
+    """Make a table of filled chips, and one that lists all of them for the export."""
     catalog = ensure_sources(get_settings())
     cell_ids = pa.array([f"32632_{number}_0" for number in range(chips.num_rows)])
     filled = chips.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)

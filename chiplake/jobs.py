@@ -70,7 +70,7 @@ _NIGHTLY_JOBS: Final = (chip_extraction, temporal_merge, embedding_generation, c
 
 
 def nightly(window: Window, on_line: OnLine) -> None:
-    """All jobs in order. Failures of single chips do not stop the later jobs; they are reported at the end."""
+    """Run all jobs in order. Failures of single chips do not stop the later jobs; they are reported at the end."""
     incomplete: list[IncompleteError] = []
     for job in _NIGHTLY_JOBS:
         try:
@@ -147,7 +147,7 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
 
 
 def _failure(selector: str, results: Sequence[Any]) -> str:
-    """The number of nodes that failed, and the first line of the first one's message that says why."""
+    """Return the number of nodes that failed, and the first line of the first one's message that says why."""
     failed = [result for result in results if result.status in ("error", "fail")]
     if not failed:
         return f"dbt build --selector {selector} failed; see logs/dbt.log"

@@ -283,7 +283,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _scratch(root: Path) -> Path:
-    """A new folder on the disk with the most free space; the job's volume is at one or the other by instance type."""
+    """Return a new folder on the disk with the most free space; the instance type decides which disk is the job's volume."""
     places = [place for place in (root / "processing", Path(tempfile.gettempdir())) if os.access(place, os.W_OK)]
     return Path(tempfile.mkdtemp(prefix="chiplake-", dir=max(places, key=lambda place: shutil.disk_usage(place).free)))
 
@@ -299,7 +299,7 @@ def _pass_on(stream: IO[str]) -> deque[str]:
 
 
 def _error_line(lines: Sequence[str]) -> str:
-    """The last line that reports an error of Chiplake, else the last line that is not empty."""
+    """Return the last line that reports an error of Chiplake, else the last line that is not empty."""
     errors = [line for line in lines if line.startswith(_ERROR_PREFIX)]
     candidates = errors or [line for line in lines if line]
     return candidates[-1] if candidates else ""

@@ -47,7 +47,7 @@ def error_line(error: BaseException, max_length: int = _MAX_LENGTH) -> str:
 
 
 def _java_root_cause(error: BaseException) -> Any | None:
-    """The innermost Java exception. Py4J keeps it in `java_exception`, PySpark in `_origin`."""
+    """Return the innermost Java exception. Py4J keeps it in `java_exception`, PySpark in `_origin`."""
     cause: Any | None = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     while cause is not None and cause.getCause() is not None:
         cause = cause.getCause()

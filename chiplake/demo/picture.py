@@ -54,7 +54,7 @@ class ChipPicture:
 
 @dataclass(frozen=True)
 class CellRow:
-    """The chips of one cell, oldest first: a row of the picture."""
+    """Return the chips of one cell, oldest first: a row of the picture."""
 
     cell_id: str
     chips: tuple[ChipPicture, ...]
@@ -74,7 +74,7 @@ class CellScore:
 
 @dataclass(frozen=True)
 class ChangeMap:
-    """The map of change scores of one day."""
+    """Return the map of change scores of one day."""
 
     day: date
     cells: tuple[CellScore, ...]  # cells without a score are drawn empty
@@ -135,7 +135,7 @@ def _header(has_missing_pixels: bool) -> Image.Image:
 
 
 def _chips_panel(row: CellRow) -> Image.Image:
-    """Two strips of chips, as acquired and filled, with one column a date."""
+    """Draw two strips of chips, as acquired and filled, with one column a date."""
     count = len(row.chips)
     side = min(256, (_WIDTH - 2 * _MARGIN - _LABEL - (count - 1) * _GAP) // max(1, count))
     top = 78
@@ -161,7 +161,7 @@ def _chips_panel(row: CellRow) -> Image.Image:
 
 
 def _percent(share: float) -> str:
-    """A share in percent, 0 or 100 only where it is exactly that."""
+    """Format a share in percent; only exact shares become 0 or 100."""
     if 0 < share < 1:
         share = min(max(share, 0.001), 0.999)
     return f"{share:.0%}" if share in (0, 1) else f"{share:.1%}"
@@ -182,7 +182,7 @@ def ramp_colour(share: float) -> Colour:
 
 
 def _map_panel(change_map: ChangeMap) -> Image.Image:
-    """The grid of cells in true positions, coloured by score, with a legend at its right."""
+    """Draw the grid of cells in true positions, coloured by score, with a legend on its right."""
     cells = change_map.cells or (CellScore("", 0, 0, None, None, False),)
     west, east = min(cell.col for cell in cells), max(cell.col for cell in cells) + 1
     south, north = min(cell.row for cell in cells), max(cell.row for cell in cells) + 1

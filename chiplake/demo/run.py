@@ -140,7 +140,7 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
 
 
 def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
-    """The first planted cell, and the whole cells in which filling recovered the most pixels."""
+    """Return the first planted cell, and the whole cells in which filling recovered the most pixels."""
     recovered = spark.sql(
         """
         select cell_id, sum(complete_fraction - base_valid_fraction) as recovered

@@ -124,7 +124,7 @@ def _look(spec: ArchiveSpec, overpass: Overpass, ground: Mapping[int, Ground]) -
 
 
 def _beyond(edge: SwathEdge, middle_northing: float, grid: Grid) -> NDArray[np.bool_]:
-    """The pixels outside the swath, (rows, cols)."""
+    """Return the pixels outside the swath, (rows, cols)."""
     line = edge.easting + np.tan(np.radians(edge.tilt)) * (grid.northings - middle_northing)
     return np.asarray(grid.eastings > line, dtype=np.bool_)
 

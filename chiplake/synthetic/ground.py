@@ -139,7 +139,7 @@ def _grain(grid: Grid, seed: int, side: int, share: float) -> Float:
 
 
 def _water(grid: Grid, seed: int, river_northing: float) -> Bool:
-    """A meandering river and ponds, (rows, cols)."""
+    """Return a meandering river and ponds, (rows, cols)."""
     phase = 2 * np.pi * uniform(hashed(seed + 70, np.arange(3)))
     east = grid.eastings
     course = (

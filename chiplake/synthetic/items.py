@@ -110,7 +110,7 @@ def make_item(scene: TilePass, scl: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def _footprint(scene: TilePass) -> BaseGeometry:
-    """The part of the window with data, EPSG:4326."""
+    """Return the part of the window with data, EPSG:4326."""
     spec, overpass, window = scene.spec, scene.overpass, scene.window
     footprint: BaseGeometry = box(*window.extent)
     if overpass.swath_edge is not None:

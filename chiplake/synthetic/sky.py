@@ -75,7 +75,7 @@ def _cloud_field(grid: Grid, seed: int, clear_site: tuple[float, float] | None) 
 
 
 def _clearing(grid: Grid, site: tuple[float, float] | None) -> Float:
-    """The reduction of a cloud field around a site: 2 in the middle, 0 about 5 km away."""
+    """Return the reduction of a cloud field around a site: 2 in the middle, 0 about 5 km away."""
     if site is None:
         return np.zeros((1, 1), dtype=np.float32)
     x = (grid.eastings - site[0]) / 3600
@@ -84,7 +84,7 @@ def _clearing(grid: Grid, site: tuple[float, float] | None) -> Float:
 
 
 def _level(field: Float, share: float) -> float:
-    """The value that `share` of the field exceeds."""
+    """Return the value that `share` of the field exceeds."""
     return float(np.quantile(field, 1 - share)) if share > 0 else float("inf")
 
 
