@@ -283,7 +283,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _scratch(root: Path) -> Path:
-    """Return a new folder on the disk with the most free space; the instance type decides which disk is the job's volume."""
+    """Return a new folder on the disk with the most free space; the job's volume depends on the instance type."""
     places = [place for place in (root / "processing", Path(tempfile.gettempdir())) if os.access(place, os.W_OK)]
     return Path(tempfile.mkdtemp(prefix="chiplake-", dir=max(places, key=lambda place: shutil.disk_usage(place).free)))
 

@@ -98,7 +98,7 @@ def _call_procedure(spark: SparkSession, table: Table, before: datetime, dry_run
 
 
 def _raise_if_folder_is_shared(catalog: Catalog, table: Table) -> None:
-    """Refuse a shared folder: a renamed table keeps its folder, and a new table of the old name may get the same one."""
+    """Refuse a shared folder: a renamed table keeps its folder, and a new table of its old name may get the same."""
     name, folder = full_name(table), _folder(table)
     for namespace in catalog.list_namespaces():
         for identifier in catalog.list_tables(namespace):

@@ -49,7 +49,7 @@ class Scene:
     day: date
     item_path: Path  # item JSON with hrefs relative to itself
     rasters: Mapping[str, Path]  # COG by band name, and scl
-    offset: int  # what is added to reflectance x 10,000 in the pixels
+    offset: int  # number that the pixels have added to reflectance x 10,000
 
 
 @dataclass(frozen=True)

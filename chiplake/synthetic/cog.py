@@ -1,4 +1,4 @@
-"""Rasters as Earth Search has them."""
+"""Rasters in the form of Earth Search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rasterio import Affine
 
 
 def write_cog(path: Path, pixels: NDArray[Any], epsg: int, corner: tuple[int, int], gsd: int, block_size: int) -> None:
-    """Write a COG as Earth Search has them: DEFLATE with a predictor, nodata 0, no overviews.
+    """Write a COG in the form of Earth Search: DEFLATE with a predictor, nodata 0, no overviews.
 
     Args:
         path: the file; an existing one is replaced.

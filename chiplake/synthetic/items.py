@@ -1,4 +1,4 @@
-"""STAC items of the synthetic scenes, in the manner of Earth Search v1."""
+"""STAC items of the synthetic scenes, in the form of Earth Search v1."""
 
 from __future__ import annotations
 
