@@ -55,7 +55,7 @@ def run(settings: Settings) -> Run:
 
 
 def make_run(settings: Settings, checkpoint: Path | None) -> Run:
-    """A run as export writes it, with three objects of two chips."""
+    """Make a run as export writes it, with three objects of two chips."""
     run = Run(settings.lake.transform_dir / RUN_ID)
     chips = [make_chip(number, BANDS) for number in range(len(OBJECTS) * CHIPS_PER_OBJECT)]
     objects = [chips[start : start + CHIPS_PER_OBJECT] for start in range(0, len(chips), CHIPS_PER_OBJECT)]

@@ -41,7 +41,7 @@ def without(kind: StructType, *names: str) -> StructType:
 
 
 def old_schema() -> Schema:
-    """The schema of `raw.stac_items` in the first release."""
+    """Return the schema of `raw.stac_items` in the first release."""
     fields = [field for field in STAC_ITEMS_SCHEMA.fields if field.name not in NEW_COLUMNS]
     place = next(number for number, field in enumerate(fields) if field.name == "assets")
     assets = fields[place].field_type

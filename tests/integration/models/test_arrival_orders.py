@@ -74,7 +74,7 @@ Tables = Mapping[str, Mapping[str, Row]]
 
 @st.composite
 def orders(draw: st.DrawFn) -> list[list[Event]]:
-    """All events in any order, cut into batches."""
+    """Draw all events in any order, cut into batches."""
     events = draw(st.permutations(EVENTS))
     first, second = draw(st.integers(2, 5)), draw(st.integers(2, 5))
     batches = [events[:first], events[first : first + second], events[first + second :]]
@@ -137,7 +137,7 @@ def _away(path: Path) -> Iterator[None]:
 
 
 def _of_older_baseline(item: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same product in an older baseline, with other pixels, so that the test notices a wrong choice."""
+    """Make the same product in an older baseline, with other pixels, so that the test notices a wrong choice."""
     older: dict[str, Any] = json.loads(
         json.dumps(item).replace("N0509", "N0400").replace("N05.09", "N04.00").replace('"05.09"', '"04.00"')
     )

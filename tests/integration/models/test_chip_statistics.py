@@ -48,7 +48,7 @@ class Lake:
         return dbt("run", *SELECT)
 
     def files(self) -> dict[str, str]:
-        """The data file that has the statistics of each chip."""
+        """Return the data file that has the statistics of each chip."""
         return data_files(self.spark, "fct_chip_statistics")
 
 

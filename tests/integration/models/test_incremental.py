@@ -203,7 +203,7 @@ def _time_zone(name: str) -> Iterator[None]:
 
 
 def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:
-    """The same product in a later processing baseline: another id and name, the same pixels."""
+    """Make the same product in a later processing baseline: another id and name, the same pixels."""
     text = json.dumps(item).replace("N0509", "N0510").replace("N05.09", "N05.10").replace('"05.09"', '"05.10"')
     again: dict[str, Any] = json.loads(text)
     again["id"] = item["id"].replace("_0_L2A", "_1_L2A")

@@ -20,7 +20,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def findings_of(settings: Settings) -> dict[str, Finding]:
-    """The findings by their subject."""
+    """Return the findings by their subject."""
     return {finding.subject: finding for finding in examine(settings)}
 
 

@@ -10,12 +10,12 @@ from python_udfs.valid_pixels import any_of_four, class_table, data_mask, to_10m
 
 
 def mask(*rows: str) -> NDArray[np.bool_]:
-    """A mask in which `#` is true."""
+    """Make a mask in which `#` is true."""
     return np.array([[pixel == "#" for pixel in row] for row in rows])
 
 
 def band(*rows: str) -> NDArray[np.uint16]:
-    """A band in which `.` is nodata and a digit is a value."""
+    """Make a band in which `.` is nodata and a digit is a value."""
     return np.array([[0 if pixel == "." else int(pixel) for pixel in row] for row in rows], np.uint16)
 
 

@@ -35,7 +35,7 @@ def cloud_distances(scene: CanvasScene) -> Array:
 
 
 def scene_with_clouds(seed: int, size: tuple[int, int], share: float, **fields: Any) -> CanvasScene:
-    """A scene with single pixels of every class of cloud and shadow, on and off the borders of cells."""
+    """Make a scene with single pixels of every class of cloud and shadow, on and off the borders of cells."""
     scene = random_scene(seed, size, ("blue",), **fields)
     rng = np.random.default_rng(seed)
     clear, cloudy = rng.choice([0, 1, 2, 4, 5, 6, 7, 11], size), rng.choice([3, 8, 9, 10], size)

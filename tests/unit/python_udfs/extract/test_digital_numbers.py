@@ -55,7 +55,7 @@ NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
 
 
 def scene_of_numbers(cases: Cases, dtype: str, **fields: Any) -> CanvasScene:
-    """A scene of one cell; the first pixels of its only band have the digital numbers of the cases."""
+    """Make a scene of one cell; the first pixels of its only band have the digital numbers of the cases."""
     blue = np.full((256, 256), 5_000, dtype)
     blue[0, : len(cases)] = [number for number, _ in cases]
     return CanvasScene("scene", {"blue": blue, "scl": np.full((128, 128), 4, np.uint8)}, **fields)

@@ -50,7 +50,7 @@ def truncated(path: Path) -> None:
 
 
 def vrt(path: Path) -> None:
-    """A VRT under the name of a GeoTIFF, which refers to another file."""
+    """Write a VRT under the name of a GeoTIFF, which refers to another file."""
     other = path.with_suffix(".other.tif")
     path.rename(other)
     rasterio.shutil.copy(other, path, driver="VRT")
