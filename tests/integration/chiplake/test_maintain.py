@@ -60,7 +60,7 @@ def _expiring(retain_last: int) -> Retention:
 
 
 def _make_chips(spark: SparkSession, name: str = CHIPS, appends: int = 6) -> None:
-    """Make chips in two places and months: many small appends, then a merge and a delete that leave position deletes."""
+    """Make chips in two places and months: many small appends, then a merge and a delete with position deletes."""
     spark.sql(
         f"""
         create table {name} (chip_id int, geohash string, acquired_at timestamp, red binary) using iceberg
@@ -96,7 +96,7 @@ def _chips(first: int, last: int, salt: str = "") -> str:
 
 
 def _make_items(settings: Settings) -> None:
-    """Write items as PyIceberg writes them: strings longer than its column bounds, and a delete that rewrites a file."""
+    """Write items by PyIceberg: strings longer than its column bounds, and a delete that rewrites a file."""
     table = open_catalog(settings).load_table(STAC_ITEMS)
     for number in range(6):
         _append(

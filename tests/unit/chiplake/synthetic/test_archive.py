@@ -35,7 +35,7 @@ def read(scene: Scene, name: str) -> NDArray[Any]:
 
 
 def reflectance(scene: Scene, name: str) -> NDArray[np.int32]:
-    """Reflectance x 10,000 without the offset of the scene; 0 is nodata."""
+    """Return reflectance x 10,000 without the offset of the scene; 0 is nodata."""
     pixels = read(scene, name).astype(np.int32)
     return np.where(pixels > 0, pixels - scene.offset, 0)
 
