@@ -115,7 +115,7 @@ def plain_errors(doing: str) -> Iterator[None]:
         raise ChiplakeError(f"{doing}: there are no usable AWS credentials; {_CREDENTIALS}") from error
     except exceptions.NoRegionError as error:
         raise ChiplakeError(f"{doing}: no AWS region is set; set AWS_REGION") from error
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # timeouts and TLS errors, too
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # also timeouts and TLS errors
         raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
     except exceptions.BotoCoreError as error:
         raise ChiplakeError(f"{doing}: {error_line(error)}") from error

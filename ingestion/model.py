@@ -197,7 +197,7 @@ class IngestSummary:
     repeated: int = 0  # repetitions of items by a STAC API; in no other count
     written: int = 0  # new items, and new versions of stored items
     unchanged: int = 0  # versions that are stored already
-    superseded: int = 0  # versions older than the one that is stored, or that came in the same batch
+    superseded: int = 0  # versions older than the stored one, or than one of the same batch
     skipped: int = 0  # items outside the filters
     rejected: Mapping[str, int] = field(default_factory=dict)  # by reason; those that an earlier run recorded count too
     # The time up to which this search of an API is complete, UTC. `since_last` starts there, less the overlap.

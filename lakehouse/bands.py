@@ -41,4 +41,4 @@ BAND_NAMES: tuple[str, ...] = tuple(BAND_BY_NAME)
 VALUE_PER_REFLECTANCE = 10_000  # pixels of chips hold reflectance x 10,000, 0 is nodata
 SCL = "scl"  # scene classification layer, 20 m, uint8
 CLOUD_DISTANCE = "cloud_distance"  # column of fct_chips, 20 m, uint8
-CLOUD_REACH_PIXELS = 15  # the farthest cloud that cloud_distance knows of, 20 m pixels
+CLOUD_REACH_PIXELS = 15  # the largest distance that cloud_distance measures, 20 m pixels

@@ -25,7 +25,7 @@ ANSWER_SUFFIX: Final = ".out"  # SageMaker appends it to the name of the object
 INPUT_FOLDER: Final = "input"
 OUTPUT_FOLDER: Final = "output"
 
-MB: Final = 1_000_000  # bytes; the inference server counts megabytes so, too
+MB: Final = 1_000_000  # bytes; the inference server counts megabytes in the same way
 MAX_REQUESTS_MB: Final = 100  # MaxConcurrentTransforms x MaxPayloadInMB
 DEFAULT_MAX_CONCURRENT: Final = 2
 DEFAULT_MAX_PAYLOAD_MB: Final = 25

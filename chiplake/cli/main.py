@@ -69,7 +69,7 @@ def main() -> None:
     options = GlobalOptions()
     try:
         app(obj=options)
-    except Exception as error:  # whatever it is, the user gets one line
+    except Exception as error:  # the user gets one line for any error
         if options.debug:
             raise
         print(f"chiplake: {_message(error)}", file=sys.stderr)

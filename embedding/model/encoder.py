@@ -30,7 +30,7 @@ class EncoderSize:
 
     dim: int  # length of a token, and of the embedding
     depth: int  # transformer layers
-    heads: int  # attention heads; the shapes of the weights do not tell it
+    heads: int  # attention heads; the shapes of the weights do not show it
     dim_head: int  # length of one head
     mlp_dim: int  # hidden length of the feed-forward blocks
 

@@ -26,7 +26,7 @@ from lakehouse.settings import Settings
 
 # Chosen among 14 pairs of size and seed, only because they find the demo's planted change.
 SEED: Final = 2
-SEEDED_PREFIX: Final = "clay-seeded-"  # of model ids; macro is_trained has it, too
+SEEDED_PREFIX: Final = "clay-seeded-"  # prefix of model ids; macro is_trained also has it
 SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=192)
 
 _LIGHTNING_PREFIX: Final = "model.encoder."

@@ -71,7 +71,7 @@ class LoadReport(BaseModel):
     run_id: str
     embedded: int  # embeddings written
     errors: int  # answers that are errors, for chips without an embedding in the table
-    unchanged: int  # answers not written: the table has them, or an embedding in place of their error
+    unchanged: int  # answers not written: the table has them, or an embedding instead of their error
     unanswered_objects: tuple[str, ...]  # objects without an answer; their chips are exported again
 
 

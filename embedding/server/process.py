@@ -21,7 +21,7 @@ from lakehouse.settings import PROJECT_DIR
 
 START_TIMEOUT_S: Final = 300.0  # a large checkpoint on a slow disk
 STOP_TIMEOUT_S: Final = 30.0
-_PING_TIMEOUT_S: Final = 2.0  # the socket listens before the model is loaded: the process is looked at between pings
+_PING_TIMEOUT_S: Final = 2.0  # the socket listens before the model is loaded: the process is checked between pings
 _LONGEST_LINE: Final = 500  # characters of the log's last line in an error message
 
 # Variables by which the server would choose another model than the one that it is started for.

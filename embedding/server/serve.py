@@ -46,7 +46,7 @@ class ServerOptions:
     port: int = DEFAULT_PORT
     device: str = "auto"  # auto, cpu or cuda
     max_payload_bytes: int = MAX_OBJECT_BYTES  # a larger request is refused with 413
-    listen_fd: int | None = None  # descriptor of a listening socket, used in place of host and port
+    listen_fd: int | None = None  # descriptor of a listening socket, used instead of host and port
     exit_with_parent: bool = False  # stop when standard input ends, as it does when the parent process ends
 
 

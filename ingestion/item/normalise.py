@@ -35,7 +35,7 @@ from ingestion.item.values import as_number, as_object, as_text, first_number, f
 from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
 from lakehouse.redaction import without_secrets
 
-# Part of every content hash. Raise it when the rules change: stored items get the new rules when they come again.
+# Part of every content hash. Raise it when the rules change: items get the new rules when they are received again.
 RULES_VERSION: Final = 3
 MAX_DETAIL: Final = 500  # characters
 

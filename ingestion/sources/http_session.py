@@ -222,7 +222,7 @@ class ApiSession(StacApiIO):
     def _read(self, response: requests.Response, name: str, until: float) -> bytes:
         body = bytearray()
         try:
-            # read1 returns what has come. A slow server might never fill a whole chunk.
+            # read1 returns the bytes that have arrived. A slow server might never fill a whole chunk.
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
                 self._sleep(0)
                 body += chunk

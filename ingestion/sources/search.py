@@ -33,7 +33,7 @@ from ingestion.sources.window_threads import WindowThreads
 from ingestion.windows import Window, calendar_windows
 from lakehouse.errors import ChiplakeError
 
-SEARCH_POLICY: Final = HttpPolicy(retries=8)  # survives two minutes of trouble
+SEARCH_POLICY: Final = HttpPolicy(retries=8)  # enough for two minutes of errors
 
 
 def search_windows(

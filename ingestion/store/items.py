@@ -148,7 +148,7 @@ def decide(rows: Iterable[StacItemRow], stored: dict[tuple[str, str], list[Versi
         if current is None:
             write.append(row)
         elif same is not None and same.ingested_at >= current.ingested_at:
-            unchanged += 1  # it is the current version, or lost against it within the ingest that brought both
+            unchanged += 1  # it is the current version, or an older one of the same ingest
         elif _is_older(row.updated_at, current.updated_at):
             superseded += 1
         else:

@@ -125,7 +125,7 @@ def _dump(target: Path) -> None:
     for statement in _STATEMENTS:
         spark.sql(statement).collect()
     gateway = spark.sparkContext._gateway
-    assert gateway is not None  # there is one while the session lives
+    assert gateway is not None  # exists while the session lives
     spark.stop()
     gateway.shutdown()
     gateway.proc.stdin.close()
