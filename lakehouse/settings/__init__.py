@@ -44,7 +44,7 @@ class Settings(BaseModel):
         InvalidSettingError: a setting has a value that it cannot have.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")  # Settings().replace(home=…) takes names of settings
 
     lake: LakeSettings = Field(default_factory=LakeSettings.from_environment)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings.from_environment)

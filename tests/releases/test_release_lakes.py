@@ -57,7 +57,7 @@ class ReleaseLake:
     expected: dict[str, Any]  # by table
 
     def catalog(self) -> Catalog:
-        return open_catalog(Settings(home=self.root / "lake"))
+        return open_catalog(Settings().replace(home=self.root / "lake"))
 
     def rows(self) -> dict[str, Rows]:
         with closing(self.catalog()) as catalog:
