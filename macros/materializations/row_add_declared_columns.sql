@@ -1,4 +1,7 @@
-{# Runs before Spark analyses the plans and the model's SQL, which may read a column of its own table that an older release lacked. #}
+{#
+    Runs before Spark analyses the plans and the model's SQL, which may read a column of its own table that an older
+    release lacked.
+#}
 {% macro row_add_declared_columns(relation) %}
     {%- set known = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
     {%- set added = [] -%}
