@@ -65,14 +65,15 @@ def test_the_packages_of_the_spark_image_are_all_that_jobs_import() -> None:
     }
     modules = sorted(
         path.relative_to(PROJECT_DIR).with_suffix("").as_posix().replace("/", ".")
-        for package in ("chiplake", "embedding", "ingestion", "python_udfs")
+        for package in ("chiplake", "embedding", "ingestion", "lakehouse", "python_udfs")
         for path in (PROJECT_DIR / package).rglob("*.py")
         # The image does not have the demo.
         if path.name not in ("__main__.py", "__init__.py") and not {"demo", "synthetic"} & set(path.parts)
     )
+    packages = ["chiplake", "embedding", "ingestion", "lakehouse", "python_udfs", "dbt_chiplake"]
     script = f"""
 import sys
-allowed = {sorted(allowed)!r} + {[*modules, "chiplake", "embedding", "ingestion", "python_udfs", "dbt_chiplake"]!r}
+allowed = {[*sorted(allowed), *modules, *packages]!r}
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         top = name.partition(".")[0]

@@ -5,6 +5,7 @@ Three dates of one tile: 69 % cloud, a swath edge, clear. The test uses a region
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,7 @@ def test_a_local_transform_and_sagemaker_give_the_same_embeddings(
     built: SparkSession, settings: Settings, aws: AwsServer
 ) -> None:
     area = {"embed_bbox": _box_of_cells(built, columns=6, lines=5), "embed_min_complete": 0.0}
+    dbt("run", "--select", "int_embedding_inputs", "--vars", json.dumps(area))
     local = settings.replace(**area)
     assert run_embedding(local).is_complete
     by_local = _embeddings(built)
