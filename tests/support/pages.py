@@ -1,7 +1,7 @@
 """The blocks of code in the project's pages, and a shell that runs the commands of a page one after the other.
 
 A block is run if its language is `console`, `sql` or `python`. In a `console` block, a line that starts with `$ ` is a
-command (a line that ends in a backslash continues in the next one), and the lines below it are its output. `...` in the
+command (it continues in the next line after a backslash and inside quotes), and the lines below it are its output. `...` in the
 output matches any text, and alone in a line any number of lines. A block that cannot be run in a test has the comment
 `<!-- not run: REASON -->` above it.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Final
 LANGUAGES: Final = ("console", "sql", "python")
 
 _FENCE: Final = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 
@@ -36,8 +37,23 @@ class Block:
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """Return the commands of a `console` block, each with its output according to the page."""
-        found = re.split(r"^\$ ((?:.*\\\n)*.*)\n", self.text, flags=re.MULTILINE)
-        return tuple(zip(found[1::2], found[2::2], strict=True))
+        found: list[tuple[list[str], list[str]]] = []
+        for line in self.text.splitlines():
+            if line.startswith("$ "):
+                found.append(([line[2:]], []))
+            elif found:
+                command, output = found[-1]
+                (command if not output and _goes_on("\n".join(command)) else output).append(line)
+        return tuple(("\n".join(command), "\n".join(output)) for command, output in found)
+
+
+def _goes_on(command: str) -> bool:
+    """Return whether a command ends in a backslash or inside quotes."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return command.endswith("\\")
 
 
 def blocks_of(page: str, text: str) -> Iterator[Block]:

@@ -23,17 +23,33 @@ $ ./deploy.sh
 ```sql
 select 1
 ```
+
+<!-- not run: needs Docker -->
+```console
+$ docker build
+```
 """
 
 
 def test_blocks_have_their_language_their_line_and_the_reason_not_to_run() -> None:
     found = [(block.language, block.line, block.reason) for block in blocks_of("a.md", PAGE)]
-    assert found == [("console", 2, None), ("console", 10, "needs AWS"), ("sql", 14, None)]
+    assert found == [
+        ("console", 2, None),
+        ("console", 10, "needs AWS"),
+        ("sql", 14, None),
+        ("console", 19, "needs Docker"),
+    ]
 
 
 def test_a_command_may_span_lines_and_has_its_output() -> None:
     first, *_ = blocks_of("a.md", PAGE)
-    assert first.commands == (("echo one \\\n    two", "one two\n"), ("true", ""))
+    assert first.commands == (("echo one \\\n    two", "one two"), ("true", ""))
+
+
+def test_a_command_in_quotes_goes_on_until_they_end() -> None:
+    text = '```console\n$ echo "a\n  b"\na\n  b\n```\n'
+    (block,) = blocks_of("a.md", text)
+    assert block.commands == (('echo "a\n  b"', "a\n  b"),)
 
 
 @pytest.mark.parametrize(
