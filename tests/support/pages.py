@@ -1,8 +1,8 @@
 """The blocks of code in the project's pages, and a shell that runs the commands of a page one after the other.
 
 A block is run if its language is `console`, `sql` or `python`. In a `console` block, a line that starts with `$ ` is a
-command (it continues in the next line after a backslash and inside quotes), and the lines below it are its output. `...` in the
-output matches any text, and alone in a line any number of lines. A block that cannot be run in a test has the comment
+command, which continues after a backslash and inside quotes, and the lines below it are its output. `...` in the output
+matches any text, and alone in a line any number of lines. A block that cannot be run in a test has the comment
 `<!-- not run: REASON -->` above it.
 """
 
