@@ -122,13 +122,22 @@ def _command(name: str, command: Any) -> list[str]:
 
 
 def _columns_of(name: str, node: dict[str, Any]) -> list[str]:
-    columns = ((f"`{one['name']}`", f"`{one['data_type']}`", one["description"]) for one in node["columns"].values())
+    columns = (
+        (f"`{one['name']}`", f"`{one['data_type']}`", _values(one["config"]["meta"]), one["description"])
+        for one in node["columns"].values()
+    )
     return [
         f"### `{name}`\n",
         f"{' '.join(node['description'].split())}\n",
-        *_table(("column", "type", "meaning"), columns),
+        *_table(("column", "type", "values", "meaning"), columns),
         "",
     ]
+
+
+def _values(meta: dict[str, str]) -> str:
+    """Describe the values of a column: dtype and shape of an array, and units."""
+    array = " ".join(meta[key] for key in ("dtype", "shape") if key in meta)
+    return ", ".join(part for part in (array, meta.get("units")) if part)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

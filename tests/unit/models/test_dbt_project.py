@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from pyiceberg.schema import Schema
 
 from ingestion.model import Reason
+from lakehouse.bands import BANDS
 from lakehouse.settings import PROJECT_DIR, get_settings
 from lakehouse.settings.listing import list_settings
 from lakehouse.source_schemas import (
@@ -101,6 +102,20 @@ def test_every_column_is_described_and_typed(models: list[Node], manifest: Node)
     ]
     assert incomplete == []
     assert [model["name"] for model in models if not model["columns"]] == []
+
+
+def test_meta_of_columns_is_units_dtype_and_shape(models: list[Node], manifest: Node) -> None:
+    columns = {
+        (node["name"], column["name"]): column["config"]["meta"]
+        for node in [*models, *manifest["sources"].values()]
+        for column in node["columns"].values()
+    }
+    assert {key for meta in columns.values() for key in meta} == {"units", "dtype", "shape"}
+    for table in ("fct_chips", "fct_filled_chips"):
+        for band in BANDS:
+            meta = columns[table, band.name]
+            assert (meta["dtype"], meta["shape"]) == ("uint16", f"{band.pixels} x {band.pixels}")
+    assert not any(node["config"]["meta"] for node in models)
 
 
 def test_models_have_the_prefix_of_their_kind(models: list[Node]) -> None:
