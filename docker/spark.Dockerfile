@@ -43,6 +43,9 @@ COPY docker/smspark-submit docker/chiplake /usr/local/bin/
 COPY profiles /opt/chiplake/profiles
 COPY macros /opt/chiplake/macros
 COPY models /opt/chiplake/models
+COPY seeds /opt/chiplake/seeds
+COPY snapshots /opt/chiplake/snapshots
+COPY analyses /opt/chiplake/analyses
 COPY tests/dbt /opt/chiplake/tests/dbt
 COPY pyproject.toml dbt_project.yml selectors.yml dbt_chiplake.py /opt/chiplake/
 COPY lakehouse /opt/chiplake/lakehouse

@@ -1,13 +1,9 @@
+{#
+    Writes the columns that select and table share: `on_schema_change` has added the select's new columns before, or
+    leaves them out (`ignore`), and a column that the select lacks keeps its values (`append_new_columns`).
+#}
 {% macro write_changes(existing, compiled_code) %}
-    {%- set strategy = config.get('incremental_strategy') -%}
     {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
-    {%- set former = config.get('meta') or {} -%}
-    {%- if former.inputs or former.version -%}
-        {{ exceptions.raise_compiler_error(
-            'meta.inputs and meta.version of release 0.1.0 are now incremental_strategy, inputs and version_columns'
-        ) }}
-    {%- endif -%}
-
     {% call statement('create_source') %}
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
@@ -18,16 +14,13 @@
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(compiled_code) %}
     {% endif %}
-    {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | list %}
+    {% set selected = adapter.get_columns_in_relation(source) | map(attribute='name') | list %}
+    {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | select('in', selected) | list %}
 
-    {% if strategy == 'pending_inputs' %}
+    {% if config.get('inputs') %}
         {% do strategy_pending_inputs(source, columns) %}
-    {% elif strategy in ('changed_rows', none) %}
-        {% do strategy_changed_rows(source, columns) %}
     {% else %}
-        {{ exceptions.raise_compiler_error(
-            "incremental_strategy is '" ~ strategy ~ "'; write changed_rows or pending_inputs"
-        ) }}
+        {% do strategy_changed_rows(source, columns) %}
     {% endif %}
     {% do run_query('drop view if exists ' ~ source) %}
 {% endmacro %}

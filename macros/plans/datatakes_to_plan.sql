@@ -1,6 +1,6 @@
 {% macro datatakes_to_plan(inputs) %}
     {{ pending_inputs(inputs) }}
-    {% if rule_recompute() and is_incremental() %}
+    {% if rule_recompute() and updates_table() %}
     union distinct
     select inputs.*
     from {{ ref(inputs.model) }} as inputs

@@ -27,7 +27,7 @@
 
     ),
 
-    {% if is_incremental() %}
+    {% if updates_table() %}
     seeds as (
 
         select
@@ -58,12 +58,12 @@
         from {{ ref(inputs.model) }} as inputs
         inner join spans on inputs.cell_id = spans.cell_id
         left join pending on inputs.chip_id = pending.chip_id and spans.rule_version = pending.rule_version
-        {% if is_incremental() %}
+        {% if updates_table() %}
         left join seeds on spans.cell_id = seeds.cell_id and spans.rule_version = seeds.rule_version
         {% endif %}
         where inputs.acquired_at <= spans.last_at
             and inputs.acquired_at >= spans.oldest_at
-            {% if is_incremental() %}
+            {% if updates_table() %}
             and (
                 seeds.cell_id is null
                 or struct(inputs.acquired_at, inputs.chip_id) > struct(seeds.acquired_at, seeds.chip_id)
@@ -73,7 +73,7 @@
     )
 
     select * from sources
-    {% if is_incremental() %}
+    {% if updates_table() %}
     union all
     select
         cell_id,

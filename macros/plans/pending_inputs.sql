@@ -1,7 +1,7 @@
 {% macro pending_inputs(inputs) %}
     select {% for column in inputs.columns or ['*'] %}inputs.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
     from {{ ref(inputs.model) }} as inputs
-    {% if is_incremental() %}
+    {% if updates_table() %}
     left anti join {{ this }} as done
         on {{ row_matches(row_key_columns(inputs.key) + [inputs.version], 'inputs', 'done') }}
         {% if inputs.retry_errors %}and done.error is null{% endif %}

@@ -1,7 +1,7 @@
 {% macro rule_rows(columns) %}
     select
         {% for column in columns -%}
-        {{ column if is_incremental() else 'cast(null as string) as ' ~ column }}{{ ',' if not loop.last }}
+        {{ column if updates_table() else 'cast(null as string) as ' ~ column }}{{ ',' if not loop.last }}
         {% endfor -%}
-    {% if is_incremental() %}from {{ this }}{% else %}where false{% endif %}
+    {% if updates_table() %}from {{ this }}{% else %}where false{% endif %}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='changed_rows', version_columns=['pair_hash']) }}
+{{ config(unique_key=['chip_id', 'model_id'], version_columns=['pair_hash']) }}
 
 {% set min_history = setting('change_min_history') | int %}
 {% set min_distance = setting('change_min_distance') | float %}

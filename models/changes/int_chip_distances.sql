@@ -1,6 +1,6 @@
 {%- set inputs = {'model': 'int_distance_inputs', 'key': ['chip_id', 'model_id'], 'version': 'distances_hash'} -%}
 
-{{ config(unique_key=['chip_id', 'model_id'], incremental_strategy='pending_inputs', inputs=inputs) }}
+{{ config(unique_key=['chip_id', 'model_id'], inputs=inputs) }}
 
 with pending as (
 

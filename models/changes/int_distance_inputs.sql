@@ -1,6 +1,5 @@
 {{ config(
     unique_key=['chip_id', 'model_id'],
-    incremental_strategy='changed_rows',
     version_columns=['distances_hash', 'is_comparable']
 ) }}
 

@@ -7,7 +7,6 @@
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
-    incremental_strategy='pending_inputs',
     inputs=inputs,
     plans=['pending_inputs', 'cut_plan']
 ) }}

@@ -2,7 +2,6 @@
 
 {{ config(
     unique_key='chip_id',
-    incremental_strategy='pending_inputs',
     inputs=inputs,
     plans=['datatakes_to_plan']
 ) }}

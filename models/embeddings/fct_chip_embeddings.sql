@@ -4,7 +4,6 @@
 -#}
 {{ config(
     unique_key=['chip_id', 'model_id'],
-    incremental_strategy='changed_rows',
     version_columns=['input_hash', 'embedding_scale', 'missing_fraction']
 ) }}
 

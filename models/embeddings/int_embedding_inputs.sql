@@ -1,4 +1,4 @@
-{{ config(unique_key='chip_id', incremental_strategy='changed_rows', version_columns=['input_hash']) }}
+{{ config(unique_key='chip_id', version_columns=['input_hash']) }}
 
 with filled_chips as (
 

@@ -6,7 +6,6 @@
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    incremental_strategy='pending_inputs',
     inputs=inputs,
     days_of_plan='pending_inputs'
 ) }}

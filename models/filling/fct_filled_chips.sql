@@ -6,7 +6,6 @@
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'source_index']),
-    incremental_strategy='pending_inputs',
     inputs=inputs,
     plans=['pending_inputs', 'fill_plan'],
     days_of_plan='fill_plan'
@@ -59,7 +58,7 @@ chips_in_order as ( -- noqa: ST03
         cast(null as binary) as source_index,
         cast(null as array<struct<chip_id: string, acquired_at: timestamp>>) as sources
     from planned_chips
-    {% if is_incremental() %}
+    {% if updates_table() %}
     union all
     select /*+ broadcast(planned) */
         left(filled.geohash, 4) as geohash_4,

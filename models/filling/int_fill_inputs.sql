@@ -1,6 +1,6 @@
 {% set fill_max_age_days = setting('fill_max_age_days') | int %}
 
-{{ config(unique_key='chip_id', incremental_strategy='changed_rows', version_columns=['input_hash']) }}
+{{ config(unique_key='chip_id', version_columns=['input_hash']) }}
 
 with chips as (
 

@@ -1,4 +1,4 @@
-{{ config(unique_key='cell_id', incremental_strategy='changed_rows', version_columns=['grid_version']) }}
+{{ config(unique_key='cell_id', version_columns=['grid_version']) }}
 
 with scene_cells as (
 

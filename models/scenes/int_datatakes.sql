@@ -1,4 +1,4 @@
-{{ config(unique_key=['datatake_id', 'epsg'], incremental_strategy='changed_rows') }}
+{{ config(unique_key=['datatake_id', 'epsg']) }}
 
 with scenes as (
 

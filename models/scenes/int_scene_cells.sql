@@ -1,6 +1,6 @@
 {% set inputs = {'model': 'int_scenes', 'key': 'scene_id', 'version': 'scene_hash'} %}
 
-{{ config(unique_key=['scene_id', 'cell_id'], incremental_strategy='pending_inputs', inputs=inputs) }}
+{{ config(unique_key=['scene_id', 'cell_id'], inputs=inputs) }}
 
 {% set size = grid_cell_size() %}
 

@@ -1,6 +1,5 @@
 {{ config(
     unique_key='scene_id',
-    incremental_strategy='changed_rows',
     version_columns=['content_hash', 'scene_hash', 'boa_offset_reason']
 ) }}
 

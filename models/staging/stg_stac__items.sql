@@ -1,6 +1,5 @@
 {{ config(
     unique_key=['collection', 'item_id'],
-    incremental_strategy='changed_rows',
     version_columns=['content_hash'],
     on_schema_change='sync_all_columns'
 ) }}

@@ -26,7 +26,10 @@ def _only(*paths: str) -> tuple[str, ...]:
     return ("*", *(f"!{path}" for path in paths))
 
 
-_DBT_PROJECT: Final = ("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "models", "macros", "profiles", "tests")
+_DBT_PROJECT: Final = (
+    *("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "profiles", "macros", "tests"),
+    *("models", "seeds", "snapshots", "analyses"),
+)
 # Airflow puts the folder of the DAGs on Python's path, so the DAG imports `lakehouse.transform_job` from there.
 _DAG_IMPORTS: Final = ("lakehouse/__init__.py", "lakehouse/transform_job.py")
 

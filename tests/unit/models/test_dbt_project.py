@@ -69,7 +69,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Node:
 
 @pytest.fixture(scope="module")
 def models(manifest: Node) -> list[Node]:
-    found = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    """The models of the pipeline; own models of a user are in other folders."""
+    found = [node for node in manifest["nodes"].values() if node["resource_type"] == "model" and stage(node) in STAGES]
     assert found
     return found
 
@@ -130,9 +131,18 @@ def test_models_flow_one_way(models: list[Node], manifest: Node) -> None:
         (model["name"], manifest["nodes"][node]["name"])
         for model in models
         for node in model["depends_on"]["nodes"]
-        if node.startswith("model.") and STAGES.index(stage(manifest["nodes"][node])) > STAGES.index(stage(model))
+        if node in manifest["nodes"] and stage(manifest["nodes"][node]) not in STAGES[: STAGES.index(stage(model)) + 1]
     ]
     assert backwards == []
+
+
+def test_only_the_pipeline_has_the_materialization_of_the_project(models: list[Node], manifest: Node) -> None:
+    assert {model["config"]["materialized"] for model in models} == {"exact_incremental", "ephemeral"}
+    assert [macro for macro in manifest["macros"] if macro.startswith("macro.chiplake.materialization_")] == [
+        "macro.chiplake.materialization_exact_incremental_spark"
+    ]
+    # dbt docs show `meta` first; it is no place for the configuration of a materialization.
+    assert [model["name"] for model in models if model["config"]["meta"]] == []
 
 
 def test_marts_are_public_and_other_models_are_not(models: list[Node]) -> None:

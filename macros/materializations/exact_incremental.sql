@@ -1,15 +1,16 @@
 {#
-    Replaces dbt-spark's materialization, which commits a snapshot even when nothing changed, drops a table before it
-    creates it again, and cannot delete rows. `incremental_strategy` says what the model's select returns:
+    Keeps a table equal to what the model's select says of its inputs: rows that differ are written, rows that are gone
+    are deleted, and nothing is committed where nothing changed. `inputs` decides what the select returns:
 
-    - `changed_rows`: all rows that the table should have (strategy_changed_rows).
-    - `pending_inputs`: the rows of those inputs that the table does not have yet (strategy_pending_inputs).
+    - without `inputs`: all rows that the table should have (strategy_changed_rows).
+    - with `inputs`: the rows of those inputs that the table does not have yet (strategy_pending_inputs).
 
     A model's plans (`plans`) are made first, each once, into small views over cached rows (plan_make_all).
 #}
-{% materialization incremental, adapter='spark', supported_languages=['sql'] %}
+{% materialization exact_incremental, adapter='spark', supported_languages=['sql'] %}
+    {%- do exact_check_config() -%}
     {%- set existing = load_relation(this) -%}
-    {%- set is_first_run = existing is none or should_full_refresh() -%}
+    {%- set is_first_run = existing is none or existing.is_view or should_full_refresh() -%}
 
     {{ run_hooks(pre_hooks) }}
 
@@ -20,6 +21,7 @@
         {% do row_add_declared_columns(existing) if not is_first_run %}
         {% do plan_make_all() %}
         {% if is_first_run %}
+            {% do adapter.drop_relation(existing) if existing is not none and existing.is_view %}
             {% call statement('main') %}
                 {{ create_table_as(false, this, compiled_code) }}
             {% endcall %}
