@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 
 def check_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
@@ -23,8 +23,14 @@ def check_box(box: tuple[float, float, float, float]) -> tuple[float, float, flo
     return box
 
 
+def _check_count(numbers: Any) -> Any:
+    if isinstance(numbers, list | tuple) and len(numbers) != 4:
+        raise ValueError(f"expected four numbers west,south,east,north in degrees, found {len(numbers)}")
+    return numbers
+
+
 # West, south, east and north edge in degrees. A box that crosses 180° has its west edge east of its east edge.
-BBox = Annotated[tuple[float, float, float, float], AfterValidator(check_box)]
+BBox = Annotated[tuple[float, float, float, float], BeforeValidator(_check_count), AfterValidator(check_box)]
 
 
 def crosses_180(box: BBox) -> bool:

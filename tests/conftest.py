@@ -19,6 +19,9 @@ os.environ.setdefault(
     '--conf "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m" pyspark-shell',
 )
 
+# A developer's own .env must not change what tests see.
+os.environ["CHIPLAKE_ENV_FILE"] = ""
+
 
 @pytest.fixture(scope="session")
 def sample_data() -> Path:

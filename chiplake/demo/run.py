@@ -21,6 +21,8 @@ from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
+from lakehouse.settings.listing import list_settings
+from lakehouse.settings.variables import ENV_FILE_VARIABLE, PREFIX
 from python_udfs.codec import decode_array, decode_bands
 from python_udfs.fill.source_index import STILL_MISSING
 from python_udfs.session import get_spark
@@ -66,11 +68,14 @@ def run_demo(home: Path | None, console: Console) -> None:
 
 def _use_only(home: Path) -> None:
     """Remove the user's settings from the environment, which dbt reads as well, except for those of Spark."""
-    kept = {"CHIPLAKE_JARS_DIR": str(get_settings().runtime.jars_dir), "CHIPLAKE_HOME": str(home)}
-    for name in [name for name in os.environ if name.startswith("CHIPLAKE_")]:
-        if not name.startswith(("CHIPLAKE_SPARK_", "CHIPLAKE_SHUFFLE_")):
-            del os.environ[name]
-    os.environ.update(kept)
+    kept = {
+        setting.variable: setting.value
+        for setting in list_settings(get_settings())
+        if setting.group == "runtime" and setting.name != "functions"
+    }
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        del os.environ[name]
+    os.environ.update(kept | {"CHIPLAKE_HOME": str(home), ENV_FILE_VARIABLE: ""})
 
 
 def _clear(home: Path) -> None:

@@ -1,7 +1,7 @@
 """Every setting of Chiplake, a module a group.
 
-A setting comes from its environment variable (`CHIPLAKE_…`) or from its default. dbt variables have their defaults
-from here, too (macro `setting`): no value is written twice.
+A setting comes from its environment variable (`CHIPLAKE_…`), from a `.env` file, or from its default. dbt variables
+have their defaults from here, too (macro `setting`): no value is written twice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lakehouse.settings.maintenance import MaintenanceSettings
 from lakehouse.settings.runtime import RuntimeSettings
 from lakehouse.settings.stac import StacSettings
 from lakehouse.settings.transform import TransformSettings
+from lakehouse.settings.variables import all_variables, notice_unknown
 
 __all__ = [
     "CATALOG_NAME",
@@ -91,5 +92,11 @@ def variable_name(group: SettingsGroup, field: str) -> str:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the settings of this process, read once. Tests that change the environment call `cache_clear()`."""
-    return Settings()
+    """Return the settings of this process, read once. Tests that change the environment call `cache_clear()`.
+
+    A variable `CHIPLAKE_…` that is not a setting is reported on standard error.
+    """
+    settings = Settings()
+    names = (group.variable(field) for _, group in settings.groups() for field in type(group).model_fields)
+    notice_unknown(all_variables(), names)
+    return settings

@@ -1,17 +1,20 @@
-"""What the groups of settings share: how a group reads the environment, and how it reports a wrong value."""
+"""What the groups of settings share: how a group reads its variables, and how it reports a wrong value."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lakehouse.errors import ChiplakeError
+from lakehouse.settings.variables import PREFIX, PROJECT_DIR, all_variables
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
-PREFIX = "CHIPLAKE_"  # of the environment variables of all settings
+__all__ = ["PREFIX", "PROJECT_DIR", "Fraction", "InvalidSettingError", "SettingsGroup"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -25,10 +28,45 @@ class InvalidSettingError(ChiplakeError):
         self.reason = reason
 
 
+def _is_list(annotation: Any) -> bool:
+    """Return whether a type is a tuple, or allows one."""
+    return get_origin(annotation) is tuple or any(map(_is_list, get_args(annotation)))
+
+
+class _Variables(EnvSettingsSource):
+    """The variables of the environment and of `.env` files. A list is JSON, or its parts with commas between them."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in all_variables().items()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        text = str(value).strip()
+        is_json = text.startswith(("[", "{")) or text == "null"
+        if not is_json and _is_list(field.annotation):
+            return [part for part in re.split(r"[,\s]+", text) if part]
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            variable = f"{self.env_prefix}{field_name}".upper()
+            raise InvalidSettingError(variable, f"{text!r} is not valid JSON: {error}") from None
+
+
 class SettingsGroup(BaseSettings):
     """Settings of one subject. Their environment variables share the `env_prefix` of the group."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: given values, then variables."""
+        return init_settings, _Variables(settings_cls)
 
     @classmethod
     def variable(cls, field: str) -> str:
@@ -37,11 +75,11 @@ class SettingsGroup(BaseSettings):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the group from the environment.
+        """Read the group from the environment and the `.env` files.
 
         Raises:
             InvalidSettingError: a value is not allowed.
-            ChiplakeError: a variable that must be JSON is not.
+            ChiplakeError: a `.env` file cannot be read.
         """
         return cls._checked({})
 
@@ -59,6 +97,5 @@ class SettingsGroup(BaseSettings):
             return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            raise InvalidSettingError(cls.variable(str(first["loc"][0])), first["msg"]) from None
-        except SettingsError as error:
-            raise ChiplakeError(f"a setting {cls.variable('')}… is not valid JSON: {error}") from None
+            reason = str(first["msg"]).removeprefix("Value error, ")
+            raise InvalidSettingError(cls.variable(str(first["loc"][0])), reason) from None

@@ -106,6 +106,11 @@ class PageShell:
 
 
 def environment_of_a_reader(home: Path, bin: Path) -> dict[str, str]:
-    """Return a reader's environment: the project's programs on the path, and the lake's home as the only setting."""
+    """Return a reader's environment: the project's programs on the path, and as the only setting the lake's home."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHIPLAKE_", "DBT_"))}
-    return kept | {"CHIPLAKE_HOME": str(home), "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+    return kept | {
+        "CHIPLAKE_HOME": str(home),
+        "CHIPLAKE_ENV_FILE": "",
+        "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+    }

@@ -57,3 +57,48 @@ def test_a_copy_with_other_values_leaves_the_rest_and_is_checked() -> None:
         settings.replace(change_history=0)
     with pytest.raises(KeyError, match="no_such_setting"):
         settings.replace(no_such_setting=1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "as_json"),
+    [
+        ("CHIPLAKE_BBOX", "16.3,45.7,16.5,45.8", "[16.3, 45.7, 16.5, 45.8]"),
+        ("CHIPLAKE_BBOX", " 16.3, 45.7, 16.5, 45.8 ", "[16.3, 45.7, 16.5, 45.8]"),
+        ("CHIPLAKE_EMBED_BBOX", "179,-20,-179,0", "[179, -20, -179, 0]"),
+        ("CHIPLAKE_BANDS", "nir,red", '["nir", "red"]'),
+        ("CHIPLAKE_VALID_SCL_CLASSES", "4,5,6", "[4, 5, 6]"),
+    ],
+)
+def test_a_list_is_json_or_its_parts_with_commas(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, as_json: str
+) -> None:
+    read = []
+    for form in (text, as_json):
+        monkeypatch.setenv(variable, form)
+        read.append({setting.variable: setting.value for setting in list_settings(Settings())}[variable])
+    assert read[0] == read[1] != "null"
+
+
+def test_the_lists_above_are_all_that_there_are() -> None:
+    lists = [setting.variable for setting in list_settings(Settings()) if setting.type.startswith("list of")]
+    assert lists == ["CHIPLAKE_BANDS", "CHIPLAKE_BBOX", "CHIPLAKE_VALID_SCL_CLASSES", "CHIPLAKE_EMBED_BBOX"]
+
+
+def test_no_box_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPLAKE_BBOX", "null")
+    assert Settings().cutting.bbox is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "reason"),
+    [
+        ("CHIPLAKE_BBOX", "16,45,17", "expected four numbers west,south,east,north in degrees, found 3"),
+        ("CHIPLAKE_BBOX", "[16, 45", "is not valid JSON"),
+        ("CHIPLAKE_STAC_PROPERTIES", "eo:cloud_cover=double", "is not valid JSON"),
+        ("CHIPLAKE_BANDS", "red,infrared", "unknown bands"),
+    ],
+)
+def test_a_wrong_list_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, reason: str) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(InvalidSettingError, match=rf"^setting {variable}: .*{reason}[^\n]*$"):
+        Settings()
