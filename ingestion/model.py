@@ -128,6 +128,7 @@ class Asset:
     scale: float | None  # DN to reflectance
     offset: float | None  # reflectance
     nodata: float | None  # DN
+    data_type: str | None  # of the pixels, lower case: uint16
     transform: tuple[float, ...] | None  # affine: pixel width, 0, west edge, 0, minus pixel height, north edge; metres
     shape: tuple[int, int] | None  # rows, columns
     passed_over: tuple[str, ...]  # keys of the band's other assets of native resolution

@@ -61,6 +61,7 @@ _ASSET = StructType(
         required=False,
         doc="keys of the other assets of the band at native resolution, which were not taken",
     ),
+    NestedField(111, "data_type", StringType(), required=False, doc="data type of the pixels, if the item has one"),
 )
 
 STAC_ITEMS_SCHEMA: Final = Schema(

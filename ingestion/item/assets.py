@@ -16,6 +16,7 @@ from lakehouse.redaction import without_secrets
 
 _UNKNOWN_FORMAT: Final = 2
 _JPEG_2000: Final = 3
+_DIGITS: Final = 3  # of a pixel size in metres; what floating point adds is no other size
 
 
 class _Candidate(NamedTuple):  # cheaper than a frozen dataclass; one is made for each asset
@@ -86,16 +87,17 @@ def _has_affine(asset: JsonObject) -> bool:
 def _pixel_size(asset: JsonObject) -> float | None:
     """Return the pixel size of the asset's grid, metres, or None if it has no north-up grid of square pixels."""
     affine = parse_affine(asset.get("proj:transform"))
-    if affine is None or affine[0] != -affine[4] or affine[1] != 0 or affine[3] != 0:
+    if affine is None:
         return None
-    return affine[0]
+    width, row_skew, _, column_skew, height, _ = (round(number, _DIGITS) for number in affine)
+    return width if (height, row_skew, column_skew) == (-width, 0, 0) else None
 
 
 def _stated_gsd(asset: JsonObject) -> float | None:
     """Return the resolution that an asset without a grid states, metres."""
     raster_band = first_object(asset.get("raster:bands"))
     values = (raster_band.get("spatial_resolution"), asset.get("raster:spatial_resolution"), asset.get("gsd"))
-    return next((size for value in values if (size := as_number(value)) is not None), None)
+    return next((round(size, _DIGITS) for value in values if (size := as_number(value)) is not None), None)
 
 
 def _best_asset(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> Asset:
@@ -117,8 +119,6 @@ def _asset(candidate: _Candidate, href: str, properties: JsonObject, passed_over
     if band != SCL:
         scale = as_lenient_number(properties.get("raster:scale")) if scale is None else scale
         offset = as_lenient_number(properties.get("raster:offset")) if offset is None else offset
-    if scale == 1 and offset in (None, 0):
-        scale = offset = None  # GDAL's defaults for a file that states none, which some catalogues copy
     return Asset(
         href=without_secrets(href),
         media_type=as_text(asset.get("type")),
@@ -127,9 +127,17 @@ def _asset(candidate: _Candidate, href: str, properties: JsonObject, passed_over
         scale=scale,
         offset=offset,
         nodata=first_number_of((*descriptions, properties), ("nodata", "raster:nodata")),
+        data_type=_data_type(descriptions, properties),
         transform=affine,
         shape=shape,
         passed_over=passed_over,
+    )
+
+
+def _data_type(descriptions: Sequence[JsonObject], properties: JsonObject) -> str | None:
+    """Return the data type of the pixels, as `uint16`."""
+    return next(
+        (text.lower() for part in (*descriptions, properties) if (text := as_text(part.get("data_type")))), None
     )
 
 

@@ -14,6 +14,7 @@ from lakehouse.bands import SCL
 MAX_TILE_M: Final = 120_000  # a Sentinel-2 tile is 109,800 m wide
 MAX_TILE_DEGREES: Final = 1.5  # a tile is about a degree high
 MAX_SCALE: Final = 0.01  # reflectance per DN; Sentinel-2's is 0.0001
+MAX_SCALE_OF_FLOATS: Final = 1.0
 MAX_OFFSET: Final = 1.0  # reflectance, absolute; Sentinel-2's is -0.1
 
 
@@ -30,14 +31,24 @@ def check_rasters(assets: Mapping[str, Asset], footprint: Footprint) -> None:
         _check_extent(asset)
     bands = [asset for band, asset in assets.items() if band != SCL]
     # A product has one offset and one scale. If two were stated, some band would come out wrong.
+    bands = [asset for asset in bands if not _is_default(asset)]
     _check_equal("offset", ((asset.asset_key, asset.offset) for asset in bands))
     _check_equal("scale", ((asset.asset_key, asset.scale) for asset in bands))
     if all(asset.transform is None or asset.shape is None for asset in assets.values()):
         _check_footprint(footprint)  # no raster states its extent, so the footprint determines the cells
 
 
+def _is_default(asset: Asset) -> bool:
+    """Return whether scale and offset are those of reflectance itself.
+
+    They are also GDAL's defaults for a file that states none, which some catalogues copy.
+    """
+    return asset.scale == 1 and asset.offset in (None, 0)
+
+
 def _check_values(asset: Asset) -> None:
-    if asset.scale is not None and not 0 < asset.scale <= MAX_SCALE:
+    max_scale = MAX_SCALE_OF_FLOATS if (asset.data_type or "").startswith("float") else MAX_SCALE
+    if asset.scale is not None and not _is_default(asset) and not 0 < asset.scale <= max_scale:
         raise RejectedError(Reason.IMPLAUSIBLE_RASTER, f"asset {asset.asset_key} has the scale {asset.scale}")
     if asset.offset is not None and abs(asset.offset) > MAX_OFFSET:
         detail = f"asset {asset.asset_key} has the offset {asset.offset}, which cannot be a reflectance"

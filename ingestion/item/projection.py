@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from ingestion.item.footprints import (
     Footprint,
@@ -19,9 +20,12 @@ from ingestion.item.providers import BAND_GSD_M, EPSG
 from ingestion.item.rejection import RejectedError
 from ingestion.item.values import as_integer
 from ingestion.model import Asset, GeometrySource, JsonObject, Reason
+from lakehouse.lattice import on_lattice
 
 Affine = tuple[float, ...]  # six numbers, metres: x = a * column + b * row + c, y = d * column + e * row + f
 Shape = tuple[int, int]  # rows, columns
+
+TILE_M: Final = 109_800  # side of a Sentinel-2 tile
 
 
 def utm_epsg(item: JsonObject) -> int:
@@ -98,6 +102,7 @@ def asset_grid(key: str, band: str, asset: JsonObject, properties: JsonObject) -
             the chips.
     """
     gsd = BAND_GSD_M[band]
+    whole_tile = (TILE_M // gsd,) * 2
     affine, shape = parse_affine(asset.get("proj:transform")), parse_shape(asset.get("proj:shape"))
     if affine is None:
         affine = parse_affine(properties.get("proj:transform"))
@@ -107,11 +112,15 @@ def asset_grid(key: str, band: str, asset: JsonObject, properties: JsonObject) -
             affine = (float(gsd), affine[1], affine[2], affine[3], -float(gsd), affine[5])
     if affine is None:
         return None, shape
-    a, b, west, d, e, north = affine
-    if (a, b, d, e) != (gsd, 0, 0, -gsd) or west % gsd != 0 or north % gsd != 0:
-        detail = f"asset {key}: {list(affine)} is not a north-up grid of {gsd} m anchored at multiples of {gsd} m"
+    rows, columns = shape or whole_tile
+    exact = on_lattice(affine, gsd, columns, rows)
+    if exact is None:
+        detail = (
+            f"asset {key}: {list(affine)} is not on the lattice: not a north-up grid of {gsd} m anchored at multiples "
+            f"of {gsd} m"
+        )
         raise RejectedError(Reason.OFF_LATTICE, detail)
-    return affine, shape
+    return exact, shape
 
 
 def parse_affine(value: object) -> Affine | None:
@@ -136,5 +145,7 @@ def parse_shape(value: object) -> Shape | None:
 def _rescaled(shape: Shape | None, factor: float) -> Shape | None:
     if shape is None:
         return None
-    rows, columns = (size * factor for size in shape)
-    return (int(rows), int(columns)) if rows.is_integer() and columns.is_integer() and rows and columns else None
+    sizes = [size * factor for size in shape]
+    rows, columns = map(round, sizes)
+    is_whole = all(math.isclose(size, round(size), abs_tol=1e-3) for size in sizes)
+    return (rows, columns) if is_whole and rows and columns else None

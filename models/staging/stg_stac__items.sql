@@ -33,6 +33,25 @@ current_versions as (
 
 ),
 
+-- Scale 1 and offset 0 are true of reflectance as float. Elsewhere they are GDAL's defaults for a file that states
+-- none, which some tools copy: they say nothing.
+stated as (
+
+    select
+        *,
+        filter(
+            band_assets,
+            asset -> not coalesce(
+                asset.scale = 1
+                and coalesce(asset.offset, 0) = 0
+                and not coalesce(asset.data_type like 'float%', false),
+                false
+            )
+        ) as stating_assets
+    from current_versions
+
+),
+
 final as (
 
     select
@@ -69,8 +88,10 @@ final as (
                 'shape', asset.shape
             )
         ) as assets,
-        array_min(transform(band_assets, asset -> asset.offset)) as asset_offset,
-        coalesce(array_max(transform(band_assets, asset -> asset.scale)), 0.0001D) as asset_scale,
+        array_min(transform(stating_assets, asset -> asset.offset)) as asset_offset,
+        coalesce(array_max(transform(stating_assets, asset -> asset.scale)), 0.0001D) as asset_scale,
+        -- In the order of the alphabet, a float type comes before integers.
+        array_min(transform(band_assets, asset -> asset.data_type)) as asset_data_type,
 
         -- place
         geometry,
@@ -84,7 +105,7 @@ final as (
         datastrip_started_at,
         updated_at,
         ingested_at
-    from current_versions
+    from stated
 
 )
 

@@ -51,7 +51,7 @@ def old_schema() -> Schema:
         assets.key_id,
         assets.key_type,
         assets.value_id,
-        without(assets.value_type, "passed_over"),
+        without(assets.value_type, "passed_over", "data_type"),
         assets.value_required,
     )
     fields[place] = NestedField(fields[place].field_id, "assets", old, required=False)

@@ -77,12 +77,15 @@ def test_offset_and_scale_of_the_item_hold_for_bands_and_not_for_scl() -> None:
     assert row.assets["scl"].offset is None
 
 
-def test_scale_1_with_offset_0_counts_as_not_stated() -> None:
-    """rio-stac writes these values for every file without them. Used as stated, they would hide the true offset."""
+@pytest.mark.parametrize("stated", [{}, {"data_type": "uint16"}, {"data_type": "Float32"}])
+def test_scale_1_with_offset_0_is_kept_beside_the_data_type_that_says_what_it_means(stated: dict[str, Any]) -> None:
+    """rio-stac writes these values for every file without them; of reflectance as float they are true."""
     item = make_item()
     for asset in item["assets"].values():
-        asset["raster:bands"] = [{"data_type": "uint16", "scale": 1.0, "offset": 0.0, "nodata": 0}]
-    assert {(asset.scale, asset.offset) for asset in row_of(item).assets.values()} == {(None, None)}
+        asset["raster:bands"] = [{"scale": 1.0, "offset": 0.0, "nodata": 0, **stated}]
+    assets = row_of(item).assets.values()
+    data_type = stated.get("data_type", "").lower() or None
+    assert {(asset.scale, asset.offset, asset.data_type) for asset in assets} == {(1, 0, data_type)}
     for asset in item["assets"].values():
         asset["raster:bands"] = [{"scale": 0.0001, "offset": 0.0}]
     assert {(asset.scale, asset.offset) for asset in row_of(item).assets.values()} == {(0.0001, 0)}

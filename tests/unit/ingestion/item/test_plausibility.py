@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.normalised import API, reject_of, without_grid
+from support.normalised import API, reject_of, row_of, without_grid
 from support.stac_items import make_item
 
 from ingestion.item.normalise import normalise
@@ -17,6 +17,7 @@ from ingestion.model import Reason, Received, Reject
     [
         ({"raster:bands": [{"scale": 0, "offset": 0}]}, "asset red has the scale 0"),
         ({"raster:bands": [{"scale": 1, "offset": -1000}]}, "asset red has the scale 1"),
+        ({"raster:bands": [{"scale": 1, "offset": -0.1}]}, "asset red has the scale 1"),
         ({"raster:bands": [{"scale": 0.0001, "offset": -1000}]}, "asset red has the offset -1000"),
         ({"raster:bands": [{"scale": 0.0001, "offset": 0}]}, "assets differ in offset: blue has -0.1, red has 0.0"),
         (
@@ -47,3 +48,9 @@ def test_a_raster_of_billions_of_pixels_is_rejected_at_once() -> None:
     reject = normalise(Received(item, None, API))
     assert isinstance(reject, Reject)
     assert reject.reason in (Reason.IMPLAUSIBLE_RASTER, Reason.NO_GEOMETRY)
+
+
+def test_a_band_that_copies_gdals_defaults_does_not_contradict_the_others() -> None:
+    item = make_item()
+    item["assets"]["red"]["raster:bands"] = [{"scale": 1, "offset": 0}]
+    assert (row_of(item).assets["red"].scale, row_of(item).assets["blue"].scale) == (1, 0.0001)

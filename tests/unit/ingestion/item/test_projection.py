@@ -144,3 +144,35 @@ def test_a_projected_geometry_larger_than_any_scene_is_ignored() -> None:
     row = normalise(Received(item, None, API))
     assert isinstance(row, StacItemRow)
     assert row.geometry_source == "raster grid"
+
+
+def with_noise(noise: float, east: float = 0.0) -> dict[str, Any]:
+    item = make_item()
+    for asset in item["assets"].values():
+        gsd, _, west, _, _, north = asset["proj:transform"]
+        asset["proj:transform"] = [gsd + noise, noise, west + east + noise, noise, -gsd - noise, north - noise]
+    return item
+
+
+@pytest.mark.parametrize("noise", [1e-10, -1e-10, 1e-13])
+def test_what_floating_point_leaves_in_a_transform_is_no_other_lattice(noise: float) -> None:
+    assets, exact = row_of(with_noise(noise)).assets, row_of(make_item()).assets
+    assert {name: asset.transform for name, asset in assets.items()} == {
+        name: asset.transform for name, asset in exact.items()
+    }
+    whole = make_item(**{"proj:transform": [20 + noise, 0, 499980 + noise, 0, -20 - noise, 5100000]})
+    whole["properties"]["proj:shape"] = [5490, 5490]
+    for asset in whole["assets"].values():
+        del asset["proj:transform"], asset["proj:shape"]
+    assert (row_of(whole).assets["blue"].transform, row_of(whole).assets["blue"].shape) == (
+        (10, 0, 499980, 0, -10, 5100000),
+        (10980, 10980),
+    )
+
+
+@pytest.mark.parametrize(("noise", "east"), [(1e-5, 0.0), (0.0, 2.5), (0.0, 0.02), (1e-10, 10.0)])
+def test_more_than_a_thousandth_of_a_pixel_is_off_the_lattice(noise: float, east: float) -> None:
+    """1e-5 m a pixel is 11 cm over the width of a tile; 10 m is half a pixel of SCL."""
+    reject = reject_of(with_noise(noise, east))
+    assert reject.reason is Reason.OFF_LATTICE
+    assert "lattice" in reject.detail
