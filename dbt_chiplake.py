@@ -1,12 +1,15 @@
 """dbt plugin: makes the Spark session that the session method of dbt-spark then uses.
 
 dbt imports every module named `dbt_*` and starts the classes in `plugins`. The interface is marked as experimental, so
-this plugin does little: it passes the settings to dbt, starts the session, and adds comments to dbt's catalog.
+this plugin does little: it passes the settings to dbt, starts the session, and tells dbt of views and of comments in the
+catalog.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from dbt.flags import get_flags
@@ -16,6 +19,7 @@ from dbt_common.context import get_invocation_context
 from lakehouse.bands import BAND_NAMES
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
+from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
 
 PROJECT_NAME: Final = "chiplake"
@@ -39,6 +43,7 @@ class ChiplakePlugin(dbtPlugin):
         flags: Any = get_flags()  # type: ignore[no-untyped-call]
         settings = get_settings()
         _check_variables(settings, flags.VARS or {})
+        _check_schema(settings, get_invocation_context().env)
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
@@ -51,6 +56,8 @@ class ChiplakePlugin(dbtPlugin):
                 get_spark()
             except ChiplakeError as error:
                 raise RuntimeError(str(error)) from None
+        if flags.WHICH in _COMMANDS_WITH_SQL:
+            _list_views()
         if flags.WHICH == "generate":
             _add_comments_to_catalog()
 
@@ -70,6 +77,42 @@ def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
         settings.replace(**{name: variables[name] for name in names.values() if name in variables})
     except InvalidSettingError as error:
         raise RuntimeError(f"dbt variable {names[error.variable]}: {error.reason}") from None
+
+
+def _check_schema(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Check that profiles.yml had the schema of the settings; it reads the environment, but no `.env` file.
+
+    Raises:
+        RuntimeError: it had another schema.
+    """
+    variable = settings.lake.variable("target_schema")
+    if environment.get(variable, DEFAULT_SCHEMA) != settings.lake.target_schema:
+        raise RuntimeError(
+            f"{variable} is in a .env file, which dbt's profile does not read: "
+            f"export {variable}={settings.lake.target_schema}"
+        )
+
+
+@cache
+def _list_views() -> None:
+    """Let dbt know the views of a schema. dbt-spark 1.11 asks an Iceberg catalog for its tables only."""
+    from dbt.adapters.contracts.relation import RelationType
+    from dbt.adapters.spark.impl import SparkAdapter
+
+    list_tables = SparkAdapter.list_relations_without_caching
+
+    def with_views(self: Any, schema_relation: Any) -> list[Any]:
+        tables = list_tables(self, schema_relation)
+        if not tables and not self.check_schema_exists(schema_relation.database, schema_relation.schema):
+            return tables
+        views = self.execute_macro("list_views", kwargs={"schema": schema_relation.schema})
+        return tables + [
+            self.Relation.create(schema=namespace, identifier=name, type=RelationType.View)
+            for namespace, name, is_temporary in views
+            if not is_temporary
+        ]
+
+    SparkAdapter.list_relations_without_caching = with_views  # type: ignore[method-assign]
 
 
 def _add_comments_to_catalog() -> None:

@@ -88,9 +88,11 @@ def stage_lake(folder: Path, cores: int) -> Result:
 
 def count_chips() -> int:
     """Count the chips in the lake; exit if a chip has failed."""
+    from lakehouse.settings import get_settings
     from python_udfs.session import get_spark
 
-    found = get_spark().sql("select count(*), count(error) from chiplake.fct_chips").head()
+    chips = get_settings().lake.table("fct_chips")
+    found = get_spark().sql(f"select count(*), count(error) from {chips}").head()  # noqa: S608
     if found is None or found[1]:
         raise SystemExit("chips failed: see column error of fct_chips")
     return int(found[0])
@@ -101,10 +103,11 @@ def sample_cells(count: int) -> list[list[dict[str, bytes]]]:
     from lakehouse.settings import get_settings
     from python_udfs.session import get_spark
 
-    layers = [*get_settings().cutting.bands, "scl"]
+    lake, layers = get_settings().lake, [*get_settings().cutting.bands, "scl"]
     rows = get_spark().sql(
-        f"select cell_id, {', '.join(layers)} from chiplake.fct_chips where cell_id in "  # noqa: S608
-        f"(select cell_id from chiplake.dim_grid_cells order by cell_id limit {count}) order by cell_id, acquired_at"
+        f"select cell_id, {', '.join(layers)} from {lake.table('fct_chips')} where cell_id in "  # noqa: S608
+        f"(select cell_id from {lake.table('dim_grid_cells')} order by cell_id limit {count}) "
+        "order by cell_id, acquired_at"
     )
     cells: dict[str, list[dict[str, bytes]]] = {}
     for row in rows.toLocalIterator():

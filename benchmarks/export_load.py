@@ -35,14 +35,14 @@ from embedding.runs.files import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.days import Days
 from lakehouse.files import write_atomically
 from lakehouse.settings import get_settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.session import get_spark
 
-EMBEDDINGS: Final = f"{MODEL_NAMESPACE}.fct_chip_embeddings"
+EMBEDDINGS: Final = "fct_chip_embeddings"
 FILES: Final = 8  # files of the table of chips
 EXPORTED: Final = ["chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index"]
 
@@ -56,8 +56,9 @@ def make_lake(chips: pa.Table) -> None:
     filled = chips.drop_columns(["longitude", "latitude"]).append_column("cell_id", cell_ids)
     filled = filled.append_column("complete_fraction", pa.array([1.0] * chips.num_rows))
     inputs = chips.select(["chip_id", "input_hash", "acquired_at", "longitude", "latitude"])
-    catalog.create_table(EMBEDDING_INPUTS, inputs.schema).append(inputs)
-    table = catalog.create_table(FILLED_CHIPS, filled.schema)
+    lake = get_settings().lake
+    catalog.create_table(lake.table(EMBEDDING_INPUTS), inputs.schema).append(inputs)
+    table = catalog.create_table(lake.table(FILLED_CHIPS), filled.schema)
     share = -(-chips.num_rows // FILES)
     for start in range(0, chips.num_rows, share):
         table.append(filled.slice(start, share))
@@ -89,7 +90,7 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
                 (folder / f"{number}.arrow").write_bytes(content)
                 number += 1
 
-    paths = files_of(FILLED_CHIPS)
+    paths = files_of(settings.lake.table(FILLED_CHIPS))
     seconds, floor_s = best_s(export), best_s(floor)
     manifest = runs[-1].manifest()
     for run in runs:
@@ -160,10 +161,10 @@ def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
 
 def measure_search(chips: int) -> Result:
     """Measure the seconds of a search among the loaded chips, and of one scan of their embeddings."""
-    spark = get_spark()
+    spark, table = get_spark(), get_settings().lake.table(EMBEDDINGS)
     spark.sql(
         f"""
-        create table {EMBEDDINGS} using iceberg as
+        create table {table} using iceberg as
         select
             chip_id, model_id, embedding, embedded_at,
             chip_id as cell_id, 'u2' as geohash, timestamp '2024-06-01 10:00:00' as acquired_at
@@ -171,7 +172,7 @@ def measure_search(chips: int) -> Result:
         """  # noqa: S608
     )
     statement = compiled("{{ nearest_chips('chip-000007', 10) }}")
-    scan = f"select max(array_max(embedding)) from {EMBEDDINGS}"  # noqa: S608
+    scan = f"select max(array_max(embedding)) from {table}"  # noqa: S608
     seconds, scan_s = (best_s(lambda sql=sql: spark.sql(sql).collect()) for sql in (statement, scan))  # type: ignore[misc]
     return {"chips": chips, "seconds": round(seconds, 2), "floor_seconds": round(scan_s, 2)}
 

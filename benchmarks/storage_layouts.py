@@ -23,8 +23,6 @@ from pyspark.sql import functions as f
 from rich.console import Console
 from rich.table import Table
 
-CHIPS: Final = "chiplake.fct_chips"
-LAYOUT: Final = "chiplake.fct_chips_layout"
 LAYOUTS: Final = ((4, 1), (32, 1), (128, 1), (32, 4), (32, 16))  # MiB of row groups; tasks that write each partition
 
 
@@ -36,27 +34,29 @@ def measure_layouts(extent: Extent, folder: Path) -> dict[str, dict[str, float]]
     ingest_items(folder / "items.json")
     run_models("+fct_chips")
 
+    from lakehouse.settings import get_settings
     from python_udfs.session import get_spark
 
     spark = get_spark()
-    given = {row.key: row.value for row in spark.sql(f"show tblproperties {CHIPS}").collect()}
-    cell_id = spark.table(CHIPS).agg({"cell_id": "min"}).collect()[0][0]
+    chips, layout = (get_settings().lake.table(name) for name in ("fct_chips", "fct_chips_layout"))
+    given = {row.key: row.value for row in spark.sql(f"show tblproperties {chips}").collect()}
+    cell_id = spark.table(chips).agg({"cell_id": "min"}).collect()[0][0]
     results = {}
     for row_group_mib, tasks in LAYOUTS:
         properties = {name: value for name, value in given.items() if name.startswith(("write.", "format-version"))}
         properties["write.parquet.row-group-size-bytes"] = str(row_group_mib * MIB)
-        spark.table(CHIPS).repartition(tasks).createOrReplaceTempView("chips_to_lay_out")
+        spark.table(chips).repartition(tasks).createOrReplaceTempView("chips_to_lay_out")
         listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
         statement = (
-            f"create table {LAYOUT} using iceberg partitioned by (truncate(4, geohash), months(acquired_at)) "  # noqa: S608
+            f"create table {layout} using iceberg partitioned by (truncate(4, geohash), months(acquired_at)) "  # noqa: S608
             f"tblproperties ({listed}) as select * from chips_to_lay_out"
         )
         write_s = wall_s(lambda statement=statement: spark.sql(statement))  # type: ignore[misc]
-        files = spark.table(f"{LAYOUT}.files").agg(f.count("*"), f.sum("file_size_in_bytes")).collect()[0]
+        files = spark.table(f"{layout}.files").agg(f.count("*"), f.sum("file_size_in_bytes")).collect()[0]
 
         def read(where: str) -> object:
             # A new query each time, or Spark would keep what it shuffled.
-            return spark.table(LAYOUT).where(where).select(f.max(f.crc32("red"))).collect()
+            return spark.table(layout).where(where).select(f.max(f.crc32("red"))).collect()
 
         results[f"row groups {row_group_mib} MiB, {tasks} files a partition"] = {
             "write_s": round(write_s, 2),
@@ -65,7 +65,7 @@ def measure_layouts(extent: Extent, folder: Path) -> dict[str, dict[str, float]]
             "one_band_s": round(min(wall_s(lambda: read("true")) for _ in range(REPEATS)), 2),
             "one_cell_s": round(min(wall_s(lambda: read(f"cell_id = '{cell_id}'")) for _ in range(REPEATS)), 2),
         }
-        spark.sql(f"drop table {LAYOUT} purge")
+        spark.sql(f"drop table {layout} purge")
     return results
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
 
-from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
 from lakehouse.errors import IncompleteError
 from lakehouse.settings import Settings
-
-CHIPS: Final = f"{MODEL_NAMESPACE}.fct_chips"
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def unreadable_chips(settings: Settings, days: Days) -> Unreadable:
         days: the days of acquisition.
     """
     try:
-        table = open_catalog(settings).load_table(CHIPS)
+        table = open_catalog(settings).load_table(settings.lake.table("fct_chips"))
     except NoSuchTableError:
         return Unreadable(0, "")
     conditions = ["error is not null", *days.conditions("acquired_at")]

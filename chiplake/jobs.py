@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import PROJECT_DIR, get_settings
+from lakehouse.settings.lake import LakeSettings
 
 if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
@@ -139,11 +142,25 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.
     arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
     arguments += ["--vars", json.dumps(window.dbt_vars()), "--selector", selector]
-    done = dbtRunner(callbacks=[on_event]).invoke(arguments)
+    with _schema_in_environment(get_settings().lake):
+        done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
         raise ChiplakeError(f"dbt build --selector {selector} cannot run: {done.exception}")
     if not done.success:
         raise ChiplakeError(_failure(selector, getattr(done.result, "results", [])))
+
+
+@contextmanager
+def _schema_in_environment(lake: LakeSettings) -> Iterator[None]:
+    """Set the variable that profiles.yml reads, which may be in a `.env` file only, while the context lasts."""
+    variable = lake.variable("target_schema")
+    is_given = variable in os.environ
+    os.environ[variable] = lake.target_schema
+    try:
+        yield
+    finally:
+        if not is_given:
+            del os.environ[variable]
 
 
 def _failure(selector: str, results: Sequence[Any]) -> str:

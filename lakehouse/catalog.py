@@ -14,10 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from lakehouse.schema_evolution import add_missing_columns
 from lakehouse.settings import CATALOG_NAME, Settings
-from lakehouse.settings.lake import LakeSettings
+from lakehouse.settings.lake import DEFAULT_SCHEMA, LakeSettings
 from lakehouse.source_schemas import RAW_NAMESPACE, SOURCES, schema_of_source
 
-MODEL_NAMESPACE: Final = "chiplake"
+MODEL_NAMESPACE: Final = DEFAULT_SCHEMA  # of the models, unless the setting target_schema names another
 BUSY_TIMEOUT_S: Final = 60
 
 
@@ -83,7 +83,7 @@ def ensure_sources(settings: Settings) -> Catalog:
     catalog = open_catalog(settings)
     existing = {namespace[0] for namespace in catalog.list_namespaces()}
     # Spark looks for a namespace named default in its default catalog.
-    for namespace in {"default", RAW_NAMESPACE, MODEL_NAMESPACE} - existing:
+    for namespace in {"default", RAW_NAMESPACE, settings.lake.target_schema} - existing:
         try:
             catalog.create_namespace(namespace)
         except (NamespaceAlreadyExistsError, IntegrityError):  # SQLite raises the latter

@@ -45,7 +45,7 @@ def maintain_command(
 
     settings = get_settings()
     with usage_errors():
-        tables = chosen_tables(ensure_sources(settings), table or [])
+        tables = chosen_tables(ensure_sources(settings), table or [], settings.lake.target_schema)
     retention = Retention.of_days(
         older_than_days or settings.maintenance.older_than_days,
         retain_last or settings.maintenance.retain_last,

@@ -58,6 +58,7 @@ def run_demo(home: Path | None, console: Console) -> None:
 
     console.rule()
     spark = get_spark(settings)
+    spark.sql(f"use {settings.lake.target_schema}")
     summary = _summary(spark, archive)
     summarise(summary, console)
     picture = _picture(spark, settings, archive, summary, home / "demo.png")
@@ -90,20 +91,18 @@ def _summary(spark: SparkSession, archive: Archive) -> DemoSummary:
     def one(sql: str) -> Any:
         return spark.sql(sql).first()
 
-    valid = one("select count(*) as chips, avg(valid_fraction) as share from chiplake.fct_chips")
-    model = one(
-        "select count(*) as n, min(model_id) as id, min(is_trained) as trained from chiplake.fct_chip_embeddings"
-    )
+    valid = one("select count(*) as chips, avg(valid_fraction) as share from fct_chips")
+    model = one("select count(*) as n, min(model_id) as id, min(is_trained) as trained from fct_chip_embeddings")
     changed = spark.sql(
-        "select cell_id from chiplake.fct_chip_changes where is_change and date(acquired_at) = :day order by cell_id",
+        "select cell_id from fct_chip_changes where is_change and date(acquired_at) = :day order by cell_id",
         args={"day": _planted_day(archive)},
     )
     return DemoSummary(
-        scenes=one("select count(*) as n from chiplake.int_scenes").n,
-        cells=one("select count(*) as n from chiplake.dim_grid_cells").n,
+        scenes=one("select count(*) as n from int_scenes").n,
+        cells=one("select count(*) as n from dim_grid_cells").n,
         chips=valid.chips,
         valid_before=valid.share,
-        valid_after=one("select avg(complete_fraction) as share from chiplake.fct_filled_chips").share,
+        valid_after=one("select avg(complete_fraction) as share from fct_filled_chips").share,
         embeddings=model.n,
         model_id=model.id,
         is_untrained=not model.trained,
@@ -123,8 +122,8 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
         select
             dim_grid_cells.cell_id, cell_col, cell_row, change_score, cosine_distance,
             coalesce(is_change, false) as is_change
-        from chiplake.dim_grid_cells
-        left join chiplake.fct_chip_changes
+        from dim_grid_cells
+        left join fct_chip_changes
             on dim_grid_cells.cell_id = fct_chip_changes.cell_id and date(fct_chip_changes.acquired_at) = :day
         """,
         args={"day": day},
@@ -149,7 +148,7 @@ def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
     recovered = spark.sql(
         """
         select cell_id, sum(complete_fraction - base_valid_fraction) as recovered
-        from chiplake.fct_filled_chips
+        from fct_filled_chips
         group by cell_id
         having max(nodata_fraction) < 0.6 and min(complete_fraction) > 0.5
         order by recovered desc, cell_id
@@ -168,8 +167,8 @@ def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
     rows = spark.sql(
         f"""
         select chips.acquired_at, chips.scl, filled.source_index, {columns}
-        from chiplake.fct_chips as chips
-        inner join chiplake.fct_filled_chips as filled on chips.chip_id = filled.chip_id
+        from fct_chips as chips
+        inner join fct_filled_chips as filled on chips.chip_id = filled.chip_id
         where chips.cell_id = :cell_id
         order by chips.acquired_at
         """,  # noqa: S608  # column names of the band table

@@ -19,31 +19,31 @@ from chiplake.maintain.model import Outcome, Retention, Step, TableReport
 from chiplake.maintain.orphans import find_orphans, remove_orphans
 from chiplake.maintain.procedures import call_procedure
 from chiplake.maintain.state import expirable, table_state
-from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError, error_line
 from lakehouse.settings import Settings
+from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.source_schemas import RAW_NAMESPACE
 
 # What can be wrong with one table: a file is missing, a procedure failed, or the table was dropped meanwhile.
 _FAILURES: Final = (ChiplakeError, NoSuchTableError, OSError, PySparkException, Py4JError)
 
 
-def chosen_tables(catalog: Catalog, names: Sequence[str]) -> list[str]:
-    """Return the full names of the given tables, or of all tables of the lake if none is given, sorted.
+def chosen_tables(catalog: Catalog, names: Sequence[str], schema: str = DEFAULT_SCHEMA) -> list[str]:
+    """Return the full names of the given tables, or of all sources and models if none is given, sorted.
 
     Args:
         catalog: the lake.
         names: names such as `raw.stac_items`; a name without a namespace is a model's, such as `fct_chips`.
+        schema: schema of the models; tables of other schemas are not touched.
 
     Raises:
         ChiplakeError: a table does not exist.
     """
     present = sorted(
-        ".".join(identifier)
-        for namespace in (RAW_NAMESPACE, MODEL_NAMESPACE)
-        for identifier in catalog.list_tables(namespace)
+        ".".join(identifier) for namespace in (RAW_NAMESPACE, schema) for identifier in catalog.list_tables(namespace)
     )
-    wanted = {name if "." in name else f"{MODEL_NAMESPACE}.{name}" for name in names}
+    wanted = {name if "." in name else f"{schema}.{name}" for name in names}
     for name in sorted(wanted - set(present)):
         raise ChiplakeError(f"there is no table {name!r}; choose from {', '.join(present)}")
     return [name for name in present if name in wanted or not wanted]

@@ -11,6 +11,7 @@ CHIPLAKE_AIRFLOW_RETRIES         how often Airflow tries a failed task again; de
 CHIPLAKE_AIRFLOW_RETRY_DELAY_S   seconds before the first of these tries; each later delay is twice as long; default 300
 CHIPLAKE_AIRFLOW_POLL_S          seconds between two checks of a job on AWS or of a model that dbt builds; default 30
 CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and of its tasks; default chiplake
+CHIPLAKE_TARGET_SCHEMA           schema of the models, the first part of the assets' names; default chiplake
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Environment:
     retry_delay: timedelta
     poll_s: int  # seconds
     owner: str
+    target_schema: str
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
@@ -76,6 +78,7 @@ class Environment:
             retry_delay=timedelta(seconds=parse("RETRY_DELAY_S", "300", float, "seconds")),
             poll_s=parse("POLL_S", "30", int, "whole seconds"),
             owner=get("OWNER", "chiplake"),
+            target_schema=variables.get("CHIPLAKE_TARGET_SCHEMA") or "chiplake",
         )
 
 

@@ -2,7 +2,7 @@
 
 A stage is the selector of its name in selectors.yml. On AWS, Airflow has no dbt manifest to read the marts from, so
 this module lists them; a test compares the list with the project. Another DAG follows a mart with
-`schedule=[Asset("chiplake.fct_chips")]`.
+`schedule=[Asset("chiplake.fct_chips")]`, where `chiplake` is the schema of the models.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def assets_of(stage: str) -> list[Asset]:
-    """Return the assets that a stage publishes; a stage that dbt does not build publishes none."""
+def assets_of(stage: str, schema: str) -> list[Asset]:
+    """Return the assets that a stage publishes; a stage that dbt does not build publishes none.
+
+    Args:
+        stage: name of the stage.
+        schema: schema of the models.
+    """
     return [
-        Asset(name=f"chiplake.{mart}", uri=f"x-iceberg://lake/chiplake/{mart}", group="chiplake")
+        Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
         for mart in MARTS_OF_DBT_STAGES.get(stage, ())
     ]

@@ -17,7 +17,7 @@ from pyspark.sql import functions as f
 from embedding.runs.files import ExportedObject, Run, new_run
 from embedding.wire import ARROW_STREAM, MAX_OBJECT_BYTES, request_schema, write_table
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from embedding.model.weights import ModelCard
+    from lakehouse.settings.lake import LakeSettings
 
-FILLED_CHIPS: Final = f"{MODEL_NAMESPACE}.fct_filled_chips"
-EMBEDDING_INPUTS: Final = f"{MODEL_NAMESPACE}.int_embedding_inputs"
+FILLED_CHIPS: Final = "fct_filled_chips"
+EMBEDDING_INPUTS: Final = "int_embedding_inputs"
 _KEY: Final = ["chip_id", "input_hash"]
 
 _BLOSC_OVERHEAD: Final = 16  # bytes by which a frame of incompressible pixels exceeds them
@@ -67,18 +68,19 @@ def export_chips(
         ChiplakeError: a table to export from is missing, or executors write to their own file systems.
     """
     ensure_sources(settings)
-    for table in (FILLED_CHIPS, EMBEDDING_INPUTS):
+    filled, inputs = settings.lake.table(FILLED_CHIPS), settings.lake.table(EMBEDDING_INPUTS)
+    for table in (filled, inputs):
         if not spark.catalog.tableExists(table):
             raise ChiplakeError(f"there is no table {table}; build it with `chiplake run temporal_merge`")
-    for table in (FILLED_CHIPS, EMBEDDING_INPUTS, CLAY_EMBEDDINGS):
+    for table in (filled, inputs, CLAY_EMBEDDINGS):
         spark.catalog.refreshTable(table)  # another process may have written it a moment ago
     size = chips_per_object(settings.embedding.chips_per_object, BAND_NAMES)
-    keys = chips_to_embed(spark, card.model_id, size, days).persist()
+    keys = chips_to_embed(spark, settings.lake, card.model_id, size, days).persist()
     try:
         if keys.isEmpty():
             return None
         run = new_run(settings.lake.transform_dir)
-        entries = _write_objects(spark, keys, run)
+        entries = _write_objects(spark, filled, keys, run)
     finally:
         keys.unpersist()
     check_objects(run, [entry.name for entry in entries])
@@ -86,11 +88,14 @@ def export_chips(
     return run
 
 
-def chips_to_embed(spark: SparkSession, model_id: str, chips_per_object: int, days: Days) -> DataFrame:
+def chips_to_embed(
+    spark: SparkSession, lake: LakeSettings, model_id: str, chips_per_object: int, days: Days
+) -> DataFrame:
     """Select the chips that a model has no embedding of, numbered by object in the order of chip_id.
 
     Args:
         spark: the session.
+        lake: where the tables are.
         model_id: the model that will embed them.
         chips_per_object: how many chips have the same object_index.
         days: days of acquisition to export.
@@ -98,11 +103,11 @@ def chips_to_embed(spark: SparkSession, model_id: str, chips_per_object: int, da
     Returns:
         chip_id, input_hash, longitude, latitude (degrees) and object_index, from 0.
     """
-    inputs = spark.table(EMBEDDING_INPUTS)
+    inputs = spark.table(lake.table(EMBEDDING_INPUTS))
     for condition in days.conditions("acquired_at"):
         inputs = inputs.where(condition)
     # A chip that was filled again since int_embedding_inputs was built waits until that is built again.
-    filled = spark.table(FILLED_CHIPS).select(*_KEY)
+    filled = spark.table(lake.table(FILLED_CHIPS)).select(*_KEY)
     embedded = spark.table(CLAY_EMBEDDINGS).where((f.col("model_id") == model_id) & f.col("error").isNull())
     pending = inputs.join(filled, _KEY, "left_semi").join(embedded.select(*_KEY), _KEY, "left_anti")
     # row_number over all keys is one task, but of keys only: no pixels are read for it.
@@ -161,9 +166,9 @@ def check_objects(run: Run, names: list[str]) -> None:
         )
 
 
-def _write_objects(spark: SparkSession, keys: DataFrame, run: Run) -> list[ExportedObject]:
+def _write_objects(spark: SparkSession, filled_chips: str, keys: DataFrame, run: Run) -> list[ExportedObject]:
     """Write the chips of these keys, each object on one executor; return the objects in the order of their names."""
-    chips = spark.table(FILLED_CHIPS).select(*_KEY, "acquired_at", *BAND_NAMES, "source_index")
+    chips = spark.table(filled_chips).select(*_KEY, "acquired_at", *BAND_NAMES, "source_index")
     entries = (
         chips.join(keys, _KEY)
         .groupBy("object_index")

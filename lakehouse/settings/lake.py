@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import PREFIX, PROJECT_DIR, SettingsGroup
 
+DEFAULT_SCHEMA: Final = "chiplake"
+_OTHER_SCHEMAS: Final = ("raw", "default")  # of the tables that Python writes; of Spark, which looks for this name
+
 
 class LakeSettings(SettingsGroup):
-    """The Iceberg catalog, the warehouse and the home folder."""
+    """The Iceberg catalog, the warehouse, the home folder, and the schema of the models."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -26,10 +29,28 @@ class LakeSettings(SettingsGroup):
     catalog_uri: str | None = Field(None, description="Address of a rest catalog, or endpoint of glue.")
     warehouse: str | None = Field(None, description="Location of the warehouse; not needed for the embedded catalog.")
 
+    target_schema: str = Field(
+        DEFAULT_SCHEMA,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Schema (Iceberg namespace) of the tables that dbt builds, in profiles.yml and in every command. "
+        "All schemas share the tables of `raw`.",
+    )
+
+    @field_validator("target_schema")
+    @classmethod
+    def _of_models(cls, schema: str) -> str:
+        if schema in _OTHER_SCHEMAS:
+            raise ValueError(f"{schema} is for other tables; choose another name")
+        return schema
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
+
+    def table(self, model: str) -> str:
+        """Return the full name of a model's table, such as `chiplake.fct_chips`."""
+        return f"{self.target_schema}.{model}"
 
     @property
     def catalog_file(self) -> Path:

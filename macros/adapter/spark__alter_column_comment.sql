@@ -1,5 +1,11 @@
-{#- Replaces dbt-spark's macro, which commits once per column in every run. This commits once, if comments differ. -#}
+{#-
+    Replaces dbt-spark's macro, which commits once per column in every run. This commits once, if comments differ. Views
+    have their comments since they were created.
+-#}
 {% macro spark__alter_column_comment(relation, column_dict) %}
+    {%- if relation.is_view -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- set comments = {} -%}
     {%- for row in run_query('describe table ' ~ relation).rows -%}
         {%- do comments.update({row[0]: row[2]}) if row[0] not in comments -%}

@@ -145,7 +145,13 @@ class AwsRuntime(Runtime):
             job["ProcessingInputs"] = list(inputs)
         if outputs:
             job["ProcessingOutputConfig"] = {"Outputs": list(outputs)}
-        return ProcessingJobOperator(task_id=task_id, job=job, outlets=assets_of(task_id), **self._waiting(), **kwargs)
+        return ProcessingJobOperator(
+            task_id=task_id,
+            job=job,
+            outlets=assets_of(task_id, self.environment.target_schema),
+            **self._waiting(),
+            **kwargs,
+        )
 
     def _waiting(self) -> dict[str, Any]:
         """Return how an operator reaches AWS and waits for its job without a worker's slot."""

@@ -169,5 +169,5 @@ class LocalRuntime(Runtime):
             producer=f"{stage}.{PRODUCER}",
             command=(*tests, "--selector", stage),
             cwd=self.environment.project,
-            outlets=assets_of(stage),
+            outlets=assets_of(stage, self.environment.target_schema),
         )

@@ -12,7 +12,7 @@ from chiplake_airflow.variables import PARAMETER_PREFIX
 from stack import layout
 from stack.alarms import TOPIC_KEY_ACTIONS
 from stack.config import Config
-from stack.storage import DATABASES
+from stack.storage import databases
 
 # The calls of Iceberg to Glue for a table; Iceberg keeps versions in its own metadata.
 _GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "DeleteTable")
@@ -34,22 +34,22 @@ def make_job_role(
     _allow(role, _object_statements(bucket, read, write))
     for name in config.source_buckets:
         _allow(role, _object_statements(aws_s3.Bucket.from_bucket_name(stack, f"Source-{name}", name), [""], []))
-    catalog = _arn("glue", "catalog")
+    catalog, names = _arn("glue", "catalog"), tuple(databases(config))
     role.add_to_policy(
         aws_iam.PolicyStatement(
             actions=["glue:GetDatabase", "glue:CreateDatabase"],
-            resources=[catalog, *(_arn("glue", f"database/{name}") for name in (*DATABASES, _DEFAULT_DATABASE))],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in (*names, _DEFAULT_DATABASE))],
         )
     )
     # PyIceberg lists the databases to find the missing ones; Glue lists all or none.
     role.add_to_policy(
         aws_iam.PolicyStatement(actions=["glue:GetDatabases"], resources=[catalog, _arn("glue", "database/*")])
     )
-    tables = [_arn("glue", f"table/{name}/*") for name in DATABASES]
+    tables = [_arn("glue", f"table/{name}/*") for name in names]
     role.add_to_policy(
         aws_iam.PolicyStatement(
             actions=[f"glue:{action}" for action in _GLUE_TABLES],
-            resources=[catalog, *(_arn("glue", f"database/{name}") for name in DATABASES), *tables],
+            resources=[catalog, *(_arn("glue", f"database/{name}") for name in names), *tables],
         )
     )
     _allow(role, _log_statements("/aws/sagemaker/ProcessingJobs"))

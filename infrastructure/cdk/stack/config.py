@@ -10,6 +10,7 @@ from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lakehouse.errors import ChiplakeError
+from lakehouse.settings.lake import DEFAULT_SCHEMA
 
 CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written once a checkpoint was uploaded
 
@@ -60,6 +61,11 @@ class Config(BaseModel):
     night_hours: int = Field(
         30, ge=1, le=168, description="an alarm follows when no job has succeeded for so long, hours"
     )
+
+    @property
+    def target_schema(self) -> str:
+        """The schema of the tables that dbt builds: a Glue database."""
+        return self.settings.get("CHIPLAKE_TARGET_SCHEMA", DEFAULT_SCHEMA)
 
     @field_validator("settings")
     @classmethod

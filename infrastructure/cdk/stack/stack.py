@@ -49,7 +49,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         Tags.of(self).add("project", config.name)
         bucket = storage.make_bucket(self, config)
         if config.create_databases:
-            storage.make_databases(self, bucket)
+            storage.make_databases(self, config, bucket)
         spark_image = images.make_spark_image(self)
         clay_image = images.make_clay_image(self, config)
         job_role = access.make_job_role(self, config, bucket, spark_image)

@@ -7,15 +7,10 @@ from typing import Final
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
 
-from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.source_schemas import RAW_NAMESPACE
 from stack import layout
 from stack.config import Config
 
-DATABASES: Final = {
-    RAW_NAMESPACE: "Chiplake: ingested items and embeddings of the model",
-    MODEL_NAMESPACE: "Chiplake: tables that dbt builds",
-}
 _ABORT_UPLOADS_AFTER: Final = Duration.days(7)
 
 
@@ -69,9 +64,17 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
     )
 
 
-def make_databases(stack: Stack, bucket: aws_s3.Bucket) -> None:
+def databases(config: Config) -> dict[str, str]:
+    """Return the Glue databases of the lake, each with its description."""
+    return {
+        RAW_NAMESPACE: "Chiplake: ingested items and embeddings of the model",
+        config.target_schema: "Chiplake: tables that dbt builds",
+    }
+
+
+def make_databases(stack: Stack, config: Config, bucket: aws_s3.Bucket) -> None:
     """Make the Glue databases of the Iceberg tables; they are kept when the stack is deleted."""
-    for name, description in DATABASES.items():
+    for name, description in databases(config).items():
         database = aws_glue.CfnDatabase(
             stack,
             f"Database{name.title()}",

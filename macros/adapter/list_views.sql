@@ -1,0 +1,3 @@
+{% macro list_views(schema) %}
+    {{ return(run_query('show views in ' ~ schema)) }}
+{% endmacro %}

@@ -1,0 +1,146 @@
+"""Models of a user, in a schema of their own: dbt behaves as dbt-spark's documentation says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+from support.dbt_projects import DbtProject
+from support.lakes import empty_lake, snapshots
+from support.own_models import CHANGING, EVENTS, REFUSALS, TEXTBOOK, WRONG, WRONG_FILES
+
+from lakehouse.settings import Settings, get_settings
+
+pytestmark = pytest.mark.java
+
+SCHEMA = "dev_ann"
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
+    """An empty lake, and 60 events of a user; dbt builds into a schema of the user."""
+    empty_lake(spark, settings)
+    spark.sql(f"create table {EVENTS} (id int, name string, at timestamp) using iceberg")
+    spark.sql(f"insert into {EVENTS} select id, 'first', timestamp '2024-01-01' from range(60)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPLAKE_TARGET_SCHEMA", SCHEMA)
+        get_settings.cache_clear()
+        yield spark
+    get_settings.cache_clear()
+    spark.sql(f"drop schema {SCHEMA} cascade")
+    spark.sql(f"drop table {EVENTS} purge")
+
+
+@pytest.fixture(scope="module")
+def project(lake: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    return DbtProject(tmp_path_factory.mktemp("project"), {**TEXTBOOK, **CHANGING, **WRONG_FILES})
+
+
+def rows_of(lake: SparkSession, model: str) -> list[tuple[int, str]]:
+    return sorted((row.id, row.name) for row in lake.sql(f"select id, name from {SCHEMA}.{model}").collect())
+
+
+def test_textbook_models_keep_their_rows_and_other_schemas_stay_as_they_are(
+    lake: SparkSession, project: DbtProject
+) -> None:
+    textbook = ("run", "--select", "own_append", "own_merge")
+    first = [(number, "first") for number in range(60)]
+    before = snapshots(lake)
+
+    project.build(*textbook)
+    assert (rows_of(lake, "own_append"), rows_of(lake, "own_merge")) == (first, first)
+
+    # Ten new events and, of the first five, a second version.
+    lake.sql(f"insert into {EVENTS} select id, 'later', timestamp '2024-01-02' from range(60, 70)")
+    lake.sql(f"update {EVENTS} set name = 'changed', at = timestamp '2024-01-02' where id < 5")
+    later = [(number, "later") for number in range(60, 70)]
+    changed = [(number, "changed") for number in range(5)]
+    project.build(*textbook)
+    assert rows_of(lake, "own_append") == sorted([*first, *changed, *later])
+    assert rows_of(lake, "own_merge") == [*changed, *first[5:], *later]
+
+    project.build(*textbook, "--full-refresh")
+    assert rows_of(lake, "own_append") == rows_of(lake, "own_merge") == [*changed, *first[5:], *later]
+
+    assert {name: count for name, count in snapshots(lake).items() if name != EVENTS} == {
+        name: count for name, count in before.items() if name != EVENTS
+    }
+
+
+def test_a_model_changes_its_materialization_in_any_order(
+    lake: SparkSession, project: DbtProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.build("run", "--select", "own_default")
+    assert "own_default" in [row.tableName for row in lake.sql(f"show tables in {SCHEMA}").collect()]
+
+    for kind in ("table", "view", "exact_incremental", "view", "table", "exact_incremental", "incremental"):
+        monkeypatch.setenv("OWN_KIND", kind)
+        project.build("run", "--select", "own_kinds")
+        views = [row.viewName for row in lake.sql(f"show views in {SCHEMA}").collect()]
+        tables = [row.tableName for row in lake.sql(f"show tables in {SCHEMA}").collect()]
+        assert ("own_kinds" in views, "own_kinds" in tables) == (kind == "view", kind != "view"), kind
+        count = lake.table(EVENTS).count() * (2 if kind == "incremental" else 1)  # dbt-spark appends
+        assert lake.table(f"{SCHEMA}.own_kinds").count() == count, kind
+        described = {row.col_name: row.comment for row in lake.sql(f"describe {SCHEMA}.own_kinds").collect()}
+        assert described["id"] == "The event's number.", kind
+
+
+def test_exact_incremental_refuses_what_it_cannot_follow(lake: SparkSession, project: DbtProject) -> None:
+    results = project.run("run", "--select", "tag:wrong")
+    assert {name: status for name, (status, _) in results.items()} == dict.fromkeys(WRONG, "error")
+    for name, words in REFUSALS.items():
+        lines = [line.strip() for line in results[name][1].splitlines() if "exact_incremental" in line]
+        assert lines[0].startswith("exact_incremental: ")
+        assert words in lines[0], name
+    tables = {row.tableName for row in lake.sql(f"show tables in {SCHEMA}").collect()}
+    assert tables & set(WRONG) == set()
+
+
+def test_a_seed_of_fields_is_joined_to_the_chips_of_another_schema(
+    lake: SparkSession, project: DbtProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example of docs/your-own-models.md; a snapshot keeps the former polygon of a field."""
+    lake.sql(
+        """
+        create table chiplake.dim_grid_cells using iceberg as
+        select cell_id, st_asbinary(st_polygonfromenvelope(west, 45.77D, west + 0.033, 45.8D)) as geometry,
+            cell_id != 'other_zone' as is_primary
+        from values ('a', 16.18D), ('b', 16.213D), ('c', 16.246D), ('other_zone', 16.246D) as cells (cell_id, west)
+        """
+    )
+    lake.sql(
+        """
+        create table chiplake.fct_chip_statistics using iceberg as
+        select cell_id, timestamp(day) as acquired_at, ndvi
+        from values
+            ('a', '2024-05-01', 0.1D), ('b', '2024-05-01', 0.3D), ('c', '2024-05-01', 0.6D), ('c', '2024-05-06', 0.7D),
+            ('other_zone', '2024-05-01', 0.9D)
+        as chips (cell_id, day, ndvi)
+        """
+    )
+    before = snapshots(lake)
+    with monkeypatch.context() as patch:
+        patch.delenv("CHIPLAKE_TARGET_SCHEMA")
+        get_settings.cache_clear()
+        project.run("parse")
+    get_settings.cache_clear()
+    (project.folder / "target").rename(project.folder / "main")
+    options = ("--vars", "{examples: true}", "--defer", "--favor-state", "--state", str(project.folder / "main"))
+
+    project.build("build", "--select", "tag:example", *options)
+    found = lake.sql(f"select field_id, date(acquired_at) as day, chips, ndvi from {SCHEMA}.example_field_ndvi")
+    assert sorted((row.field_id, str(row.day), row.chips, round(row.ndvi, 9)) for row in found.collect()) == [
+        ("across", "2024-05-01", 2, 0.2),
+        ("north", "2024-05-01", 1, 0.6),
+        ("north", "2024-05-06", 1, 0.7),
+    ]
+
+    seed = project.folder / "seeds" / "example" / "example_fields.csv"
+    seed.write_text(seed.read_text().replace("maize", "barley"))
+    project.build("build", "--select", "example_fields", "example_fields_history", *options)
+    history = lake.sql(f"select crop, dbt_valid_to is null as holds from {SCHEMA}.example_fields_history")
+    assert sorted(map(tuple, history.collect())) == [("barley", True), ("maize", False), ("wheat", True)]
+
+    project.build("compile", "--select", "clear_chips_by_month")
+    assert snapshots(lake) == before
