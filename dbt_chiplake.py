@@ -1,8 +1,8 @@
 """dbt plugin: makes the Spark session that the session method of dbt-spark then uses.
 
 dbt imports every module named `dbt_*` and starts the classes in `plugins`. The interface is marked as experimental, so
-this plugin does little: it passes the settings to dbt, starts the session, and tells dbt of views and of comments in the
-catalog.
+this plugin does little: it passes the settings to dbt, starts the session, and tells dbt of the catalog's views and
+comments.
 """
 
 from __future__ import annotations
