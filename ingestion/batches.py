@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -94,6 +94,7 @@ class BatchedIngest:
     filters: Filters
     limit: int | None  # most items taken
     extra_types: Mapping[str, str]  # type of each property that becomes a column, as in the setting `stac_properties`
+    href_order: Sequence[str]  # as in the setting `stac_href_order`
     on_progress: Progress
     _taken: int = 0
     _counts: Counter[str] = field(default_factory=Counter)  # by field of IngestSummary
@@ -139,7 +140,7 @@ class BatchedIngest:
         """Return the row or the reject of an item, or None if it is outside the filters."""
         if is_surely_outside(received.content, self.filters):
             return None
-        outcome = normalise(received, self.filters.collection, self.extra_types)
+        outcome = normalise(received, self.filters.collection, self.extra_types, self.href_order)
         return None if isinstance(outcome, StacItemRow) and not passes(outcome, self.filters) else outcome
 
     def flush(self) -> None:

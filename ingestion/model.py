@@ -42,6 +42,8 @@ class Reason(StrEnum):
     NO_TILE = "no MGRS tile"
     NO_DATATAKE = "no datatake"
     IMPLAUSIBLE_RASTER = "implausible raster"
+    UNREADABLE_VALUE = "unreadable value"
+    UNSUPPORTED_FORMAT = "unsupported raster format"
 
 
 class GeometrySource(StrEnum):
@@ -156,6 +158,7 @@ class StacItemRow:
     cloud_cover: float | None  # percent
     nodata_percent: float | None  # percent
     is_boa_offset_applied: bool | None
+    is_deprecated: bool | None  # its provider has withdrawn it
     geometry: bytes  # WKB, EPSG:4326
     geometry_source: str  # one of GeometrySource
     xmin: float  # degrees; the west edge, more than xmax if the footprint crosses the antimeridian

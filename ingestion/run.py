@@ -52,6 +52,7 @@ def ingest(request: IngestRequest, settings: Settings, on_progress: Progress | N
         filters=request.filters,
         limit=request.limit,
         extra_types=settings.stac.properties,
+        href_order=settings.stac.href_order,
         on_progress=on_progress or (lambda _: None),
     )
     try:

@@ -71,7 +71,7 @@ STAC_ITEMS_SCHEMA: Final = Schema(
     NestedField(4, "source", StringType(), required=False, doc="STAC API or file the item came from"),
     NestedField(5, "ingested_at", TimestamptzType(), required=False, doc="when this version was written"),
     NestedField(6, "acquired_at", TimestamptzType(), required=False, doc="the item's datetime"),
-    NestedField(7, "updated_at", TimestamptzType(), required=False, doc="the item's updated or created"),
+    NestedField(7, "updated_at", TimestamptzType(), required=False, doc="the item's updated"),
     NestedField(8, "platform", StringType(), required=False, doc="lower case, such as sentinel-2a"),
     NestedField(9, "mgrs_tile", StringType(), required=False, doc="MGRS tile without T, such as 33TWL"),
     NestedField(10, "product_id", StringType(), required=False, doc="product name without .SAFE, if known"),
@@ -82,7 +82,7 @@ STAC_ITEMS_SCHEMA: Final = Schema(
     NestedField(15, "epsg", IntegerType(), required=False, doc="EPSG code of the tile's UTM zone"),
     NestedField(16, "cloud_cover", DoubleType(), required=False, doc="cloud cover of the item, percent"),
     NestedField(17, "nodata_percent", DoubleType(), required=False, doc="nodata share of the item, percent"),
-    NestedField(18, "is_boa_offset_applied", BooleanType(), required=False, doc="earthsearch:boa_offset_applied"),
+    NestedField(18, "is_boa_offset_applied", BooleanType(), required=False, doc="the provider has applied the offset"),
     NestedField(19, "geometry", BinaryType(), required=False, doc="footprint, WKB in EPSG:4326"),
     NestedField(20, "xmin", DoubleType(), required=False, doc="west edge, degrees; above xmax across 180"),
     NestedField(21, "ymin", DoubleType(), required=False, doc="south edge of the footprint, degrees"),
@@ -98,6 +98,7 @@ STAC_ITEMS_SCHEMA: Final = Schema(
     NestedField(25, "item", StringType(), required=False, doc="the item as received, JSON, without signatures"),
     NestedField(26, "datastrip_id", StringType(), required=False, doc="datastrip as the item names it"),
     NestedField(27, "geometry_source", StringType(), required=False, doc="what the footprint was taken from"),
+    NestedField(28, "is_deprecated", BooleanType(), required=False, doc="the item's deprecated"),
 )
 
 STAC_REJECTS_SCHEMA: Final = Schema(

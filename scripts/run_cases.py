@@ -38,7 +38,7 @@ from python_udfs.codec import decode_array
 
 MAKER: Final = "bugs.py"
 # Settings of single cases, by the name of their dbt variable.
-SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {}
+SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {"alternate_s3": {"stac_href_order": ("s3", "https")}}
 _MAX_CLOUD: Final = 20  # percent; what the cases of an API are asked for
 _FRACTIONS: Final = ("valid_fraction", "cloud_fraction", "nodata_fraction")
 _COMMAND: Final = (sys.executable, "-c", "from chiplake.cli.main import main; main()")

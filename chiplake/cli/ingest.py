@@ -27,7 +27,7 @@ def ingest_command(
     items: Annotated[
         Path | None,
         typer.Option(
-            help="File of STAC items (JSON, NDJSON, stac-geoparquet), a folder of them, or a local catalogue."
+            help="File of STAC items (JSON, NDJSON, also as .gz, stac-geoparquet), a folder of them, or a catalogue."
         ),
     ] = None,
     catalog: Annotated[str | None, typer.Option(help="http or https address of a static STAC catalogue.")] = None,

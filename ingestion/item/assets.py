@@ -1,22 +1,42 @@
-"""The choice of one asset for each band, and the values that it states."""
+"""The choice of one asset for each band, and of one of its places, and the values that it states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from ingestion.item.hrefs import is_refused_file, resolve_href
+from ingestion.item.hrefs import is_refused_file, place_of_href, resolve_href
 from ingestion.item.projection import asset_grid, parse_affine
-from ingestion.item.providers import BAND_GSD_M, band_of_asset, band_of_description, is_other_asset
+from ingestion.item.providers import (
+    BAND_GSD_M,
+    COG,
+    GEOTIFF,
+    OTHER_ROLES,
+    RESAMPLED_ROLES,
+    UNKNOWN_FORMAT,
+    RasterFormat,
+    band_of_asset,
+    band_of_description,
+    format_of,
+    gsd_of_roles,
+    is_other_asset,
+    roles_of,
+)
 from ingestion.item.rejection import RejectedError
-from ingestion.item.values import as_lenient_number, as_number, as_text, first_number_of, first_object
+from ingestion.item.stated import stated_band, stated_number
+from ingestion.item.values import as_lenient_number, as_text, first_number_of
 from ingestion.model import Asset, JsonObject, Origin, Reason
 from lakehouse.bands import SCL
 from lakehouse.redaction import without_secrets
 
-_UNKNOWN_FORMAT: Final = 2
-_JPEG_2000: Final = 3
 _DIGITS: Final = 3  # of a pixel size in metres; what floating point adds is no other size
+
+class _Place(NamedTuple):
+    """One of the places of an asset's raster: its `href`, or one of `alternate`."""
+
+    href: object  # as stated
+    media_type: str | None
+    format: RasterFormat
 
 
 class _Candidate(NamedTuple):  # cheaper than a frozen dataclass; one is made for each asset
@@ -28,19 +48,27 @@ class _Candidate(NamedTuple):  # cheaper than a frozen dataclass; one is made fo
     is_named: bool  # the key names the band; otherwise only the asset's description does
     key_gsd: int | None  # metres, if the key states it
     gsd: float | None  # metres, of the key or the asset
-    format_rank: int
+    is_secondary: bool  # its roles say that it is a picture, or resampled
+    places: list[_Place]  # those of formats that are read
 
     @property
-    def rank(self) -> tuple[bool, int]:
+    def rank(self) -> tuple[bool, bool, int]:
         """The lowest rank is the best."""
-        return not self.is_named, self.format_rank
+        best = min((place.format.rank for place in self.places if place.format.rank is not None), default=99)
+        return not self.is_named, self.is_secondary, best
 
 
-def best_assets(item: JsonObject, origin: Origin) -> dict[str, Asset]:
+def best_assets(item: JsonObject, origin: Origin, href_order: Sequence[str]) -> dict[str, Asset]:
     """Return the best asset of each band, by band name: native resolution only, COG before JPEG 2000.
 
+    Args:
+        item: the item.
+        origin: where it was read.
+        href_order: which of several places of an asset counts, as in the setting `stac_href_order`.
+
     Raises:
-        RejectedError: the item has no SCL or no band, no href of a band is supported, or a grid is off the lattice.
+        RejectedError: the item has no SCL or no band, no format or no href of a band is supported, a grid is off the
+            lattice, or a value cannot be understood.
     """
     native: dict[str, list[_Candidate]] = {}
     off_grid: dict[str, list[_Candidate]] = {}
@@ -57,9 +85,10 @@ def best_assets(item: JsonObject, origin: Origin) -> dict[str, Asset]:
     by_band = off_grid | native
     if SCL not in by_band or len(by_band) == 1:
         note = f"; not at native resolution: {', '.join(other_gsd)}" if other_gsd else ""
+        note += _unread_formats(item)
         reason = Reason.NO_BAND if SCL in by_band else Reason.NO_SCL
         raise RejectedError(reason, f"assets are {', '.join(item['assets'])}{note}")
-    return {band: _best_asset(by_band[band], item, origin) for band in BAND_GSD_M if band in by_band}
+    return {band: _best_asset(by_band[band], item, origin, href_order) for band in BAND_GSD_M if band in by_band}
 
 
 def _candidates(item: JsonObject) -> Iterator[_Candidate]:
@@ -70,14 +99,44 @@ def _candidates(item: JsonObject) -> Iterator[_Candidate]:
         named = band_of_asset(key)
         if named is not None:
             band, key_gsd = named
-            gsd = key_gsd or _pixel_size(asset)
-            yield _Candidate(band, key, asset, True, key_gsd, gsd, _format_rank(asset))
+            roles = roles_of(asset)
+            gsd = key_gsd or _pixel_size(asset) or gsd_of_roles(roles)
+            is_secondary = bool(roles & (OTHER_ROLES | RESAMPLED_ROLES))
+            yield _Candidate(band, key, asset, True, key_gsd, gsd, is_secondary, _places(asset))
         elif not is_other_asset(key):
             described = band_of_description(asset, properties)
-            format_rank = _format_rank(asset)
-            if described is not None and format_rank != _UNKNOWN_FORMAT:
+            places = [place for place in _places(asset) if place.format is not UNKNOWN_FORMAT] if described else []
+            if described is not None and places:
                 gsd = _pixel_size(asset) if _has_affine(asset) else _stated_gsd(asset)
-                yield _Candidate(described, key, asset, False, None, gsd, format_rank)
+                is_secondary = bool(roles_of(asset) & RESAMPLED_ROLES)
+                yield _Candidate(described, key, asset, False, None, gsd, is_secondary, places)
+
+
+def _places(asset: JsonObject) -> list[_Place]:
+    """Return the places of an asset's raster in a format that is read, its `href` first."""
+    return [place for place in _all_places(asset) if place.format.rank is not None]
+
+
+def _all_places(asset: JsonObject) -> Iterator[_Place]:
+    media_type, href = as_text(asset.get("type")), asset.get("href")
+    stated = format_of(media_type, href)
+    yield _Place(href, media_type, stated)
+    alternates = asset.get("alternate")
+    for alternate in alternates.values() if isinstance(alternates, dict) else ():
+        entries = alternate if isinstance(alternate, dict) else {"href": alternate}
+        href, own_type = entries.get("href"), as_text(entries.get("type"))
+        named = format_of(own_type, href)
+        # Without a type of its own it has that of the asset, unless its name says otherwise.
+        is_same = named in (UNKNOWN_FORMAT, stated) or (named is GEOTIFF and stated is COG)
+        yield _Place(href, media_type, stated) if own_type is None and is_same else _Place(href, own_type, named)
+
+
+def _unread_formats(item: JsonObject) -> str:
+    assets = {
+        key: asset for key, asset in item["assets"].items() if isinstance(asset, dict) and not is_other_asset(key)
+    }
+    unread = [f"{key} ({place.format.name})" for key, asset in assets.items() for place in _all_places(asset)][:20]
+    return f"; formats: {', '.join(unread)}" if unread else ""
 
 
 def _has_affine(asset: JsonObject) -> bool:
@@ -95,33 +154,55 @@ def _pixel_size(asset: JsonObject) -> float | None:
 
 def _stated_gsd(asset: JsonObject) -> float | None:
     """Return the resolution that an asset without a grid states, metres."""
-    raster_band = first_object(asset.get("raster:bands"))
+    bands = asset.get("raster:bands")
+    raster_band = bands[0] if isinstance(bands, list) and bands and isinstance(bands[0], dict) else {}
     values = (raster_band.get("spatial_resolution"), asset.get("raster:spatial_resolution"), asset.get("gsd"))
-    return next((round(size, _DIGITS) for value in values if (size := as_number(value)) is not None), None)
+    stated = next((round(size, _DIGITS) for value in values if (size := as_lenient_number(value)) is not None), None)
+    return gsd_of_roles(roles_of(asset)) if stated is None else stated
 
 
-def _best_asset(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> Asset:
+def _best_asset(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin, href_order: Sequence[str]) -> Asset:
     ranked = sorted(candidates, key=lambda candidate: candidate.rank) if len(candidates) > 1 else candidates
     for candidate in ranked:
-        href = resolve_href(candidate.asset.get("href"), item, origin)
-        if href is not None:
+        place = _best_place(candidate, item, origin, href_order)
+        if place is not None:
             skipped = tuple(other.key for other in candidates if other.key != candidate.key)
-            return _asset(candidate, href, item["properties"], skipped)
+            return _asset(candidate, *place, item["properties"], skipped)
+    if not any(candidate.places for candidate in ranked):
+        first = ranked[0]
+        names = " and ".join(dict.fromkeys(place.format.name for place in _all_places(first.asset)))
+        detail = f"asset {first.key} is {names}, which is not read; {GEOTIFF.name} and JPEG 2000 are"
+        raise RejectedError(Reason.UNSUPPORTED_FORMAT, detail)
     raise RejectedError(Reason.UNSUPPORTED_HREF, _unsupported(ranked, item, origin))
 
 
-def _asset(candidate: _Candidate, href: str, properties: JsonObject, passed_over: tuple[str, ...]) -> Asset:
-    band, asset = candidate.band, candidate.asset
-    descriptions = first_object(asset.get("raster:bands")), first_object(asset.get("bands")), asset
+def _best_place(
+    candidate: _Candidate, item: JsonObject, origin: Origin, href_order: Sequence[str]
+) -> tuple[str, str | None] | None:
+    """Return location and media type of the raster, at the place that comes first in the order, else in the asset."""
+    resolved = [
+        (href, place.media_type)
+        for place in candidate.places
+        if (href := resolve_href(place.href, item, origin)) is not None
+    ]
+    ranks = {place: rank for rank, place in enumerate(href_order)}
+    return min(resolved, key=lambda place: ranks.get(place_of_href(place[0]), len(ranks)), default=None)
+
+
+def _asset(
+    candidate: _Candidate, href: str, media_type: str | None, properties: JsonObject, passed_over: tuple[str, ...]
+) -> Asset:
+    key, band, asset = candidate.key, candidate.band, candidate.asset
+    descriptions = stated_band(key, asset, "raster:bands"), stated_band(key, asset, "bands"), asset
     affine, shape = asset_grid(candidate.key, band, asset, properties)
-    scale = first_number_of(descriptions, ("raster:scale", "scale"))
-    offset = first_number_of(descriptions, ("raster:offset", "offset"))
+    scale = stated_number(f"asset {key}", descriptions, ("raster:scale", "scale"))
+    offset = stated_number(f"asset {key}", descriptions, ("raster:offset", "offset"))
     if band != SCL:
-        scale = as_lenient_number(properties.get("raster:scale")) if scale is None else scale
-        offset = as_lenient_number(properties.get("raster:offset")) if offset is None else offset
+        scale = stated_number("the item", [properties], ("raster:scale",)) if scale is None else scale
+        offset = stated_number("the item", [properties], ("raster:offset",)) if offset is None else offset
     return Asset(
         href=without_secrets(href),
-        media_type=as_text(asset.get("type")),
+        media_type=media_type,
         asset_key=candidate.key,
         gsd=float(BAND_GSD_M[band]),
         scale=scale,
@@ -142,27 +223,12 @@ def _data_type(descriptions: Sequence[JsonObject], properties: JsonObject) -> st
 
 
 def _unsupported(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> str:
-    for candidate in candidates:
-        href = candidate.asset.get("href")
+    hrefs = [(candidate.key, place.href) for candidate in candidates for place in candidate.places]
+    for key, href in hrefs:
         if is_refused_file(href, item, origin):
             return (
-                f"asset {candidate.key}: {str(href)[:200]!r} is a local file outside the folder that was read; "
+                f"asset {key}: {str(href)[:200]!r} is a local file outside the folder that was read; "
                 "--allow-file-hrefs allows it"
             )
-    first = candidates[0]
-    return f"asset {first.key}: {str(first.asset.get('href'))[:200]!r}"
-
-
-def _format_rank(asset: JsonObject) -> int:
-    """Rank 0 is a COG, 1 another GeoTIFF, 2 an unknown format, 3 JPEG 2000, which decodes twenty times slower."""
-    stated = asset.get("type")
-    media_type = stated.lower() if isinstance(stated, str) else ""
-    if "tiff" in media_type:
-        return 0 if "cloud-optimized" in media_type else 1
-    if "jp2" in media_type:
-        return _JPEG_2000
-    href = asset.get("href")
-    path = href.partition("?")[0].lower() if isinstance(href, str) else ""
-    if path.endswith((".tif", ".tiff")):
-        return 1
-    return _JPEG_2000 if path.endswith(".jp2") else _UNKNOWN_FORMAT
+    key, href = hrefs[0]
+    return f"asset {key}: {str(href)[:200]!r}"

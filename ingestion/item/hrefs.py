@@ -52,6 +52,12 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
     return None if path is None or _is_outside(path, origin) else path
 
 
+def place_of_href(href: str) -> str:
+    """Return the kind of place of a resolved href: `file`, `https` (http, too) or `s3`."""
+    scheme = _scheme(href)
+    return "file" if not scheme else "s3" if scheme == "s3" else "https"
+
+
 def is_refused_file(href: object, item: JsonObject, origin: Origin) -> bool:
     """Return whether an href leads to a local file that is refused only because it is outside the read folder."""
     if not origin.is_local or origin.allow_file_hrefs or resolve_href(href, item, origin) is not None:

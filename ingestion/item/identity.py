@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ingestion.item.providers import (
     BASELINE,
+    BASELINE_OR_SOFTWARE,
     DATASTRIP,
     DATATAKE,
     PLATFORM,
@@ -19,6 +20,7 @@ from ingestion.item.providers import (
     TILE_PARTS,
 )
 from ingestion.item.rejection import RejectedError
+from ingestion.item.stated import unreadable
 from ingestion.item.values import as_text, first_integer, first_text, parse_compact_time
 from ingestion.model import Reason
 
@@ -32,7 +34,9 @@ _SATELLITE: Final = re.compile(r"(?:sentinel[- _]?|s)2[- _]?([a-z])(?![a-z0-9])"
 _SENTINEL_2: Final = re.compile(r"(?:sentinel[- _]?|s)2(?:[- _]?[a-z])?(?![a-z0-9])", re.IGNORECASE)
 _LEVEL: Final = re.compile(r"(?:L|MSI|^)(1A|1B|1C|2A)", re.IGNORECASE)
 _RELATIVE_ORBIT: Final = re.compile(r"_R(\d{3})_")
-_BASELINE: Final = re.compile(r"(\d{1,2})\.(\d{1,2})")
+_BASELINE: Final = re.compile(r"N?(\d\d)\.?(\d\d)", re.IGNORECASE)
+_BASELINE_AS_NUMBER: Final = re.compile(r"(\d{1,2})(?:\.(\d\d|[012]))?")  # 5.1 is 05.10, and 5 is 05.00
+_BASELINE_IN_FULL: Final = re.compile(r"N?(\d\d)\.(\d\d)", re.IGNORECASE)
 _TILE: Final = re.compile(r"(?:MGRS-|.*_)?T?(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?:_.*)?")
 
 
@@ -76,17 +80,49 @@ def datastrip_start(datastrip: str | None, item_id: str) -> datetime | None:
 
 
 def processing_baseline(properties: Mapping[str, Any], product: str | None) -> str | None:
-    """Return the processing baseline as `05.09`."""
-    for name in BASELINE:
-        value = properties.get(name)
-        match = _BASELINE.fullmatch(str(value)) if isinstance(value, str | float) else None
-        if match is not None:
-            return f"{match[1].zfill(2)}.{match[2].ljust(2, '0')}"
-    for candidate in (product, first_text(properties, DATATAKE), first_text(properties, DATASTRIP)):
-        match = _PRODUCT_BASELINE.search(candidate) if candidate else None
-        if match is not None:
-            return f"{match[1]}.{match[2]}"
-    return None
+    """Return the processing baseline as `05.09`.
+
+    The product's own name decides. Without one the item's properties do, then the names of datatake and datastrip, and
+    last `processing:version`, if it has the form of a baseline: it may be the version of the software.
+
+    Raises:
+        RejectedError: no name decides, and a property cannot be understood, or two statements contradict each other
+            about the offset.
+    """
+    named = _baseline_in(product)
+    if named is not None:
+        return named
+    stated = {name: _stated_baseline(name, properties[name]) for name in BASELINE if properties.get(name) is not None}
+    names = (*DATATAKE, *DATASTRIP)
+    stated |= {name: found for name in names if (found := _baseline_in(as_text(properties.get(name)))) is not None}
+    if not stated:
+        versions = (as_text(properties.get(name)) for name in BASELINE_OR_SOFTWARE)
+        matches = (_BASELINE_IN_FULL.fullmatch(version) for version in versions if version)
+        return next((f"{match[1]}.{match[2]}" for match in matches if match), None)
+    official = {name: baseline for name, baseline in stated.items() if not _is_of_a_user(baseline)}
+    if len({baseline >= "04.00" for baseline in official.values()}) > 1:
+        detail = ", ".join(f"{name} says processing baseline {baseline}" for name, baseline in official.items())
+        raise RejectedError(Reason.UNREADABLE_VALUE, detail)
+    return next(iter(stated.values()))
+
+
+def _baseline_in(name: str | None) -> str | None:
+    """Return the baseline that a name of a product, datatake or datastrip holds."""
+    match = _PRODUCT_BASELINE.search(name) if name else None
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+def _stated_baseline(name: str, value: object) -> str:
+    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    match = _BASELINE.fullmatch(text) or _BASELINE_AS_NUMBER.fullmatch(text)
+    if match is None:
+        raise unreadable(name, value, "a processing baseline such as 05.09")
+    return f"{match[1].zfill(2)}.{(match[2] or '').ljust(2, '0')}"
+
+
+def _is_of_a_user(baseline: str) -> bool:
+    """Return whether Sen2Cor wrote the baseline where a user ran it: 99.99, which says nothing about an offset."""
+    return baseline.startswith("99.")
 
 
 def relative_orbit(properties: Mapping[str, Any], product: str | None) -> int | None:

@@ -7,7 +7,7 @@ objects, which take longer than the rest of ingestion together.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,19 +29,23 @@ from ingestion.item.identity import (
 )
 from ingestion.item.plausibility import check_rasters
 from ingestion.item.projection import item_footprint, utm_epsg
-from ingestion.item.providers import BOA_OFFSET_APPLIED, CLOUD_COVER, DATASTRIP, NODATA_PERCENT
+from ingestion.item.providers import BOA_OFFSET_APPLIED, CLOUD_COVER, DATASTRIP, DEPRECATED, NODATA_PERCENT
 from ingestion.item.rejection import RejectedError
-from ingestion.item.values import as_number, as_object, as_text, first_number, first_text, parse_time
+from ingestion.item.stated import stated_flag, with_parsed_members
+from ingestion.item.values import as_number, as_object, as_text, first_lenient_number, first_text, parse_time
 from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
 from lakehouse.redaction import without_secrets
 
 # Part of every content hash. Raise it when the rules change: items get the new rules when they are received again.
-RULES_VERSION: Final = 3
+RULES_VERSION: Final = 4
 MAX_DETAIL: Final = 500  # characters
 
 
 def normalise(
-    received: Received, default_collection: str | None = None, extra_types: Mapping[str, str] | None = None
+    received: Received,
+    default_collection: str | None = None,
+    extra_types: Mapping[str, str] | None = None,
+    href_order: Sequence[str] = (),
 ) -> StacItemRow | Reject:
     """Turn one entry of a source into a row or a reject. Raise nothing.
 
@@ -49,6 +53,7 @@ def normalise(
         received: the entry.
         default_collection: collection of an item that names none.
         extra_types: type of each further property that becomes a column, as in the setting `stac_properties`.
+        href_order: which of several places of a raster counts, as in the setting `stac_href_order`.
     """
     content, origin = received.content, received.origin
     try:
@@ -58,7 +63,8 @@ def normalise(
             text = canonical_json(content)
         except ValueError as error:
             raise RejectedError(Reason.INVALID_JSON, str(error)) from error
-        return _row(_checked_item(content), without_secrets(text), origin, default_collection, extra_types or {})
+        item = _checked_item(content)
+        return _row(item, without_secrets(text), origin, default_collection, extra_types or {}, href_order)
     except RejectedError as rejected:
         return _reject(received, rejected.reason, rejected.detail, default_collection)
     except shapely.errors.ShapelyError as error:
@@ -88,6 +94,7 @@ def _checked_item(content: Any) -> JsonObject:
         raise RejectedError(Reason.NOT_AN_ITEM, f"expected a JSON object, found {type(content).__name__}")
     if content.get("type") != "Feature":
         raise RejectedError(Reason.NOT_AN_ITEM, f"type is {content.get('type')!r}, not 'Feature'")
+    content = with_parsed_members(content)
     for name in ("properties", "assets"):
         if not isinstance(content.get(name), dict):
             raise RejectedError(Reason.NOT_AN_ITEM, f"{name} is not an object")
@@ -97,7 +104,12 @@ def _checked_item(content: Any) -> JsonObject:
 
 
 def _row(
-    item: JsonObject, text: str, origin: Origin, default_collection: str | None, extra_types: Mapping[str, str]
+    item: JsonObject,
+    text: str,
+    origin: Origin,
+    default_collection: str | None,
+    extra_types: Mapping[str, str],
+    href_order: Sequence[str],
 ) -> StacItemRow:
     # The order of the checks determines which reason an item with several faults gets.
     properties: JsonObject = item["properties"]
@@ -109,7 +121,7 @@ def _row(
     check_level(properties, product, item_id, collection)
     acquired_at = _acquisition_time(properties)
     epsg = utm_epsg(item)
-    assets = best_assets(item, origin)
+    assets = best_assets(item, origin, href_order)
     footprint, geometry_source = item_footprint(item, epsg, assets)
     datastrip = first_text(properties, DATASTRIP)
     tile = mgrs_tile(properties, product, item_id)
@@ -125,7 +137,7 @@ def _row(
         content_hash=_content_hash(text, assets, extra_types),
         source=without_secrets(origin.source),
         acquired_at=acquired_at,
-        updated_at=parse_time(properties.get("updated")) or parse_time(properties.get("created")),
+        updated_at=parse_time(properties.get("updated")),
         platform=platform,
         mgrs_tile=tile,
         product_id=product,
@@ -135,9 +147,10 @@ def _row(
         processing_baseline=processing_baseline(properties, product),
         relative_orbit=relative_orbit(properties, product),
         epsg=epsg,
-        cloud_cover=first_number(properties, CLOUD_COVER),
+        cloud_cover=first_lenient_number(properties, CLOUD_COVER),
         nodata_percent=_nodata_percent(properties),
-        is_boa_offset_applied=_is_boa_offset_applied(properties),
+        is_boa_offset_applied=stated_flag(properties, BOA_OFFSET_APPLIED),
+        is_deprecated=stated_flag(properties, DEPRECATED),
         geometry=shapely.to_wkb(footprint.outline),
         geometry_source=geometry_source.value,
         xmin=footprint.xmin,
@@ -162,19 +175,15 @@ def _content_hash(text: str, assets: Mapping[str, Asset], extra_types: Mapping[s
 
 
 def _acquisition_time(properties: Mapping[str, Any]) -> datetime:
-    acquired_at = parse_time(properties.get("datetime")) or parse_time(properties.get("start_datetime"))
+    name = "start_datetime" if properties.get("datetime") is None else "datetime"
+    acquired_at = parse_time(properties.get(name))
     if acquired_at is None:
-        raise RejectedError(Reason.NO_DATETIME, f"datetime is {properties.get('datetime')!r}")
+        raise RejectedError(Reason.NO_DATETIME, f"{name} is {properties.get(name)!r}")
     return acquired_at
 
 
 def _nodata_percent(properties: Mapping[str, Any]) -> float | None:
-    percent = first_number(properties, NODATA_PERCENT)
+    percent = first_lenient_number(properties, NODATA_PERCENT)
     if percent is not None:
         return percent
     return as_number(as_object(properties.get("statistics")).get("nodata"))  # Copernicus Data Space
-
-
-def _is_boa_offset_applied(properties: Mapping[str, Any]) -> bool | None:
-    flags = (properties.get(name) for name in BOA_OFFSET_APPLIED)
-    return next((flag for flag in flags if isinstance(flag, bool)), None)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
+
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from ingestion.item.footprints import (
     Footprint,
@@ -16,9 +21,10 @@ from ingestion.item.footprints import (
     footprint_of_projected_geojson,
     is_on_grid,
 )
-from ingestion.item.providers import BAND_GSD_M, EPSG
+from ingestion.item.providers import BAND_GSD_M, CRS_DEFINITIONS, EPSG
 from ingestion.item.rejection import RejectedError
-from ingestion.item.values import as_integer
+from ingestion.item.stated import unreadable
+from ingestion.item.values import as_integer, as_lenient_number
 from ingestion.model import Asset, GeometrySource, JsonObject, Reason
 from lakehouse.lattice import on_lattice
 
@@ -29,35 +35,63 @@ TILE_M: Final = 109_800  # side of a Sentinel-2 tile
 
 
 def utm_epsg(item: JsonObject) -> int:
-    """Return the EPSG code of the UTM zone of the rasters.
+    """Return the EPSG code of the UTM zone of the rasters, from a code, else from WKT 2 or PROJJSON.
 
     Raises:
-        RejectedError: no code of the item or its assets is that of a UTM zone.
+        RejectedError: nothing in the item or its assets names a UTM zone, or it names several.
     """
-    codes = []
-    for code in _epsg_codes(item):
-        if 32601 <= code <= 32660 or 32701 <= code <= 32760:
-            return code
-        codes.append(code)
-    detail = f"EPSG:{codes[0]} is not a UTM zone" if codes else "neither proj:epsg nor proj:code"
+    stated = [*_stated(item, EPSG)]
+    codes = [code for _, value in stated if (code := _epsg_code(value)) is not None]
+    if not any(map(_is_utm, codes)):
+        stated += _stated(item, CRS_DEFINITIONS)
+        definitions = [_defined_code(value) for name, value in stated if name in CRS_DEFINITIONS]
+        codes += [code for code in definitions if code is not None]
+    zones = [*dict.fromkeys(filter(_is_utm, codes))]
+    if len(zones) == 1:
+        return zones[0]
+    if zones:
+        detail = f"it states several UTM zones: {', '.join(f'EPSG:{code}' for code in zones)}"
+    elif codes:
+        detail = f"EPSG:{codes[0]} is not a UTM zone"
+    elif stated:
+        detail = f"{stated[0][0]} is {repr(stated[0][1])[:200]}, which names no UTM zone"
+    else:
+        detail = f"it has none of {', '.join((*EPSG[:2], *CRS_DEFINITIONS))}"
     raise RejectedError(Reason.NO_PROJECTION, detail)
 
 
-def _epsg_codes(item: JsonObject) -> Iterator[int]:
+def _is_utm(code: int) -> bool:
+    return 32601 <= code <= 32660 or 32701 <= code <= 32760
+
+
+def _stated(item: JsonObject, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield what the item and its assets state under these names."""
     for entries in (item["properties"], *item["assets"].values()):
-        if not isinstance(entries, dict):
-            continue
-        for name in EPSG:
-            code = _epsg_code(entries.get(name))
-            if code is not None:
-                yield code
+        if isinstance(entries, dict):
+            yield from ((name, entries[name]) for name in names if entries.get(name) is not None)
 
 
 def _epsg_code(value: object) -> int | None:
+    """Return the number of a code: `EPSG:32633`, a URN, an address of OGC, or the number alone."""
     if isinstance(value, str):
-        match = re.fullmatch(r"(?:EPSG:)?(\d{4,6})", value.strip(), re.IGNORECASE)
+        match = re.fullmatch(r"(?:.*\bEPSG\b.*?[:/])?(\d{4,6})", value.strip(), re.IGNORECASE)
         return int(match[1]) if match else None
     return as_integer(value)
+
+
+def _defined_code(definition: object) -> int | None:
+    """Return the EPSG code of a coordinate reference system in WKT 2 or PROJJSON, or None if it has none."""
+    if isinstance(definition, dict):
+        return _code_of_text(json.dumps(definition))
+    return _code_of_text(definition) if isinstance(definition, str) else None
+
+
+@lru_cache(maxsize=256)
+def _code_of_text(definition: str) -> int | None:
+    try:
+        return CRS.from_string(definition).to_epsg()
+    except (CRSError, UnicodeError):
+        return None
 
 
 def item_footprint(item: JsonObject, epsg: int, assets: Mapping[str, Asset]) -> tuple[Footprint, GeometrySource]:
@@ -98,17 +132,18 @@ def asset_grid(key: str, band: str, asset: JsonObject, properties: JsonObject) -
     """Return affine transform and shape of an asset, from the asset or from the item's properties.
 
     Raises:
-        RejectedError: the grid is not north-up, has another pixel size than the band, or does not lie on the lattice of
-            the chips.
+        RejectedError: the grid is not north-up, has another pixel size than the band, does not lie on the lattice of
+            the chips, or cannot be understood.
     """
     gsd = BAND_GSD_M[band]
     whole_tile = (TILE_M // gsd,) * 2
-    affine, shape = parse_affine(asset.get("proj:transform")), parse_shape(asset.get("proj:shape"))
+    place = f"asset {key}"
+    affine, shape = _stated_affine(asset, place), _stated_shape(asset, place)
     if affine is None:
-        affine = parse_affine(properties.get("proj:transform"))
+        affine = _stated_affine(properties, "the item")
         if affine is not None:
             # An item states one grid for all its assets; those of another resolution share its corner and extent.
-            shape = shape or _rescaled(parse_shape(properties.get("proj:shape")), affine[0] / gsd)
+            shape = shape or _rescaled(_stated_shape(properties, "the item"), affine[0] / gsd)
             affine = (float(gsd), affine[1], affine[2], affine[3], -float(gsd), affine[5])
     if affine is None:
         return None, shape
@@ -123,15 +158,38 @@ def asset_grid(key: str, band: str, asset: JsonObject, properties: JsonObject) -
     return exact, shape
 
 
+def _stated_affine(entries: Mapping[str, Any], place: str) -> Affine | None:
+    value = entries.get("proj:transform")
+    affine = parse_affine(value)
+    if affine is None and value not in (None, []):
+        raise unreadable(f"proj:transform of {place}", value, "six or nine numbers")
+    return affine
+
+
+def _stated_shape(entries: Mapping[str, Any], place: str) -> Shape | None:
+    value = entries.get("proj:shape")
+    shape = parse_shape(value)
+    if shape is None and value not in (None, []):
+        raise unreadable(f"proj:shape of {place}", value, "two numbers of pixels")
+    return shape
+
+
 def parse_affine(value: object) -> Affine | None:
     """Return the first six numbers of a `proj:transform`, or None if it is not valid."""
-    if not isinstance(value, list) or len(value) < 6 or not {*map(type, value[:6])} <= {int, float}:
+    if not isinstance(value, list) or len(value) < 6:
         return None
+    if not {*map(type, value[:6])} <= {int, float}:
+        return _affine_of_texts(value[:6])
     try:
         numbers = tuple(map(float, value[:6]))
     except OverflowError:
         return None
     return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def _affine_of_texts(values: list[Any]) -> Affine | None:
+    numbers = [number for value in values if (number := as_lenient_number(value)) is not None]
+    return tuple(numbers) if len(numbers) == len(values) else None
 
 
 def parse_shape(value: object) -> Shape | None:

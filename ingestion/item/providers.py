@@ -6,13 +6,23 @@ A new provider needs new names in these tables, no new branch in the code.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lakehouse.bands import BANDS, SCL
 
 SCL_GSD_M: Final = 20
+
+
+class RasterFormat(NamedTuple):
+    """A format of files, as media types and addresses name it."""
+
+    name: str
+    words: tuple[str, ...]  # any of which its media types hold
+    endings: tuple[str, ...]  # of addresses
+    rank: int | None  # the lowest is the best; None: not read
+
 
 # Names of a band in addition to its common name and its Sentinel-2 code.
 _ALIASES: Final[dict[str, tuple[str, ...]]] = {
@@ -32,7 +42,7 @@ BAND_GSD_M: Final[dict[str, int]] = {band.name: band.gsd for band in BANDS} | {S
 
 BAND_OF_NAME: Final[dict[str, str]] = {
     name.lower(): band.name for band in BANDS for name in (band.name, band.code, *_ALIASES.get(band.name, ()))
-} | {SCL: SCL}
+} | dict.fromkeys((SCL, "scene_classification", "scene-classification"), SCL)
 
 # Names of assets and bands that providers serve but chips do not use.
 OTHER_NAMES: Final = frozenset(
@@ -42,12 +52,16 @@ OTHER_NAMES: Final = frozenset(
     | {"reduced_resolution_browse", "index", "info", "metadata", "product"}
 )
 OTHER_ROLES: Final = frozenset({"thumbnail", "overview", "visual", "metadata"})
+RESAMPLED_ROLES: Final = frozenset({"sampling:downsampled", "sampling:upsampled"})
 
-# Earth Search marks JPEG 2000 by `-jp2`; Copernicus Data Space and stactools write the resolution as `_20m`. In
-# catalogues made from a product's files, keys are file names with tile and time.
+# Earth Search marks JPEG 2000 by `-jp2`. Copernicus Data Space writes the resolution as `_20m`, stactools as `-20m`. In
+# catalogues made from a product's files, keys are paths or file names with tile and time.
 _ASSET_KEY: Final = re.compile(
-    r"(?:T\d\d[A-Z]{3}_\d{8}T\d{6}_)?(?P<name>.+?)(?:_(?P<gsd>\d{1,4})m)?(?P<jp2>-jp2)?", re.IGNORECASE
+    r"(?:.*/)?(?:L2A_)?(?:T\d\d[A-Z]{3}_\d{8}T\d{6}_)?"
+    r"(?P<name>.+?)(?:[_-](?P<gsd>\d{1,4})m)?(?P<jp2>-jp2)?(?:\.(?:tiff?|jp2))?",
+    re.IGNORECASE,
 )
+_ROLE_OF_GSD: Final = re.compile(r"gsd:(\d{1,4})m", re.IGNORECASE)  # as Copernicus Data Space writes it
 
 # Two classes of the SCL that no other classification has under these numbers.
 SCL_CLASSES: Final = {4: "veg", 6: "water"}
@@ -62,12 +76,37 @@ BASELINE: Final = (
     "s2:processing_baseline",
     "sentinel2:processing_baseline",
     "sentinel:processing_baseline",
-    "processing:version",
 )
+# The baseline at Copernicus Data Space, the version of the software elsewhere.
+BASELINE_OR_SOFTWARE: Final = ("processing:version",)
 RELATIVE_ORBIT: Final = ("sat:relative_orbit", "sentinel2:relative_orbit_number")
 CLOUD_COVER: Final = ("eo:cloud_cover",)
 NODATA_PERCENT: Final = ("s2:nodata_pixel_percentage", "sentinel2:nodata_pixel_percentage")
+
+# Formats by the words of their media type and by the end of their addresses. The rank is that of the choice between the
+# assets of a band: JPEG 2000 comes last, since it decodes twenty times slower. Formats without a rank are not read.
+UNKNOWN_FORMAT: Final = RasterFormat("an unknown format", (), (), 2)
+COG: Final = RasterFormat("COG", ("cloud-optimized",), (), 0)
+GEOTIFF: Final = RasterFormat("GeoTIFF", ("tiff",), (".tif", ".tiff"), 1)
+FORMATS: Final = (
+    GEOTIFF,
+    RasterFormat("JPEG 2000", ("jp2", "jpeg2000", "jpx"), (".jp2", ".j2k"), 3),
+    RasterFormat("Zarr", ("zarr",), (".zarr", ".zarr.zip"), None),
+    RasterFormat("netCDF", ("netcdf",), (".nc", ".nc4", ".cdf"), None),
+    RasterFormat("HDF", ("hdf",), (".h5", ".hdf5", ".he5", ".hdf"), None),
+    RasterFormat("zip", ("zip",), (".zip",), None),
+    RasterFormat("tar", ("x-tar", "x-gtar"), (".tar", ".tgz", ".tar.gz"), None),
+    RasterFormat("GRIB", ("grib",), (".grib", ".grib2", ".grb2"), None),
+    RasterFormat("Parquet", ("parquet",), (".parquet",), None),
+    RasterFormat("PNG", ("image/png",), (".png",), None),
+    RasterFormat("JPEG", ("image/jpeg", "image/jpg"), (".jpg", ".jpeg"), None),
+    RasterFormat("JSON", ("json",), (".json", ".geojson"), None),
+    RasterFormat("XML", ("xml",), (".xml",), None),
+    RasterFormat("HTML", ("html",), (".html", ".htm"), None),
+)
+
 BOA_OFFSET_APPLIED: Final = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+DEPRECATED: Final = ("deprecated",)
 PLATFORM: Final = ("platform", "eo:platform")
 TILE: Final = ("grid:code", "s2:mgrs_tile", "s2:tile_id", "s2:granule_id")
 TILE_PARTS: Final = (
@@ -75,6 +114,7 @@ TILE_PARTS: Final = (
     ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square"),
 )
 EPSG: Final = ("proj:epsg", "proj:code", "eo:epsg")
+CRS_DEFINITIONS: Final = ("proj:wkt2", "proj:projjson")
 
 
 @lru_cache(maxsize=4096)
@@ -98,13 +138,42 @@ def is_other_asset(key: str) -> bool:
     return match is not None and match["name"].lower() in OTHER_NAMES
 
 
+def format_of(media_type: object, href: object) -> RasterFormat:
+    """Return the format that a media type names, else the one that the end of an address does."""
+    words = media_type.lower() if isinstance(media_type, str) else ""
+    named = next((one for one in FORMATS if any(word in words for word in one.words)), None)
+    if named is None:
+        return format_of_href(href)
+    return COG if named is GEOTIFF and COG.words[0] in words else named
+
+
+def format_of_href(href: object) -> RasterFormat:
+    """Return the format that the end of an address names. A Zarr store is a folder, so paths may go on after it."""
+    path = re.split(r"[?#]", href, maxsplit=1)[0].lower() if isinstance(href, str) else ""
+    if ".zarr/" in path:
+        path = path[: path.index(".zarr/") + len(".zarr")]
+    return next((one for one in FORMATS if path.endswith(one.endings)), UNKNOWN_FORMAT)
+
+
+def roles_of(asset: Mapping[str, Any]) -> frozenset[str]:
+    """Return the roles of an asset in small letters."""
+    roles = asset.get("roles")
+    return (
+        frozenset(role.lower() for role in roles if isinstance(role, str)) if isinstance(roles, list) else frozenset()
+    )
+
+
+def gsd_of_roles(roles: Iterable[str]) -> float | None:
+    """Return the resolution that a role states, metres."""
+    return next((float(match[1]) for role in roles if (match := _ROLE_OF_GSD.fullmatch(role))), None)
+
+
 def band_of_description(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
     """Return the band that an asset describes in `eo:bands` or in STAC 1.1's `bands`; for SCL also in its classes.
 
     Return None for assets of several bands, and for pictures such as overviews.
     """
-    roles = asset.get("roles")
-    if isinstance(roles, list) and any(isinstance(role, str) and role in OTHER_ROLES for role in roles):
+    if roles_of(asset) & OTHER_ROLES:
         return None
     described = _only_band(asset, properties)
     if _is_scl(asset) or (described is not None and _is_scl(described)):

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from ingestion.model import JsonObject
 
+_LEAP_SECOND: Final = re.compile(r"(.*[T ]\d\d:?\d\d:?)60(?!\d)(.*)")
+
 
 def parse_time(value: object) -> datetime | None:
-    """Parse a STAC timestamp. Return it in UTC, taking one without a zone for UTC, or None if it cannot be read."""
+    """Parse a STAC timestamp. Return it in UTC, taking one without a zone for UTC, or None if it cannot be read.
+
+    RFC 3339 allows small letters and leap seconds; a leap second becomes the second after it.
+    """
     if not isinstance(value, str):
         return None
+    text = value.strip().upper()
+    leap = _LEAP_SECOND.fullmatch(text)
     try:
-        time = datetime.fromisoformat(value.strip())
+        if leap is not None:
+            time = datetime.fromisoformat(f"{leap[1]}59{leap[2]}") + timedelta(seconds=1)
+        else:
+            time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (OverflowError, ValueError):
         return None
@@ -72,19 +83,14 @@ def as_object(value: object) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def first_object(value: object) -> JsonObject:
-    """Return the first object of a list, or an empty one."""
-    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
-
-
 def first_text(properties: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """Return the first of these properties that is a usable string."""
     return next((text for name in names if (text := as_text(properties.get(name))) is not None), None)
 
 
-def first_number(properties: Mapping[str, Any], names: Sequence[str]) -> float | None:
-    """Return the first of these properties that is a number."""
-    return next((number for name in names if (number := as_number(properties.get(name))) is not None), None)
+def first_lenient_number(properties: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """Return the first of these properties that is a number, also one that is written as a string."""
+    return next((number for name in names if (number := as_lenient_number(properties.get(name))) is not None), None)
 
 
 def first_integer(properties: Mapping[str, Any], names: Sequence[str]) -> int | None:

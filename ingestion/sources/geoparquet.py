@@ -1,7 +1,8 @@
 """Reads stac-geoparquet in batches of rows, as the JSON objects of the items.
 
 The layout is that of https://github.com/radiantearth/stac-geoparquet-spec: the members of an item and each of its
-properties are columns, the geometry is WKB, and absent values are null. rustac reads it faster, but it panics over a
+properties are columns, the geometry is WKB, and absent values are null. Files of other tools have the properties in one
+column, and objects as maps or as JSON in text, which are read, too. rustac reads it faster, but it panics over a
 geometry column of large binaries, and loses a whole batch over one broken geometry.
 """
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from ingestion.item.stated import parsed_json
 from ingestion.model import JsonObject
 
 BATCH_ROWS: Final = 256
@@ -55,10 +57,14 @@ def item_of_row(row: JsonObject) -> JsonObject:
     values = {name: kept for name, value in row.items() if (kept := _json_value(value)) is not None}
     members = {name: value for name, value in values.items() if name in _MEMBERS}
     properties = {name: value for name, value in values.items() if name not in _MEMBERS}
+    nested = parsed_json(properties.get("properties"))
+    if isinstance(nested, dict):
+        del properties["properties"]
+        properties |= nested
     box = row.get("bbox")
     if isinstance(box, dict):
         members["bbox"] = [box[side] for side in _BOX_SIDES if box.get(side) is not None]
-    assets = members.get("assets")
+    assets = parsed_json(members.get("assets"))
     if isinstance(assets, dict):
         # For an absent asset, writers without null structs write a struct of nulls.
         members["assets"] = {key: asset for key, asset in assets.items() if asset}
@@ -94,6 +100,8 @@ def _json_value(value: Any) -> Any:
     if kind is dict:
         return {name: kept for name, member in value.items() if (kept := _json_value(member)) is not None}
     if kind is list:
+        if value and all(type(entry) is tuple for entry in value):  # a map
+            return _json_value(dict(value))
         return [_json_value(entry) for entry in value]  # nulls in a list keep their position
     if isinstance(value, datetime):
         time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -12,6 +12,7 @@ import math
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -333,10 +334,23 @@ def _parse(body: bytes) -> Any:
         RecursionError: it is nested too deep.
         ValueError: it is not JSON.
     """
+    if body.startswith(b"\x1f\x8b"):  # a file .json.gz, which the server does not declare as compressed
+        body = _decompressed(body)
     try:
         return orjson.loads(body)
     except ValueError:
         return json.loads(body)
+
+
+def _decompressed(body: bytes) -> bytes:
+    try:
+        unzipper = zlib.decompressobj(wbits=31)
+        content = unzipper.decompress(body, MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unzipper.eof:
+        raise ValueError("it is cut short, or too large")
+    return content
 
 
 def _api_error(message: str, status: int | None = None) -> APIError:

@@ -1,12 +1,16 @@
-"""Reads the items of one local file: JSON, newline-delimited JSON, or stac-geoparquet.
+"""Reads the items of one local file: JSON or newline-delimited JSON, compressed by gzip or not, or stac-geoparquet.
 
 Files are read in pieces, so a file may be larger than memory.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -17,7 +21,10 @@ from lakehouse.errors import ChiplakeError
 
 LINE_SUFFIXES: Final = frozenset({".ndjson", ".jsonl", ".geojsonl", ".geojsons"})
 PARQUET_SUFFIXES: Final = frozenset({".parquet", ".geoparquet"})
-SUFFIXES: Final = LINE_SUFFIXES | PARQUET_SUFFIXES | {".json", ".geojson"}
+TEXT_SUFFIXES: Final = LINE_SUFFIXES | {".json", ".geojson"}
+SUFFIXES: Final = TEXT_SUFFIXES | PARQUET_SUFFIXES | {f"{suffix}.gz" for suffix in TEXT_SUFFIXES}
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class BrokenFileError(ChiplakeError):
@@ -38,6 +45,12 @@ class Entry:
     parse_error: str | None = None
 
 
+def suffix_of(path: Path) -> str:
+    """Return the suffix in small letters, both parts of a compressed file: `.json.gz`."""
+    parts = [suffix.lower() for suffix in path.suffixes[-2:]]
+    return "".join(parts) if parts[-1:] == [".gz"] else "".join(parts[-1:])
+
+
 def read_file(path: Path) -> Iterator[Entry]:
     """Yield the entries of a file in order. The suffix determines the format; JSON is the default.
 
@@ -53,7 +66,7 @@ def read_file(path: Path) -> Iterator[Entry]:
     except OSError as error:
         raise ChiplakeError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:  # includes UnicodeDecodeError
-        kind = "stac-geoparquet" if path.suffix.lower() in PARQUET_SUFFIXES else "JSON"
+        kind = "stac-geoparquet" if suffix_of(path) in PARQUET_SUFFIXES else "JSON"
         raise BrokenFileError(f"{path} is not valid {kind} after {count} items: {error}", count) from error
 
 
@@ -66,17 +79,37 @@ def is_catalog(content: Any) -> bool:
 
 
 def _read(path: Path) -> Iterator[Entry]:
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix in PARQUET_SUFFIXES:
         for number, item in enumerate(read_stac_geoparquet(path)):
             yield Entry(item, number)
         return
-    with path.open(encoding="utf-8-sig") as stream:
-        if suffix in LINE_SUFFIXES:
+    with _text(path) as stream:
+        if suffix.removesuffix(".gz") in LINE_SUFFIXES:
             yield from _read_lines(stream)
         else:
             for number, (content, is_alone) in enumerate(JsonItems(stream).items()):
                 yield Entry(content, number, is_alone)
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open a text file; its first bytes, not its suffix, say whether it is compressed.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is compressed, and broken.
+    """
+    with path.open("rb") as file:
+        if not file.peek(2).startswith(_GZIP_MAGIC):
+            with io.TextIOWrapper(file, encoding="utf-8-sig") as stream:
+                yield stream
+            return
+        try:
+            with gzip.open(file, "rt", encoding="utf-8-sig") as stream:
+                yield stream
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(str(error)) from error
 
 
 def _read_lines(stream: TextIO) -> Iterator[Entry]:

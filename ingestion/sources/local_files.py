@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingestion.model import CONCURRENCY, Origin, Received
 from ingestion.sources.catalogue import read_local_catalog
-from ingestion.sources.item_file import SUFFIXES, BrokenFileError, is_catalog, read_file
+from ingestion.sources.item_file import SUFFIXES, BrokenFileError, is_catalog, read_file, suffix_of
 from lakehouse.errors import ChiplakeError
 
 
@@ -42,7 +42,7 @@ def _read_single(path: Path, allow_file_hrefs: bool, concurrency: int) -> Genera
 
 
 def _read_folder(folder: Path, allow_file_hrefs: bool) -> Generator[Received, None, None]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = sorted(file for file in folder.rglob("*") if suffix_of(file) in SUFFIXES and file.is_file())
     if not files:
         raise ChiplakeError(f"{folder} has no STAC files; expected {', '.join(sorted(SUFFIXES))}")
     for file in files:

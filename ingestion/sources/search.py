@@ -46,9 +46,10 @@ def search_windows(
 ) -> Generator[SourceStep, None, None]:
     """Search a STAC API. Yield each item once, window after window in order of time.
 
-    The request has the area, the dates and, if the server declares support, the cloud limit. Servers differ, so the
-    caller filters again. Without dates the search is from the launch of Sentinel-2 to now. Memory holds the pages in
-    flight, and some hundred bytes for each item of the windows in flight.
+    The request has the area, the dates and, if the server declares support, the cloud limit. The limit is dropped if
+    the server refuses it, or if it leaves out items that pass. Servers differ, so the caller filters again. Without
+    dates the search is from the launch of Sentinel-2 to now. Memory holds the pages in flight, and some hundred bytes
+    for each item of the windows in flight.
 
     Args:
         api: URL of the landing page.
@@ -92,16 +93,25 @@ def _open(api: str, session: ApiSession, filters: Filters, page_size: int) -> Se
         # Many servers accept POST without declaring it. Their answer shows it.
         warnings.simplefilter("ignore", PystacClientWarning)
         client = Client.open(api, stac_io=session)
-        method = _method(client)
-        language = _cloud_language(client) if method == "POST" else None
-        requests = [
-            ApiRequest(search.method or method, search.url, search.get_parameters())
-            for search in (
-                client.search(method=method, **search_parameters(filters, page_size, language, method)),
-                client.search(method="GET", **search_parameters(filters, page_size, None, "GET")),
+        if client.get_single_link("search") is None:
+            raise ChiplakeError(
+                f"{api} has no link to a search, so it is not the root of a STAC API; "
+                "give the root, or a static catalogue as --catalog"
             )
-        ]
-    return SearchServer(api, session, requests[0], requests[1], page_size)
+        language = _cloud_language(client)
+        # Some servers search well and declare nothing.
+        client.add_conforms_to("ITEM_SEARCH")
+        method = _method(client)
+
+        def request(method: str, language: str | None = None) -> ApiRequest:
+            search = client.search(method=method, **search_parameters(filters, page_size, language, method))
+            return ApiRequest(search.method or method, search.url, search.get_parameters())
+
+        by_get = request("GET")
+        if method == "GET" or language is None or filters.max_cloud is None:
+            return SearchServer(api, session, request(method), by_get, page_size)
+        limited = request(method, language)
+        return SearchServer(api, session, limited, by_get, page_size, request(method), filters.max_cloud)
 
 
 def search_parameters(

@@ -15,7 +15,7 @@ from ingestion.model import JsonObject
 from ingestion.sources.http_session import error_status
 from ingestion.sources.item_keys import ItemKey, item_keys
 from ingestion.sources.page_links import ApiRequest, next_link, next_request
-from ingestion.sources.search_server import SearchServer, is_far, item_time
+from ingestion.sources.search_server import SearchServer, has_cloud_up_to, is_far, item_time
 from ingestion.windows import SECOND, Window, split_at_items, split_evenly
 from lakehouse.errors import ChiplakeError
 
@@ -99,11 +99,35 @@ class WindowSearch:
             ChiplakeError: the server withholds items.
             DatetimeIgnoredError: the server ignores dates.
         """
+        of_any_cloud = self.server.of_any_cloud()
         answer = self._read(self.window)
         if self.window is None:
             self._check_without_dates(answer)
         else:
             self._verify(self.window, answer)
+        if of_any_cloud is not None and not (self.ids and self.server.is_cloud_limit_checked):
+            self._check_cloud_limit(of_any_cloud, self.server.max_cloud or 0)
+
+    def _check_cloud_limit(self, server: SearchServer, limit: float) -> None:
+        """Read the window without the limit of cloud, percent, and emit what the limit has left out.
+
+        One window shows that the limit works. A server that does not know the property answers with nothing, so a
+        window without items is always read again.
+        """
+        is_more = False
+
+        def emit(page: NewItems) -> None:
+            nonlocal is_more
+            left_out = tuple(item for item in page.items if has_cloud_up_to(item.content, limit))
+            is_more = is_more or bool(left_out)
+            self.emit(NewItems(left_out, 0))
+
+        WindowSearch(server, self.window, emit, self.versions).read()
+        if is_more:
+            self.server.is_cloud_limit_checked = False
+            self.server.drop_cloud_limit()
+        elif self.ids:
+            self.server.is_cloud_limit_checked = True
 
     def _read(self, window: Window | None, max_items: int | None = None) -> Answer:
         """Emit the items of a window, and collect doubts about the answer. Stop after about `max_items` items."""

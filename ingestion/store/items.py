@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, Final
 
@@ -33,11 +33,10 @@ from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 
 # Stored versions are looked up only this far from the dates of a batch, so that the time does not grow with history:
 # by id only, 2,000 items took 1.1 s instead of 0.05 s in a table of 100,000. An item whose datetime was corrected by
-# more than this becomes one more version, which does no harm: readers take the version updated last, of any date, and
-# the same content is always found, because its datetime is the same.
+# more than this becomes one more version, which does no harm: readers take the current version, of any date, and the
+# same content is always found, because its datetime is the same.
 TIME_SLACK: Final = timedelta(days=1)
 
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _ROW_FIELDS: Final = tuple(field.name for field in fields(StacItemRow) if field.name not in ("assets", "extra"))
 _ASSET_FIELDS: Final = frozenset(field.name for field in fields(Asset))
 _REJECT_FIELDS: Final = tuple(field.name for field in fields(Reject) if field.name != "reason")
@@ -50,11 +49,6 @@ class Version:
     content_hash: str
     updated_at: datetime | None  # UTC
     ingested_at: datetime  # UTC
-
-    @property
-    def rank(self) -> tuple[datetime, datetime, str]:
-        """The version of highest rank is the item's current one."""
-        return self.updated_at or _EARLIEST, self.ingested_at, self.content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +111,17 @@ class ItemWriter:
 def newest_of_batch(rows: Iterable[StacItemRow]) -> tuple[list[StacItemRow], int]:
     """Return one row for each item, and the number of others.
 
-    The row is the one updated last. Of rows with the same update time it is the one received last.
+    The row is the one updated last. Of rows with the same update time, or without one, it is the one received last.
     """
     newest: dict[tuple[str, str], StacItemRow] = {}
+    updated: dict[tuple[str, str], datetime | None] = {}  # the latest time of all rows of the item so far
     others = 0
     for row in rows:
-        known = newest.get(row.key)
-        others += known is not None
-        if known is None or not _is_older(row.updated_at, known.updated_at):
+        others += row.key in newest
+        latest = updated.get(row.key)
+        if not _is_older(row.updated_at, latest):
             newest[row.key] = row
+            updated[row.key] = row.updated_at or latest
     return list(newest.values()), others
 
 
@@ -143,19 +139,33 @@ def decide(rows: Iterable[StacItemRow], stored: dict[tuple[str, str], list[Versi
     write, replaced, unchanged = [], [], 0
     for row in rows:
         versions = stored.get(row.key, [])
-        current = max(versions, key=lambda version: version.rank, default=None)
+        current, updated_at = current_version(versions)
         same = next((version for version in versions if version.content_hash == row.content_hash), None)
         if current is None:
             write.append(row)
         elif same is not None and same.ingested_at >= current.ingested_at:
             unchanged += 1  # it is the current version, or an older one of the same ingest
-        elif _is_older(row.updated_at, current.updated_at):
+        elif _is_older(row.updated_at, updated_at):
             superseded += 1
         else:
             write.append(row)
             if same is not None:
                 replaced.append(row)
     return Decision(tuple(write), tuple(replaced), unchanged, superseded)
+
+
+def current_version(versions: Iterable[Version]) -> tuple[Version | None, datetime | None]:
+    """Return the current version of an item, and the update time that a newer one must reach, UTC.
+
+    A version without an update time counts as updated when the versions stored before it were, so it is newer than
+    these. `stg_stac__items` selects the current version by the same rule.
+    """
+    current: Version | None = None
+    latest: datetime | None = None
+    for version in sorted(versions, key=lambda version: (version.ingested_at, version.content_hash)):
+        if not _is_older(version.updated_at, latest):
+            current, latest = version, version.updated_at or latest
+    return current, latest
 
 
 def _is_older(updated_at: datetime | None, other: datetime | None) -> bool:

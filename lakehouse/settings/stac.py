@@ -1,4 +1,4 @@
-"""What to search for in STAC, and which properties of items become columns."""
+"""What to search for in STAC, which properties of items become columns, and from where rasters are read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 from lakehouse.settings.base import PREFIX, SettingsGroup
 
 PropertyType = Literal["string", "double", "long", "boolean", "timestamp"]
+Place = Literal["file", "https", "s3"]
 
 
 def column_of_property(name: str) -> str:
@@ -20,13 +21,19 @@ def column_of_property(name: str) -> str:
 
 
 class StacSettings(SettingsGroup):
-    """The STAC collection and the properties that become columns of `raw.stac_items`."""
+    """The STAC collection, the properties that become columns of `raw.stac_items`, and the order of places."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}STAC_")
 
     collection: str = Field("sentinel-2-l2a", description="STAC collection to search.")
     properties: dict[str, PropertyType] = Field(
         {}, description="Further STAC properties that become columns of raw.stac_items: name to type."
+    )
+
+    href_order: tuple[Place, ...] = Field(
+        (),
+        description="Which place of a raster is read if an item states several in `href` and `alternate`: "
+        "file, https, s3, the preferred one first; empty: `href` if it can be read, else the first alternate.",
     )
 
     @field_validator("properties")

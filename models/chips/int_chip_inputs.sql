@@ -42,7 +42,7 @@ chips as (
         any_value(scene_cells.cell_row) as cell_row,
         any_value(scenes.platform) as platform,
         min(scenes.acquired_at) as acquired_at,
-        max(scenes.processing_baseline) as processing_baseline,
+        {{ newest_baseline('scenes.processing_baseline') }} as processing_baseline,
         array_sort(
             collect_list(
                 struct(

@@ -27,7 +27,7 @@ rasters as (
 
 ),
 
--- The newest baseline of a product; the same product in two collections counts once.
+-- The newest official baseline of a product; the same product in two collections counts once.
 ranked as (
 
     select
@@ -36,6 +36,7 @@ ranked as (
         row_number() over (
             partition by parts.scene_id
             order by
+                {{ is_of_user('items.processing_baseline') }} asc,
                 items.processing_baseline desc nulls last,
                 items.product_id desc,
                 items.collection asc,

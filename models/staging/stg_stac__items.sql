@@ -10,15 +10,32 @@ with source as (
 
 ),
 
+-- A version without an update time counts as updated when the versions stored before it were, so it is newer than these.
+update_times as (
+
+    select
+        *,
+        coalesce(
+            updated_at,
+            max(updated_at) over (
+                partition by collection, item_id
+                order by ingested_at, content_hash
+                rows between unbounded preceding and current row
+            )
+        ) as counted_update
+    from source
+
+),
+
 versions as (
 
     select
         *,
         row_number() over (
             partition by collection, item_id
-            order by updated_at desc nulls last, ingested_at desc, content_hash desc
+            order by counted_update desc nulls last, ingested_at desc, content_hash desc
         ) as version_rank
-    from source
+    from update_times
 
 ),
 
@@ -29,7 +46,8 @@ current_versions as (
         -- Offset and scale are the same for all bands of a product, or ingestion rejects it; SCL is not a band.
         map_values(map_filter(assets, (layer, asset) -> layer != 'scl')) as band_assets
     from versions
-    where version_rank = 1
+    -- A deprecated item has been withdrawn by its provider.
+    where version_rank = 1 and not coalesce(is_deprecated, false)
 
 ),
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.normalised import row_of
+from support.normalised import API, OWN_FILE, changed, reject_of, row_of
 from support.provider_items import JP2
 from support.stac_items import make_asset, make_item
+
+from ingestion.item.normalise import normalise
+from ingestion.model import Reason, Received, StacItemRow
 
 
 def test_an_asset_of_coarser_resolution_is_not_chosen() -> None:
@@ -89,3 +92,101 @@ def test_scale_1_with_offset_0_is_kept_beside_the_data_type_that_says_what_it_me
     for asset in item["assets"].values():
         asset["raster:bands"] = [{"scale": 0.0001, "offset": 0.0}]
     assert {(asset.scale, asset.offset) for asset in row_of(item).assets.values()} == {(0.0001, 0)}
+
+
+@pytest.mark.parametrize(
+    ("href", "media_type", "name"),
+    [
+        ("https://h/B04.zarr", "application/vnd+zarr", "Zarr"),
+        ("https://h/T33TWL.zarr/measurements/B04?x=1", None, "Zarr"),
+        ("https://h/B04", "application/vnd.zarr; version=2", "Zarr"),
+        ("https://h/B04.nc", "application/netcdf", "netCDF"),
+        ("https://h/B04.nc", None, "netCDF"),
+        ("https://h/B04", "application/x-netcdf", "netCDF"),
+        ("https://h/B04.SAFE.zip", "application/zip", "zip"),
+        ("https://h/B04.SAFE.ZIP#B04", None, "zip"),
+        ("https://h/B04.h5", "application/x-hdf5", "HDF"),
+        ("https://h/B04.png", "image/png", "PNG"),
+    ],
+)
+def test_a_format_that_is_not_read_is_rejected_by_its_name(href: str, media_type: str | None, name: str) -> None:
+    item = make_item()
+    item["assets"]["red"] |= {"href": href, "type": media_type}
+    reject = reject_of(item)
+    assert reject.reason is Reason.UNSUPPORTED_FORMAT
+    assert f"asset red is {name}, which is not read" in reject.detail
+
+
+def test_the_names_of_formats_tell_why_an_item_has_no_scl() -> None:
+    item = make_item()
+    scl = item["assets"].pop("scl")
+    item["assets"]["classes"] = scl | {"href": "https://h/a.zarr", "type": "application/vnd+zarr"}
+    reject = reject_of(item)
+    assert reject.reason is Reason.NO_SCL
+    assert "classes (Zarr)" in reject.detail
+
+
+def test_an_asset_that_is_not_read_never_comes_before_one_that_is() -> None:
+    item = make_item()
+    jp2 = item["assets"].pop("red") | {"href": "https://h/B04", "type": JP2}
+    item["assets"] |= {"B04_10m": jp2 | {"href": "https://h/a.zarr", "type": "application/vnd+zarr"}, "B04": jp2}
+    red = row_of(item).assets["red"]
+    assert (red.asset_key, red.media_type, red.passed_over) == ("B04", JP2, ("B04_10m",))
+
+
+def places(*order: str, **changes: Any) -> tuple[str, str | None]:
+    """Return address and media type of red for an asset with these members."""
+    item = make_item()
+    item["assets"]["red"] |= changes
+    row = normalise(Received(item, None, OWN_FILE), href_order=order)
+    assert isinstance(row, StacItemRow), row
+    return row.assets["red"].href, row.assets["red"].media_type
+
+
+HTTPS, S3, LOCAL = "https://data.example/B04.tif", "s3://eodata.example/B04.tif", "B04.tif"
+
+
+def test_an_alternate_place_is_read_if_the_first_cannot_be() -> None:
+    for unsupported in ("abfs://box.example/B04.tif", "gs://bucket.example/B04.tif", None, "https://h/B04.zarr/r"):
+        changes: dict[str, Any] = {"href": unsupported, "type": None}
+        assert places(**changes, alternate={"https": {"href": HTTPS}}) == (HTTPS, None)
+        assert places(**changes, alternate={"s3": S3, "https": HTTPS}) == (S3, None)
+        assert places(**changes, alternate={"local": {"href": LOCAL}}) == ("/data/a/B04.tif", None)
+    reject = reject_of(
+        changed(("assets", "red"), {"href": "gs://a/b.tif", "alternate": {"az": {"href": "az://b"}}}), API
+    )
+    assert reject.reason is Reason.UNSUPPORTED_HREF
+
+
+def test_the_setting_decides_between_several_places() -> None:
+    alternate = {"archive": {"href": S3}, "copy": {"href": LOCAL}}
+    assert places(href=HTTPS, alternate=alternate)[0] == HTTPS
+    assert places("s3", "https", href=HTTPS, alternate=alternate)[0] == S3
+    assert places("s3", href=HTTPS, alternate=alternate)[0] == S3
+    assert places("file", "s3", href=HTTPS, alternate=alternate)[0] == "/data/a/B04.tif"
+    assert places("https", "s3", href=S3, alternate={"http": {"href": HTTPS}})[0] == HTTPS
+    assert places("s3", href=HTTPS, alternate={})[0] == HTTPS
+
+
+def test_an_alternate_place_has_a_format_of_its_own() -> None:
+    cog = "image/tiff; application=geotiff; profile=cloud-optimized"
+    for href, own, expected in (
+        (S3, None, cog),
+        (S3, JP2, JP2),
+        ("s3://a/B04.jp2", None, None),
+        ("s3://a/B", None, cog),
+    ):
+        alternate = {"s3": {"href": href} | ({"type": own} if own else {})}
+        assert places("s3", href=HTTPS, type=cog, alternate=alternate) == (href, expected)
+    assert places("s3", href=HTTPS, type=cog, alternate={"s3": {"href": "s3://a/B04.zarr"}}) == (HTTPS, cog)
+
+
+def test_roles_tell_native_resolution_and_pictures() -> None:
+    item = make_item()
+    plain = item["assets"].pop("red") | {"proj:transform": None, "proj:shape": None}
+    item["assets"] |= {
+        "B04-jp2": plain | {"type": JP2, "roles": ["data", "sampling:original", "gsd:10m"]},
+        "B04": plain | {"roles": ["data", "sampling:downsampled", "gsd:20m"]},
+        "red": plain | {"roles": ["overview"]},
+    }
+    assert row_of(item).assets["red"].asset_key == "B04-jp2"

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.normalised import row_of
+from support.normalised import reject_of, row_of
 from support.stac_items import make_item
+
+from ingestion.model import Reason
 
 
 def test_two_parts_of_a_pass_share_the_datatake_and_differ_in_the_datastrip() -> None:
@@ -51,22 +53,62 @@ def test_the_datatake_id_is_equal_from_every_source(properties: dict[str, Any], 
     assert row_of(make_item(**properties)).datatake_id == expected
 
 
+NO_NAME: dict[str, Any] = {"s2:product_uri": None}
+NO_TRACE = NO_NAME | dict.fromkeys(("s2:processing_baseline", "s2:datatake_id", "s2:datastrip_id"))
+
+
 @pytest.mark.parametrize(
     ("properties", "expected"),
     [
-        ({"s2:processing_baseline": None, "processing:version": "05.00"}, "05.00"),
-        ({"s2:processing_baseline": 5.1}, "05.10"),
-        ({"s2:processing_baseline": "4.0"}, "04.00"),
+        # The product's name decides.
+        ({}, "05.09"),
         ({"s2:processing_baseline": None}, "05.09"),
-        ({"s2:processing_baseline": None, "s2:product_uri": None}, "05.09"),
-        (
-            {"s2:processing_baseline": None, "s2:product_uri": None, "s2:datatake_id": None, "s2:datastrip_id": None},
-            None,
-        ),
+        ({"s2:processing_baseline": "03.01"}, "05.09"),
+        ({"s2:processing_baseline": "five"}, "05.09"),
+        ({"s2:processing_baseline": None, "processing:version": "2.11"}, "05.09"),
+        ({"s2:processing_baseline": None, "processing:version": "05.00"}, "05.09"),
+        ({"s2:product_uri": "S2A_MSIL2A_20170815T095031_N9999_R079_T33TWL_20170815T155057.SAFE"}, "99.99"),
+        # Then properties, in every form.
+        (NO_TRACE | {"s2:processing_baseline": "05.11"}, "05.11"),
+        (NO_TRACE | {"s2:processing_baseline": "N0509"}, "05.09"),
+        (NO_TRACE | {"s2:processing_baseline": "n05.09"}, "05.09"),
+        (NO_TRACE | {"s2:processing_baseline": " 0509 "}, "05.09"),
+        (NO_TRACE | {"s2:processing_baseline": 5.1}, "05.10"),
+        (NO_TRACE | {"s2:processing_baseline": 5.09}, "05.09"),
+        (NO_TRACE | {"s2:processing_baseline": 5}, "05.00"),
+        (NO_TRACE | {"s2:processing_baseline": "4.0"}, "04.00"),
+        (NO_TRACE | {"sentinel:processing_baseline": "02.12"}, "02.12"),
+        (NO_TRACE | {"s2:processing_baseline": "99.99", "s2:datatake_id": "GS2A_20230801T095031_1_N05.09"}, "99.99"),
+        # Then datatake and datastrip.
+        (NO_NAME | {"s2:processing_baseline": None}, "05.09"),
+        (NO_NAME | {"s2:processing_baseline": None, "s2:datatake_id": None}, "05.09"),
+        # Then a version that has the form of a baseline; others are of the software.
+        (NO_TRACE | {"processing:version": "05.00"}, "05.00"),
+        (NO_TRACE | {"processing:version": "2.11"}, None),
+        (NO_TRACE | {"processing:version": "02.11.00"}, None),
+        (NO_TRACE | {"processing:version": "1.4"}, None),
+        (NO_TRACE, None),
     ],
 )
-def test_the_baseline_has_one_format_from_every_source(properties: dict[str, Any], expected: str | None) -> None:
+def test_the_baseline_comes_from_the_name_first_and_has_one_format(
+    properties: dict[str, Any], expected: str | None
+) -> None:
     assert row_of(make_item(**properties)).processing_baseline == expected
+
+
+@pytest.mark.parametrize("value", ["five", "5.9", "509", "05.9", "V5.09", "05.09.1", True, [5], {"value": "05.09"}, ""])
+def test_a_baseline_that_cannot_be_understood_rejects_an_item_without_a_name(value: object) -> None:
+    reject = reject_of(make_item(**NO_TRACE | {"s2:processing_baseline": value}))
+    assert reject.reason is Reason.UNREADABLE_VALUE
+    assert f"s2:processing_baseline is {value!r}" in reject.detail
+
+
+def test_baselines_on_both_sides_of_the_offset_reject_an_item_without_a_name() -> None:
+    reject = reject_of(make_item(**NO_NAME | {"s2:processing_baseline": "03.01"}))
+    assert reject.reason is Reason.UNREADABLE_VALUE
+    assert "s2:processing_baseline says processing baseline 03.01" in reject.detail
+    assert "s2:datatake_id says processing baseline 05.09" in reject.detail
+    assert row_of(make_item(**NO_NAME | {"s2:processing_baseline": "05.10"})).processing_baseline == "05.10"
 
 
 def test_a_collection_1_id_gives_the_start_of_the_datastrip() -> None:

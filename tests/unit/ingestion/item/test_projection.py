@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import shapely
 import yaml
+from pyproj import CRS
 from support.normalised import API, reject_of, row_of, without_grid
 from support.stac_items import NORTH, WEST, make_item
 
@@ -18,6 +19,40 @@ from lakehouse.settings import PROJECT_DIR
 @pytest.mark.parametrize("code", ["EPSG:32633", "epsg:32633", "32633", 32633, 32633.0])
 def test_the_epsg_code_is_found_under_both_names(code: object) -> None:
     assert row_of(make_item(**{"proj:epsg": None, "proj:code": code})).epsg == 32633
+
+
+@pytest.mark.parametrize("code", ["urn:ogc:def:crs:EPSG::32633", "http://www.opengis.net/def/crs/EPSG/0/32633"])
+def test_the_epsg_code_may_be_a_urn_or_an_address(code: str) -> None:
+    assert row_of(make_item(**{"proj:epsg": None, "proj:code": code})).epsg == 32633
+
+
+def test_the_zone_is_found_in_wkt_2_and_projjson() -> None:
+    for epsg in (32633, 32733):
+        crs = CRS.from_epsg(epsg)
+        for version in ("WKT2_2015", "WKT2_2019"):
+            assert row_of(make_item(**{"proj:epsg": None, "proj:wkt2": crs.to_wkt(version)})).epsg == epsg
+        for projjson in (crs.to_json_dict(), crs.to_json()):
+            assert row_of(make_item(**{"proj:epsg": None, "proj:projjson": projjson})).epsg == epsg
+    item = make_item(**{"proj:epsg": None})
+    item["assets"]["scl"]["proj:wkt2"] = CRS.from_epsg(32633).to_wkt()
+    assert row_of(item).epsg == 32633
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({"proj:wkt2": CRS.from_epsg(25833).to_wkt()}, "EPSG:25833 is not a UTM zone"),
+        ({"proj:wkt2": "UTM zone 33"}, "proj:wkt2 is 'UTM zone 33', which names no UTM zone"),
+        ({"proj:projjson": {"type": "ProjectedCRS"}}, "proj:projjson is"),
+        ({"proj:code": "UTM33"}, "proj:code is 'UTM33', which names no UTM zone"),
+        ({}, "it has none of proj:epsg, proj:code, proj:wkt2, proj:projjson"),
+        ({"proj:epsg": 32633, "proj:code": "EPSG:32634"}, "several UTM zones: EPSG:32633, EPSG:32634"),
+    ],
+)
+def test_an_item_without_one_utm_zone_is_rejected_with_what_it_states(properties: dict[str, Any], words: str) -> None:
+    reject = reject_of(make_item(**{"proj:epsg": None} | properties))
+    assert reject.reason is Reason.NO_PROJECTION
+    assert words in reject.detail
 
 
 def test_the_epsg_code_may_be_on_an_asset() -> None:
