@@ -31,6 +31,7 @@ from lakehouse.redaction import without_secrets
 
 _DIGITS: Final = 3  # of a pixel size in metres; what floating point adds is no other size
 
+
 class _Place(NamedTuple):
     """One of the places of an asset's raster: its `href`, or one of `alternate`."""
 
