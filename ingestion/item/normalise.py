@@ -94,13 +94,13 @@ def _checked_item(content: Any) -> JsonObject:
         raise RejectedError(Reason.NOT_AN_ITEM, f"expected a JSON object, found {type(content).__name__}")
     if content.get("type") != "Feature":
         raise RejectedError(Reason.NOT_AN_ITEM, f"type is {content.get('type')!r}, not 'Feature'")
-    content = with_parsed_members(content)
+    item = with_parsed_members(content)
     for name in ("properties", "assets"):
-        if not isinstance(content.get(name), dict):
+        if not isinstance(item.get(name), dict):
             raise RejectedError(Reason.NOT_AN_ITEM, f"{name} is not an object")
-    if as_text(content.get("id")) is None:
-        raise RejectedError(Reason.NO_ID, f"id is {content.get('id')!r}")
-    return content
+    if as_text(item.get("id")) is None:
+        raise RejectedError(Reason.NO_ID, f"id is {item.get('id')!r}")
+    return item
 
 
 def _row(
