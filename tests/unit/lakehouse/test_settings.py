@@ -102,3 +102,18 @@ def test_a_wrong_list_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, variabl
     monkeypatch.setenv(variable, text)
     with pytest.raises(InvalidSettingError, match=rf"^setting {variable}: .*{reason}[^\n]*$"):
         Settings()
+
+
+def test_models_have_a_schema_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().lake.table("fct_chips") == "chiplake.fct_chips"
+    monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", "dev_ann")
+    assert Settings().lake.table("fct_chips") == "dev_ann.fct_chips"
+
+
+@pytest.mark.parametrize("schema", ["raw", "default", "dev-ann", "Dev", "a.b", "1st", ""])
+def test_a_schema_of_models_is_a_plain_name_and_not_that_of_other_tables(
+    monkeypatch: pytest.MonkeyPatch, schema: str
+) -> None:
+    monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", schema)
+    with pytest.raises(InvalidSettingError, match="CHIPLAKE_TARGET_SCHEMA"):
+        Settings()

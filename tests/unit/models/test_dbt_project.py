@@ -230,6 +230,48 @@ def test_the_project_file_lists_every_variable() -> None:
     assert {value for name, value in listed.items() if name != "recompute"} == {None}
 
 
+def variables_of(model: Node, macros: dict[str, Node], overridden: set[str]) -> set[str]:
+    """Return the variables and settings that a model reads, itself or in macros, except in overridden macros."""
+    plans = model["config"].get("plans") or (["pending_inputs"] if model["config"].get("inputs") else [])
+    waiting = [*model["depends_on"]["macros"], *(f"macro.chiplake.{plan}" for plan in plans)]
+    sql, seen = [model["raw_code"]], {"macro.chiplake.setting"}
+    while waiting:
+        macro = waiting.pop()
+        if macro in seen or not macro.startswith("macro.chiplake.") or macros[macro]["name"] in overridden:
+            continue
+        seen.add(macro)
+        sql.append(macros[macro]["macro_sql"])
+        waiting += macros[macro]["depends_on"]["macros"]
+    return {name for text in sql for name in re.findall(r"\b(?:setting|var)\('(\w+)'", text)}
+
+
+def test_a_unit_test_pins_every_variable_that_its_model_reads(manifest: Node) -> None:
+    """Otherwise it would fail with a user's settings: `bbox: []` is no box, and null would be the setting."""
+    found = {
+        test["name"]: variables_of(
+            manifest["nodes"][f"model.chiplake.{test['model']}"],
+            manifest["macros"],
+            set((test["overrides"] or {}).get("macros", {})),
+        )
+        for test in manifest["unit_tests"].values()
+    }
+    assert found["recompute_gives_the_current_rule_to_filled_chips_of_its_window"] == {
+        *("fill_max_age_days", "bbox", "start_date", "end_date", "recompute")
+    }
+    unpinned = {
+        test["name"]: found[test["name"]] - set((test["overrides"] or {}).get("vars", {}))
+        for test in manifest["unit_tests"].values()
+    }
+    assert {name: variables for name, variables in unpinned.items() if variables} == {}
+    settings_by_null = [
+        (test["name"], name)
+        for test in manifest["unit_tests"].values()
+        for name, value in (test["overrides"] or {}).get("vars", {}).items()
+        if value is None and name not in RUN_VARIABLES
+    ]
+    assert settings_by_null == []
+
+
 def test_every_singular_test_starts_with_its_promise(manifest: Node) -> None:
     singular = [
         node for node in manifest["nodes"].values() if node["resource_type"] == "test" and not node.get("test_metadata")
