@@ -1,6 +1,6 @@
 {#
     The first of these decides: the user's own line (raw.boa_offset_overrides); the provider's statement that it has
-    applied the offset; the offset of the assets; the processing baseline (official products since 04.00 have an offset).
+    applied the offset; the offset of the assets; the processing baseline (ESA's products since 04.00 have an offset).
 #}
 {% macro boa_offset_reason(relation) -%}
     case

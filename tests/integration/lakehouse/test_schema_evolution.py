@@ -28,7 +28,7 @@ from lakehouse.settings import InvalidSettingError, Settings
 from lakehouse.source_schemas import RAW_NAMESPACE, STAC_ITEMS, STAC_ITEMS_SCHEMA, STAC_REJECTS
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
-NEW_COLUMNS = ("datastrip_id", "geometry_source")
+NEW_COLUMNS = ("datastrip_id", "geometry_source", "is_deprecated")
 
 
 @pytest.fixture

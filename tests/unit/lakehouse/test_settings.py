@@ -67,6 +67,7 @@ def test_a_copy_with_other_values_leaves_the_rest_and_is_checked() -> None:
         ("CHIPLAKE_EMBED_BBOX", "179,-20,-179,0", "[179, -20, -179, 0]"),
         ("CHIPLAKE_BANDS", "nir,red", '["nir", "red"]'),
         ("CHIPLAKE_VALID_SCL_CLASSES", "4,5,6", "[4, 5, 6]"),
+        ("CHIPLAKE_STAC_HREF_ORDER", "s3,https", '["s3", "https"]'),
     ],
 )
 def test_a_list_is_json_or_its_parts_with_commas(
@@ -81,7 +82,13 @@ def test_a_list_is_json_or_its_parts_with_commas(
 
 def test_the_lists_above_are_all_that_there_are() -> None:
     lists = [setting.variable for setting in list_settings(Settings()) if setting.type.startswith("list of")]
-    assert lists == ["CHIPLAKE_BANDS", "CHIPLAKE_BBOX", "CHIPLAKE_VALID_SCL_CLASSES", "CHIPLAKE_EMBED_BBOX"]
+    assert sorted(lists) == [
+        "CHIPLAKE_BANDS",
+        "CHIPLAKE_BBOX",
+        "CHIPLAKE_EMBED_BBOX",
+        "CHIPLAKE_STAC_HREF_ORDER",
+        "CHIPLAKE_VALID_SCL_CLASSES",
+    ]
 
 
 def test_no_box_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
