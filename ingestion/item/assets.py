@@ -23,8 +23,8 @@ from ingestion.item.providers import (
     roles_of,
 )
 from ingestion.item.rejection import RejectedError
-from ingestion.item.stated import stated_band, stated_number
-from ingestion.item.values import as_lenient_number, as_text, first_number_of
+from ingestion.item.stated import stated_band, stated_nodata, stated_number
+from ingestion.item.values import as_lenient_number, as_text
 from ingestion.model import Asset, JsonObject, Origin, Reason
 from lakehouse.bands import SCL
 from lakehouse.redaction import without_secrets
@@ -208,7 +208,7 @@ def _asset(
         gsd=float(BAND_GSD_M[band]),
         scale=scale,
         offset=offset,
-        nodata=first_number_of((*descriptions, properties), ("nodata", "raster:nodata")),
+        nodata=stated_nodata(f"asset {key}", (*descriptions, properties), ("nodata", "raster:nodata")),
         data_type=_data_type(descriptions, properties),
         transform=affine,
         shape=shape,

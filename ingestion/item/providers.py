@@ -105,8 +105,8 @@ FORMATS: Final = (
     RasterFormat("HTML", ("html",), (".html", ".htm"), None),
 )
 
-BOA_OFFSET_APPLIED: Final = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
-DEPRECATED: Final = ("deprecated",)
+BOA_OFFSET_APPLIED: Final = re.compile(r"(?:\w+:)?boa_offset_applied")  # earthsearch:, sentinel: and others
+DEPRECATED: Final = re.compile("deprecated")
 PLATFORM: Final = ("platform", "eo:platform")
 TILE: Final = ("grid:code", "s2:mgrs_tile", "s2:tile_id", "s2:granule_id")
 TILE_PARTS: Final = (

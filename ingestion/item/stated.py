@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ _STRUCTURED: Final = (
     *("proj:transform", "proj:shape", "proj:bbox", "proj:geometry", "proj:projjson"),
 )
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_NOT_FINITE: Final = frozenset({"nan", "inf", "+inf", "-inf"})  # as the raster extension writes them
 _SHOWN: Final = 100  # characters of a value in a message
 
 
@@ -96,6 +98,26 @@ def stated_number(place: str, objects: Sequence[Mapping[str, Any]], names: Seque
     return numbers[0] if numbers else None
 
 
+def stated_nodata(place: str, objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
+    """Return the first finite nodata value that one of these objects states, DN. NaN and infinities are missing anyway.
+
+    Args:
+        place: what states it, for the message.
+        objects: the objects, the one that decides first.
+        names: names of the value.
+
+    Raises:
+        RejectedError: one of them states no number.
+    """
+    stated = [(name, entries[name]) for entries in objects for name in names if entries.get(name) is not None]
+    numbers = [
+        _number(f"{name} of {place}", value)
+        for name, value in stated
+        if not (isinstance(value, str) and value.strip().lower() in _NOT_FINITE)
+    ]
+    return next(iter(numbers), None)
+
+
 def _number(name: str, value: object) -> float:
     number = as_lenient_number(value)
     if number is None:
@@ -103,16 +125,17 @@ def _number(name: str, value: object) -> float:
     return number
 
 
-def stated_flag(properties: Mapping[str, Any], names: Sequence[str]) -> bool | None:
+def stated_flag(properties: Mapping[str, Any], names: re.Pattern[str]) -> bool | None:
     """Return what one of these properties states: true or false, also as text, or as 1 or 0.
 
     Raises:
         RejectedError: one of them states something else, or they contradict each other.
     """
-    flags = {name: _flag(name, properties[name]) for name in names if properties.get(name) is not None}
+    stated = {name: value for name, value in properties.items() if value is not None and names.fullmatch(name)}
+    flags = {name: _flag(name, value) for name, value in stated.items()}
     if len(set(flags.values())) > 1:
-        stated = " and ".join(f"{name} is {flag}".lower() for name, flag in flags.items())
-        raise RejectedError(Reason.UNREADABLE_VALUE, f"{stated}, which contradict each other")
+        shown = " and ".join(f"{name} is {flag}".lower() for name, flag in flags.items())
+        raise RejectedError(Reason.UNREADABLE_VALUE, f"{shown}, which contradict each other")
     return next(iter(flags.values()), None)
 
 

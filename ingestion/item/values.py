@@ -96,13 +96,3 @@ def first_lenient_number(properties: Mapping[str, Any], names: Sequence[str]) ->
 def first_integer(properties: Mapping[str, Any], names: Sequence[str]) -> int | None:
     """Return the first of these properties that is a whole number."""
     return next((number for name in names if (number := as_integer(properties.get(name))) is not None), None)
-
-
-def first_number_of(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
-    """Return the first number that one of these objects has under one of these names."""
-    for entries in objects:
-        for name in names:
-            value = entries.get(name)
-            if value is not None and (number := as_lenient_number(value)) is not None:
-                return number
-    return None

@@ -101,7 +101,7 @@ def _json_value(value: Any) -> Any:
         return {name: kept for name, member in value.items() if (kept := _json_value(member)) is not None}
     if kind is list:
         if value and all(type(entry) is tuple for entry in value):  # a map
-            return _json_value(dict(value))
+            return _json_value({str(name): member for name, member in value})
         return [_json_value(entry) for entry in value]  # nulls in a list keep their position
     if isinstance(value, datetime):
         time = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

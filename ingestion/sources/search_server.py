@@ -53,7 +53,7 @@ class SearchServer:
             if request.method == "POST" and status in (404, 405, 501):
                 with self._lock:
                     self.search, self.search_of_any_cloud = self.search_by_get, None
-            elif status is not None:
+            else:
                 self.drop_cloud_limit()
             if self.search is search:
                 raise

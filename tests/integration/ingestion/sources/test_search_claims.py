@@ -28,7 +28,7 @@ ITEMS = [
 CLEAR = sorted(item["id"] for item in ITEMS if item["properties"]["eo:cloud_cover"] == 5.0)
 UP_TO_20 = replace(IN_2023, max_cloud=20)
 
-Answer = Callable[[list[Item], bool], tuple[int, list[Item]]]  # items of the days, is the limit asked for
+Answer = Callable[[list[Item], bool], tuple[int, Any]]  # items of the days, is the limit asked for
 
 
 @dataclass
@@ -51,7 +51,8 @@ class Server:
         start, end = body["datetime"].split("/")
         inside = [item for item in ITEMS if start <= item["properties"]["datetime"] <= end]
         status, found = self.answer(inside, is_limited)
-        return status, {"type": "FeatureCollection", "features": found, "links": []}
+        is_page = isinstance(found, list)
+        return status, {"type": "FeatureCollection", "features": found, "links": []} if is_page else found
 
 
 @contextmanager
@@ -98,13 +99,14 @@ def below_20(items: list[Item]) -> list[Item]:
         lambda items: (400, []),
         lambda items: (422, []),
         lambda items: (500, []),
+        lambda items: (200, {"code": "BadRequest"}),
         lambda items: (200, items[1:]),  # another property than asked for
         lambda items: (200, items if items and items[0]["properties"]["datetime"] < "2023-06" else []),
     ],
-    ids=["nothing", "400", "422", "500", "the wrong ones", "nothing from June on"],
+    ids=["nothing", "400", "422", "500", "no STAC", "the wrong ones", "nothing from June on"],
 )
 def test_items_that_a_limit_of_cloud_leaves_out_are_found_without_it(
-    limited_answer: Callable[[list[Item]], tuple[int, list[Item]]],
+    limited_answer: Callable[[list[Item]], tuple[int, Any]],
 ) -> None:
     server = Server(lambda items, is_limited: limited_answer(items) if is_limited else (200, items))
     assert clear_ids(server) == CLEAR

@@ -41,6 +41,7 @@ def test_flags_that_contradict_each_other_reject_the_item() -> None:
     reject = reject_of(make_item(**{FLAG: True, "sentinel:boa_offset_applied": "false"}))
     assert FLAG in reject.detail
     assert "contradict" in reject.detail
+    assert row_of(make_item(**{"mine:boa_offset_applied": "true"})).is_boa_offset_applied is True
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ def test_flags_that_contradict_each_other_reject_the_item() -> None:
         ("raster:bands", "offset=-0.1", ("raster:bands of asset red", "offset=-0.1")),
         ("raster:bands", {"offset": -0.1}, ("raster:bands of asset red",)),
         ("raster:bands", [-0.1], ("raster:bands of asset red",)),
+        ("raster:bands", [{"nodata": "none"}], ("nodata of asset red", "none")),
+        ("nodata", [0], ("nodata of asset red", "[0]")),
         ("bands", "B04", ("bands of asset red",)),
         ("raster:offset", 0, ("offset of asset red is -0.1 and 0", "contradict")),
         ("proj:transform", "north-up", ("proj:transform of asset red", "north-up")),
