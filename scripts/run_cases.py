@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from chiplake.jobs import Window, run_job
 from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_BY_NAME, SCL
-from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
 from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
@@ -209,7 +209,7 @@ def _outcome(case: Case, settings: Settings, problem: str) -> Outcome:
     if case.result == "chips":
         datatakes = {item["datatake_id"] for item in items}
         for rows, table in ((outcome.scenes, "int_scenes"), (outcome.chips, "fct_chips")):
-            rows += [row for row in _rows(settings, f"{MODEL_NAMESPACE}.{table}") if row["datatake_id"] in datatakes]
+            rows += [row for row in _rows(settings, settings.lake.table(table)) if row["datatake_id"] in datatakes]
     return outcome
 
 

@@ -310,6 +310,11 @@ def test_an_error_names_a_wrong_choice(context: dict[str, str], message: str) ->
         read_config(Context(context))
 
 
+def test_a_schema_of_the_settings_is_the_database_of_the_models() -> None:
+    assert read_config(Context({})).target_schema == "chiplake"
+    assert read_config(Context({"settings": '{"CHIPLAKE_TARGET_SCHEMA": "dev_ann"}'})).target_schema == "dev_ann"
+
+
 @pytest.mark.parametrize(
     ("known", "given", "message"),
     [

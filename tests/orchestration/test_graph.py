@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chiplake_airflow.stages import MARTS_OF_DBT_STAGES
+from chiplake_airflow.environment import Environment
+from chiplake_airflow.stages import MARTS_OF_DBT_STAGES, assets_of
 from support.airflow_home import Airflow
 
 from chiplake.jobs import JOBS
@@ -85,6 +86,15 @@ def test_every_mart_is_an_asset_of_the_stage_that_makes_it(graph_of: Callable[[s
         "chiplake.fct_chip_embeddings": "change_detection",
         "chiplake.fct_chip_changes": "change_detection",
     }
+
+
+def test_assets_have_the_schema_of_the_models() -> None:
+    assert Environment.read({}).target_schema == "chiplake"
+    schema = Environment.read({"CHIPLAKE_TARGET_SCHEMA": "dev_ann"}).target_schema
+    assert [(asset.name, asset.uri) for asset in assets_of("chip_extraction", schema)] == [
+        ("dev_ann.dim_grid_cells", "x-iceberg://lake/dev_ann/dim_grid_cells"),
+        ("dev_ann.fct_chips", "x-iceberg://lake/dev_ann/fct_chips"),
+    ]
 
 
 def test_the_dbt_stages_are_the_selectors_and_their_marts(manifest: Path) -> None:

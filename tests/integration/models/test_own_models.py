@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 from support.dbt_projects import DbtProject
-from support.lakes import empty_lake, snapshots
+from support.lakes import dbt, empty_lake, snapshots
 from support.own_models import CHANGING, EVENTS, REFUSALS, TEXTBOOK, WRONG, WRONG_FILES
 
 from lakehouse.settings import Settings, get_settings
@@ -27,9 +27,10 @@ def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
         patch.setenv("CHIPLAKE_TARGET_SCHEMA", SCHEMA)
         get_settings.cache_clear()
         yield spark
+        dbt("run-operation", "drop_target_schema", "--args", f"{{schema: {SCHEMA}}}")
     get_settings.cache_clear()
-    spark.sql(f"drop schema {SCHEMA} cascade")
-    spark.sql(f"drop table {EVENTS} purge")
+    assert SCHEMA not in [row.namespace for row in spark.sql("show schemas").collect()]
+    empty_lake(spark, settings)
 
 
 @pytest.fixture(scope="module")
