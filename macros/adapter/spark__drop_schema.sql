@@ -1,4 +1,4 @@
-{# Replaces dbt-spark's macro, which drops with `cascade`; Iceberg's catalogs refuse to drop a schema that has tables. #}
+{# Replaces dbt-spark's macro, which drops with `cascade`; Iceberg's catalogs drop no schema that has tables. #}
 {% macro spark__drop_schema(relation) %}
     {% if adapter.check_schema_exists(relation.database, relation.schema) %}
         {% for view in list_views(relation.schema) if not view[2] %}
