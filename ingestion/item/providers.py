@@ -138,12 +138,16 @@ def is_other_asset(key: str) -> bool:
     return match is not None and match["name"].lower() in OTHER_NAMES
 
 
-def format_of(media_type: object, href: object) -> RasterFormat:
+def format_of(media_type: str | None, href: object) -> RasterFormat:
     """Return the format that a media type names, else the one that the end of an address does."""
-    words = media_type.lower() if isinstance(media_type, str) else ""
+    named = _format_of_type(media_type) if media_type else None
+    return format_of_href(href) if named is None else named
+
+
+@lru_cache(maxsize=256)
+def _format_of_type(media_type: str) -> RasterFormat | None:
+    words = media_type.lower()
     named = next((one for one in FORMATS if any(word in words for word in one.words)), None)
-    if named is None:
-        return format_of_href(href)
     return COG if named is GEOTIFF and COG.words[0] in words else named
 
 

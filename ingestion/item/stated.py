@@ -17,9 +17,9 @@ from ingestion.item.values import as_lenient_number
 from ingestion.model import JsonObject, Reason
 
 # Members that are lists or objects. Tables, such as those of stac-geoparquet, often hold them as JSON in text.
-_STRUCTURED: Final = (
-    *("raster:bands", "bands", "eo:bands", "classification:classes", "roles", "alternate"),
-    *("proj:transform", "proj:shape", "proj:bbox", "proj:geometry", "proj:projjson"),
+_STRUCTURED: Final = frozenset(
+    {"raster:bands", "bands", "eo:bands", "classification:classes", "roles", "alternate"}
+    | {"proj:transform", "proj:shape", "proj:bbox", "proj:geometry", "proj:projjson"}
 )
 _FLAGS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _NOT_FINITE: Final = frozenset({"nan", "inf", "+inf", "-inf"})  # as the raster extension writes them
@@ -57,7 +57,7 @@ def parsed_json(value: Any) -> Any:
 
 
 def _with_parsed(entries: JsonObject) -> JsonObject:
-    texts = [name for name in _STRUCTURED if isinstance(entries.get(name), str)]
+    texts = [name for name, value in entries.items() if type(value) is str and name in _STRUCTURED]
     return entries | {name: parsed_json(entries[name]) for name in texts} if texts else entries
 
 
