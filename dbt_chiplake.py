@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+import click
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
 
 from lakehouse.bands import BAND_NAMES
+from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.errors import ChiplakeError
+from lakehouse.lake_record import meet_lake
+from lakehouse.notices import notice
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
@@ -31,6 +35,8 @@ _COMMANDS_WITH_SQL: Final = frozenset(
         *("seed", "snapshot", "run-operation", "retry", "clone"),
     }
 )
+# Commands that write the pipeline's tables.
+_COMMANDS_THAT_WRITE: Final = frozenset({"build", "run", "retry"})
 
 
 class ChiplakePlugin(dbtPlugin):
@@ -47,6 +53,7 @@ class ChiplakePlugin(dbtPlugin):
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
+        values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, flags))
         for variable, value in values.items():
             get_invocation_context().env[variable] = value  # type: ignore[index]
         if flags.WHICH in _COMMANDS_WITH_SQL and flags.TARGET != "thrift":
@@ -113,6 +120,39 @@ def _list_views() -> None:
         ]
 
     SparkAdapter.list_relations_without_caching = with_views  # type: ignore[method-assign]
+
+
+def _lost_limits(settings: Settings, flags: Any) -> dict[str, str]:
+    """Compare the settings with those that the lake was made with, and tell the user what differs.
+
+    With the target thrift this is the lake of the client's settings, if it exists.
+
+    Returns:
+        Why a setting must not be left out, by its name: the macro `limit` refuses a model that needs it.
+
+    Raises:
+        RuntimeError: the lake cannot be opened.
+    """
+    is_elsewhere = (
+        flags.TARGET == "thrift" and settings.lake.catalog == "sql" and not settings.lake.catalog_file.exists()
+    )
+    if flags.WHICH not in _COMMANDS_THAT_WRITE or is_elsewhere:
+        return {}
+    try:
+        found = meet_lake(settings, _target_schema(), flags.VARS)
+    except ChiplakeError as error:
+        raise RuntimeError(str(error)) from None
+    for difference in found:
+        if not difference.is_lost_limit:
+            notice(difference.line)
+    return {difference.name: difference.line for difference in found if difference.is_lost_limit}
+
+
+def _target_schema() -> str:
+    """Return the schema of the target, which dbt has in the context of its command."""
+    context = click.get_current_context(silent=True)
+    profile = (context.obj or {}).get("profile") if context else None
+    return profile.credentials.schema if profile else MODEL_NAMESPACE
 
 
 def _add_comments_to_catalog() -> None:

@@ -1,12 +1,15 @@
-"""The checks of `chiplake doctor`: Java, jars, catalog, Clay checkpoint."""
+"""The checks of `chiplake doctor`: Java, jars, catalog, the lake's settings, Clay checkpoint."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakehouse.catalog import ensure_sources
+from pyiceberg.catalog import Catalog
+
+from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.errors import ChiplakeError
+from lakehouse.lake_record import Record, differences, read_records
 from lakehouse.settings import Settings
 from lakehouse.spark.jars import JARS, Jar, check_java, sha256_of
 
@@ -20,10 +23,31 @@ class Finding:
     detail: str
 
 
-def examine(settings: Settings) -> list[Finding]:
+@dataclass(frozen=True)
+class Examination:
+    """The results of all checks.
+
+    Attributes:
+        findings: a result a check.
+        lake_settings: the settings that the lake was made with; empty if none are recorded.
+    """
+
+    findings: tuple[Finding, ...]
+    lake_settings: Record
+
+
+def examine(settings: Settings) -> Examination:
     """Check everything that the pipeline needs on this machine. Nothing is fetched."""
-    jars = [_jar(settings.runtime.jars_dir, jar) for jar in JARS]
-    return [_java(), *jars, _catalog(settings), _checkpoint(settings.clay.checkpoint)]
+    findings = [_java(), *(_jar(settings.runtime.jars_dir, jar) for jar in JARS)]
+    record: Record = {}
+    try:
+        catalog = ensure_sources(settings)
+        findings.append(_catalog(settings, catalog))
+        record = read_records(catalog).get(MODEL_NAMESPACE, {})
+        findings.append(_lake_settings(settings, record))
+    except Exception as error:  # any error of the catalog's client is the finding
+        findings.append(Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}"))
+    return Examination((*findings, _checkpoint(settings.clay.checkpoint)), record)
 
 
 def _java() -> Finding:
@@ -42,14 +66,26 @@ def _jar(jars_dir: Path, jar: Jar) -> Finding:
     return Finding(jar.coordinate, True, "SHA-256 sum is right")
 
 
-def _catalog(settings: Settings) -> Finding:
-    subject = f"{settings.lake.catalog} catalog"
-    try:
-        catalog = ensure_sources(settings)
-        tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
-    except Exception as error:  # any error of the catalog's client is the finding
-        return Finding(subject, False, f"{type(error).__name__}: {error}")
-    return Finding(subject, True, f"{tables} tables, warehouse {settings.lake.warehouse_location}")
+def _catalog(settings: Settings, catalog: Catalog) -> Finding:
+    tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
+    return Finding(
+        f"{settings.lake.catalog} catalog", True, f"{tables} tables, warehouse {settings.lake.warehouse_location}"
+    )
+
+
+def _lake_settings(settings: Settings, record: Record) -> Finding:
+    found = differences(record, settings)
+    lost = [one.line for one in found if one.is_lost_limit]
+    if lost:
+        return Finding("lake settings", False, "; ".join(lost))
+    if found:
+        changed = ", ".join(one.variable for one in found)
+        return Finding(
+            "lake settings", True, f"the lake was made with other values of {changed}; see `chiplake settings`"
+        )
+    if record:
+        return Finding("lake settings", True, "the lake was made with the settings of this shell")
+    return Finding("lake settings", True, "not recorded yet; the first run records those of its shell")
 
 
 def _checkpoint(path: Path | None) -> Finding:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.lake_record import meet_lake, refuse_lost_limits
 from lakehouse.settings import PROJECT_DIR, get_settings
 from lakehouse.settings.lake import LakeSettings
 
@@ -88,6 +89,8 @@ JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {job.__name__: job fo
 
 # Only these jobs make chips; embeddings and changes follow the chips automatically.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
+# Jobs whose work a box limits.
+LIMITED_JOBS: Final = (*RECOMPUTING_JOBS, embedding_generation.__name__)
 
 
 def check_job(name: str, recompute: bool) -> None:
@@ -112,9 +115,11 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
 
     Raises:
         IncompleteError: the job ended, but some chips failed.
-        ChiplakeError: the name is unknown, or the job failed.
+        ChiplakeError: the name is unknown, the job failed, or the lake was made with a box and none is set.
     """
     check_job(name, window.recompute)
+    if name in LIMITED_JOBS:
+        refuse_lost_limits(meet_lake(get_settings()))
     JOBS[name](window, on_line)
 
 

@@ -150,11 +150,19 @@ CLAY_EMBEDDINGS_SCHEMA: Final = Schema(
     NestedField(7, "embedded_at", TimestamptzType(), required=False, doc="when the answer was loaded"),
 )
 
+LAKE_SETTINGS_SCHEMA: Final = Schema(
+    NestedField(1, "schema_name", StringType(), required=False, doc="schema of the models that they are for"),
+    NestedField(2, "setting", StringType(), required=False, doc="name of the setting, such as bbox"),
+    NestedField(3, "value", StringType(), required=False, doc="its value, JSON or text"),
+    NestedField(4, "recorded_at", TimestamptzType(), required=False, doc="when it was recorded"),
+)
+
 STAC_ITEMS: Final = f"{RAW_NAMESPACE}.stac_items"
 STAC_REJECTS: Final = f"{RAW_NAMESPACE}.stac_rejects"
 STAC_CHECKPOINTS: Final = f"{RAW_NAMESPACE}.stac_checkpoints"
 BOA_OFFSET_OVERRIDES: Final = f"{RAW_NAMESPACE}.boa_offset_overrides"
 CLAY_EMBEDDINGS: Final = f"{RAW_NAMESPACE}.clay_embeddings"
+LAKE_SETTINGS: Final = f"{RAW_NAMESPACE}.lake_settings"
 
 _PROPERTY_TYPES: Final[dict[PropertyType, IcebergType]] = {
     "string": StringType(),
@@ -173,6 +181,7 @@ SOURCES: Final = {
     STAC_CHECKPOINTS: (STAC_CHECKPOINTS_SCHEMA, PartitionSpec()),
     BOA_OFFSET_OVERRIDES: (BOA_OFFSET_OVERRIDES_SCHEMA, PartitionSpec()),
     CLAY_EMBEDDINGS: (CLAY_EMBEDDINGS_SCHEMA, PartitionSpec()),
+    LAKE_SETTINGS: (LAKE_SETTINGS_SCHEMA, PartitionSpec()),
 }
 
 

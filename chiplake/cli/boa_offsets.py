@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from chiplake.output import print_line, print_table
 from lakehouse.settings import get_settings
 
 
@@ -25,14 +24,14 @@ def boa_offsets_command(
     """
     from ingestion.store.overrides import COLUMNS, read_boa_offsets, store_boa_offsets, stored_boa_offsets
 
-    console = Console()
     settings = get_settings()
     if file is not None:
         overrides = read_boa_offsets(file)
         state = "were stored" if store_boa_offsets(overrides, settings) else "were already stored"
-        console.print(f"{len(overrides)} offsets {state}; the next chip_extraction cuts the chips that they change")
+        print_line(f"{len(overrides)} offsets {state}; the next chip_extraction cuts the chips that they change")
         return
-    table = Table(*COLUMNS, title="current BOA offsets")
-    for override in stored_boa_offsets(settings):
-        table.add_row(*("" if value is None else str(value) for value in override.model_dump().values()))
-    console.print(table)
+    rows = [
+        ["" if value is None else str(value) for value in override.model_dump().values()]
+        for override in stored_boa_offsets(settings)
+    ]
+    print_table(COLUMNS, rows, title="Current BOA offsets", numbers=("boa_offset",))

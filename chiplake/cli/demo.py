@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def demo_command(
@@ -15,4 +14,4 @@ def demo_command(
     """Write a small archive of synthetic scenes, run the nightly job on it, and show the result."""
     from chiplake.demo.run import run_demo
 
-    run_demo(home, Console())
+    run_demo(home)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from chiplake.cli.options import Day
 from chiplake.cli.progress import progress_bar
+from chiplake.output import print_line
 from embedding.server.command import serve_command
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
@@ -38,11 +38,11 @@ def export(
 
     run = run_export(get_settings(), Days(start_date, end_date), load_leftovers=load_leftovers)
     if run is None:
-        Console().print("nothing to export: every chip that is complete enough has its embedding")
+        print_line("nothing to export: every chip that is complete enough has its embedding")
         return
     manifest = run.manifest()
-    Console().print(f"{run.run_id}: {manifest.chips} chips in {len(manifest.objects)} objects, {run.input_dir}")
-    Console().print(f"for {manifest.model_id} ({manifest.weights})")
+    print_line(f"{run.run_id}: {manifest.chips} chips in {len(manifest.objects)} objects, {run.input_dir}")
+    print_line(f"for {manifest.model_id} ({manifest.weights})")
 
 
 @app.command()
@@ -66,16 +66,15 @@ def transform(
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
     settings = get_settings().replace(**{name: value for name, value in choices.items() if value is not None})
-    console = Console()
     if settings.clay.checkpoint is None:
-        console.print(f"no checkpoint is set: a seeded encoder with {UNTRAINED} takes its place")
-    with progress_bar(console, "transform") as show_progress:
+        print_line(f"no checkpoint is set: a seeded encoder with {UNTRAINED} takes its place")
+    with progress_bar("transform") as show_progress:
         reports = run_transform(settings, run, show_progress)
     failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
     for run_id, report in reports.items():
-        console.print(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")
+        print_line(f"{run_id}: {report.status}, {report.transformed} transformed, {report.skipped} done before")
     if not reports:
-        console.print("nothing to transform")
+        print_line("nothing to transform")
     if failures and not any(report.transformed or report.skipped for report in reports.values()):
         raise ChiplakeError(f"all {len(failures)} objects failed, first {failures[0]}")
     if failures:
@@ -89,12 +88,12 @@ def load(run: _RunId = None) -> None:
 
     reports = run_load(get_settings(), run)
     for report in reports:
-        Console().print(
+        print_line(
             f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
             f"{len(report.unanswered_objects)} objects without an answer"
         )
     if not reports:
-        Console().print("nothing to load")
+        print_line("nothing to load")
     unanswered = sum(len(report.unanswered_objects) for report in reports)
     if unanswered or any(report.errors for report in reports):
         raise IncompleteError("not every chip has its embedding; export, transform and load again to retry the rest")
@@ -113,8 +112,8 @@ def package(
 
     settings = get_settings()
     archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings))
-    Console().print(f"{archive}: {card.model_id} ({card.weights})", soft_wrap=True, highlight=False)
-    Console().print("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
+    print_line(f"{archive}: {card.model_id} ({card.weights})")
+    print_line("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
 
 
 app.command("serve")(serve_command)

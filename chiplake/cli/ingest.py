@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from chiplake.cli.options import Day, usage_errors
 from chiplake.cli.progress import progress_bar
+from chiplake.output import print_line, print_table
 from ingestion.model import CONCURRENCY, OVERLAP, Filters, IngestRequest, IngestSummary
 from ingestion.windows import midnight
 from lakehouse.box import parse_box
 from lakehouse.days import Days
+from lakehouse.notices import notice
 from lakehouse.settings import get_settings
 
 if TYPE_CHECKING:
@@ -81,22 +81,19 @@ def ingest_command(
         allow_file_hrefs=allow_file_hrefs,
     )
     from ingestion.run import ingest  # imports PyIceberg
+    from lakehouse.lake_record import meet_lake
 
-    console = Console()
-    with progress_bar(console, "Ingesting", limit) as show_progress:
+    for difference in meet_lake(settings):
+        notice(difference.line)
+    with progress_bar("Ingesting", limit) as show_progress:
         summary = ingest(request, settings, lambda so_far: show_progress("Ingesting", _done(so_far), limit))
-        show_progress("Ingesting", _done(summary), _done(summary))
-    console.print(summary_table(summary))
+    print_table(("items", "count"), summary_rows(summary), title="Ingest", numbers=("count",))
     if summary.searched_until is not None:
-        console.print(
-            f"this search is complete until {_shown(summary.searched_until)}", highlight=False, soft_wrap=True
-        )
+        print_line(f"this search is complete until {_shown(summary.searched_until)}")
 
 
-def summary_table(summary: IngestSummary) -> Table:
-    """Make a table of the numbers of items by result."""
-    table = Table("items", "count", title="Ingest")
-    table.columns[1].justify = "right"
+def summary_rows(summary: IngestSummary) -> list[tuple[str, str]]:
+    """Return the numbers of items by result."""
     lines = {"received": summary.received, "written": summary.written, "unchanged": summary.unchanged}
     optional = {
         "superseded by a newer version": summary.superseded,
@@ -105,9 +102,7 @@ def summary_table(summary: IngestSummary) -> Table:
     }
     rejects = {f"rejected: {reason}": count for reason, count in summary.rejected.items()}
     lines |= {name: count for name, count in optional.items() if count} | {"rejected": summary.rejected_total}
-    for name, count in (lines | rejects).items():
-        table.add_row(name, str(count))
-    return table
+    return [(name, str(count)) for name, count in (lines | rejects).items()]
 
 
 def _items(items: Path | None, catalog: str | None, api: str | None) -> Path | None:

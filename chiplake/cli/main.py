@@ -17,6 +17,7 @@ from chiplake.cli.ingest import ingest_command
 from chiplake.cli.maintain import maintain_command
 from chiplake.cli.run import run_command
 from chiplake.cli.serve import serve_command
+from chiplake.cli.settings import settings_command
 from chiplake.cli.setup import setup_command
 from chiplake.version import project_version
 from lakehouse.errors import ChiplakeError, IncompleteError, one_line
@@ -32,6 +33,7 @@ app.command("maintain")(maintain_command)
 app.command("demo")(demo_command)
 app.command("serve")(serve_command)
 app.command("setup")(setup_command)
+app.command("settings")(settings_command)
 app.command("doctor")(doctor_command)
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
 
-from chiplake.cli.options import usage_errors
+from chiplake.cli.options import AsJson, usage_errors
 from chiplake.cli.progress import progress_bar
+from chiplake.output import print_json, print_line, print_table
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 
 if TYPE_CHECKING:
     from chiplake.maintain import TableReport
+
+_PLANNED: Final = (
+    "files", "small", "partitions to rewrite", "delete files", "bytes", "snapshots", "to expire", "orphans",
+)  # fmt: skip
+_DONE: Final = ("files", "delete files", "bytes", "snapshots", "expired", "orphans removed")
 
 
 def maintain_command(
@@ -34,6 +39,7 @@ def maintain_command(
         Literal["compact", "expire", "orphans"] | None, typer.Option(help="Only this step; default all, in this order.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Merge small files, expire old snapshots, remove files that nothing refers to. No row changes.
 
@@ -51,49 +57,41 @@ def maintain_command(
         retain_last or settings.maintenance.retain_last,
         settings.maintenance.orphan_days,
     )
-    console = Console()
     steps = [Step(only)] if only else list(Step)
-    with progress_bar(console, "tables", len(tables), transient=True) as show_progress:
+    with progress_bar("tables", len(tables)) as show_progress:
         reports = maintain(
             settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))
         )
-    console.print(_plan_table(reports) if dry_run else _results_table(reports))
-    for report in reports:
-        if report.detail:
-            _print_line(console, f"{report.table} {report.outcome}: {report.detail}")
-        if dry_run:
-            for orphan in report.orphans:
-                _print_line(console, f"would remove {orphan}")
+    if as_json:
+        print_json([asdict(report) for report in reports])
+    elif dry_run:
+        _print_plan(reports)
+    else:
+        _print_results(reports)
     failed = [report for report in reports if report.outcome == Outcome.FAILED]
     if failed:
         raise ChiplakeError(f"{len(failed)} tables failed, first {failed[0].table}: {failed[0].detail}")
 
 
-def _print_line(console: Console, line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
-
-
-def _plan_table(reports: list[TableReport]) -> Table:
-    columns = ("files", "small", "partitions to rewrite", "delete files", "bytes", "snapshots", "to expire", "orphans")
-    table = Table("table", title="Dry run: nothing is written")
-    for column in columns:
-        table.add_column(column, justify="right")
+def _print_plan(reports: list[TableReport]) -> None:
+    rows = []
     for report in reports:
-        cells: tuple[str, ...] = ()
+        cells = [""] * len(_PLANNED)
         if report.before:
             before = report.before
             counts = (before.data_files, before.small_files, before.groups_to_rewrite, before.delete_files)
-            cells = (*map(str, counts), decimal(before.size_bytes), str(before.snapshots))
-            cells += (str(report.expired), str(len(report.orphans)))
-        table.add_row(report.table, *cells)
-    return table
+            cells = [*map(str, counts), decimal(before.size_bytes), str(before.snapshots)]
+            cells += [str(report.expired), str(len(report.orphans))]
+        rows.append((report.table, *cells))
+    print_table(("table", *_PLANNED), rows, title="Dry run: nothing is written", numbers=_PLANNED)
+    _print_details(reports)
+    for report in reports:
+        for orphan in report.orphans:
+            print_line(f"would remove {orphan}")
 
 
-def _results_table(reports: list[TableReport]) -> Table:
-    table = Table("table", title="Before and after")
-    for column in ("files", "delete files", "bytes", "snapshots", "expired", "orphans removed"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+def _print_results(reports: list[TableReport]) -> None:
+    rows = []
     for report in reports:
         cells = ["", "", "", ""]
         if report.before:
@@ -104,8 +102,15 @@ def _results_table(reports: list[TableReport]) -> Table:
                 _change(decimal(before.size_bytes), decimal(after.size_bytes)),
                 _change(str(before.snapshots), str(after.snapshots)),
             ]
-        table.add_row(report.table, *cells, str(report.expired), str(len(report.orphans)), report.outcome)
-    return table
+        rows.append((report.table, *cells, str(report.expired), str(len(report.orphans)), report.outcome))
+    print_table(("table", *_DONE, "outcome"), rows, title="Before and after", numbers=_DONE)
+    _print_details(reports)
+
+
+def _print_details(reports: list[TableReport]) -> None:
+    for report in reports:
+        if report.detail:
+            print_line(f"{report.table} {report.outcome}: {report.detail}")
 
 
 def _change(before: str, after: str) -> str:

@@ -34,4 +34,5 @@ def _day(text: str) -> date:
         return parse_day(text)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Day = Annotated[date | None, typer.Option(parser=_day, metavar="YYYY-MM-DD", help="Day of acquisition, UTC, included.")]

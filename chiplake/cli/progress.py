@@ -12,22 +12,21 @@ ShowProgress = Callable[[str, int, int | None], None]  # (description, done, tot
 
 
 @contextmanager
-def progress_bar(
-    console: Console, description: str, total: int | None = None, transient: bool = False
-) -> Iterator[ShowProgress]:
-    """Show a progress bar while the block runs.
+def progress_bar(description: str, total: int | None = None) -> Iterator[ShowProgress]:
+    """Show a progress bar on standard error, if that is a terminal, while the block runs.
 
     Args:
-        console: where to show it.
         description: the text in front of the bar, until the first update.
         total: the number of steps; None if it is not known.
-        transient: whether the bar disappears at the end.
 
     Yields:
         A function that updates the description, the number of steps done and the total.
     """
+    console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=transient) as progress:
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task(description, total=total)
 
         def show(description: str, done: int, total: int | None) -> None:

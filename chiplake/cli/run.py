@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
 
-from chiplake.cli.options import Day, usage_errors
+from chiplake.cli.options import AsJson, Day, usage_errors
 from chiplake.jobs import JOBS, Window, check_job, run_job
+from chiplake.output import print_json, print_line, print_table
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import get_settings
+
+if TYPE_CHECKING:
+    from chiplake.numbers import LakeNumbers
+
+_COUNTS: Final = ("in the lake", "written")
 
 
 def run_command(
@@ -19,13 +29,44 @@ def run_command(
         bool,
         typer.Option("--recompute", help="Recompute chips of the given days that were computed by older settings."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Run a job. A second run does nothing unless there is new input.
+    """Run a job, and print what is in the lake and what was written. A second run does nothing without new input.
 
     Existing chips keep the settings that they were computed by (bands, valid SCL classes, filling) until --recompute.
     """
+    from chiplake.numbers import Counter
+
     with usage_errors():
         check_job(job, recompute)
-    console = Console()
     window = Window(start_date, end_date, recompute)
-    run_job(job, window, lambda line: console.print(line, highlight=False, soft_wrap=True))
+    counter = Counter.start(get_settings())
+    error: ChiplakeError | None = None
+    if as_json:
+        with redirect_stdout(sys.stderr):  # of dbt, too: only the result goes to standard output
+            error = _run(job, window)
+        outcome = "done" if error is None else "incomplete" if isinstance(error, IncompleteError) else "failed"
+        numbers = asdict(counter.numbers(job, window))
+        print_json({"job": job, "outcome": outcome, "error": str(error) if error else None} | numbers)
+    else:
+        error = _run(job, window)
+        if error is None or isinstance(error, IncompleteError):
+            _print_numbers(counter.numbers(job, window), window)
+    if error is not None:
+        raise error
+
+
+def _run(job: str, window: Window) -> ChiplakeError | None:
+    """Run a job; return the error with which it ended."""
+    try:
+        run_job(job, window, print_line)
+    except ChiplakeError as error:
+        return error
+    return None
+
+
+def _print_numbers(numbers: LakeNumbers, window: Window) -> None:
+    rows = list(numbers.rows())
+    if rows:
+        days = f"{window.start or '…'} to {window.end or '…'}" if window.start or window.end else ""
+        print_table((days, *_COUNTS), rows, numbers=_COUNTS)

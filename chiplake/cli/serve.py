@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from chiplake.output import print_line
 from lakehouse.settings import get_settings
 
 
@@ -17,5 +17,9 @@ def serve_command(
     """Run a Spark Thrift server with all functions, for `dbt --target thrift` and SQL clients."""
     from chiplake.serve import serve
 
-    Console().print(f"Spark Thrift server on {host}:{port}; stop it with Ctrl-C")
-    serve(get_settings(), host, port)
+    serve(
+        get_settings(),
+        host,
+        port,
+        lambda: print_line(f"ready: Spark Thrift server on {host}:{port}; stop it with Ctrl-C"),
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
+from chiplake.output import print_line
 from lakehouse.errors import ChiplakeError
+from lakehouse.notices import notice
 from lakehouse.settings import get_settings
 
 
@@ -13,11 +13,10 @@ def setup_command() -> None:
     from lakehouse.spark.class_archive import ensure_class_archive
     from lakehouse.spark.jars import check_java, ensure_jars
 
-    console = Console()
     settings = get_settings()
     java, jars = check_java(), ensure_jars(settings.runtime)
     try:
         ensure_class_archive(jars)
     except ChiplakeError as error:  # sessions only start more slowly without it
-        console.print(f"warning: {error}", soft_wrap=True)
-    console.print(f"Java {java}, {len(jars)} jars in {settings.runtime.jars_dir}")
+        notice(f"warning: {error}")
+    print_line(f"Java {java}, {len(jars)} jars in {settings.runtime.jars_dir}")

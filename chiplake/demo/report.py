@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from chiplake.output import Cell, print_table
 from embedding.wire import UNTRAINED
 
 
@@ -32,31 +32,31 @@ class DemoSummary:
         return tuple(cell for cell in self.planted_cells if cell in self.changed_cells)
 
 
-def summarise(summary: DemoSummary, console: Console | None = None) -> Table:
-    """Print the results of a demo run, and return the table."""
-    table = Table(title="Chiplake demo", show_header=False, title_justify="left", min_width=64)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    weights = f" [yellow]({UNTRAINED})[/]" if summary.is_untrained else ""
+def print_summary(summary: DemoSummary) -> None:
+    """Print the results of a demo run."""
     found, planted = summary.found_cells, summary.planted_cells
     others = len(set(summary.changed_cells) - set(planted))
-    table.add_row("scenes", f"{summary.scenes:,}")
-    table.add_row("grid cells", f"{summary.cells:,}")
-    table.add_row("chips", f"{summary.chips:,}")
-    table.add_row("valid pixels", f"{summary.valid_before:.1%} as acquired, {summary.valid_after:.1%} after filling")
-    table.add_row("embeddings", f"{summary.embeddings:,}")
-    table.add_row("model", f"{summary.model_id}{weights}")
-    table.add_row("changes found", f"{len(summary.changed_cells):,} ({others:,} outside the planted change)")
-    table.add_row("planted change", _verdict(found, planted))
-    (console or Console()).print(table)
-    return table
+    model = Text(summary.model_id)
+    if summary.is_untrained:
+        model.append(f" ({UNTRAINED})", "yellow")
+    rows: list[tuple[str, Cell]] = [
+        ("scenes", f"{summary.scenes:,}"),
+        ("grid cells", f"{summary.cells:,}"),
+        ("chips", f"{summary.chips:,}"),
+        ("valid pixels", f"{summary.valid_before:.1%} as acquired, {summary.valid_after:.1%} after filling"),
+        ("embeddings", f"{summary.embeddings:,}"),
+        ("model", model),
+        ("changes found", f"{len(summary.changed_cells):,} ({others:,} outside the planted change)"),
+        ("planted change", _verdict(found, planted)),
+    ]
+    print_table(("", ""), rows, title="Chiplake demo", header=False)
 
 
-def _verdict(found: Sequence[str], planted: Sequence[str]) -> str:
+def _verdict(found: Sequence[str], planted: Sequence[str]) -> Cell:
     if not planted:
         return "none"
     if not found:
-        return f"[red]not found[/] in {', '.join(planted)}"
+        return Text.assemble(("not found", "red"), f" in {', '.join(planted)}")
     if len(found) < len(planted):
-        return f"[yellow]found in {len(found)} of {len(planted)} cells[/]: {', '.join(found)}"
-    return f"[green]found[/] in {', '.join(found)}"
+        return Text.assemble((f"found in {len(found)} of {len(planted)} cells", "yellow"), f": {', '.join(found)}")
+    return Text.assemble(("found", "green"), f" in {', '.join(found)}")

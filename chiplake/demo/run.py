@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 from pyspark.sql import SparkSession
-from rich.console import Console
 
 from chiplake.demo.picture import CellRow, CellScore, ChangeMap, ChipPicture, draw, stretch_rgb
-from chiplake.demo.report import DemoSummary, summarise
+from chiplake.demo.report import DemoSummary, print_summary
 from chiplake.jobs import Window, run_job
+from chiplake.output import print_heading, print_line
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
@@ -31,12 +31,11 @@ from python_udfs.valid_pixels import class_table, data_mask
 _MARKER: Final = "chiplake-demo"  # a file that marks a folder as the demo's, which the next demo may replace
 
 
-def run_demo(home: Path | None, console: Console) -> None:
+def run_demo(home: Path | None) -> None:
     """Write the archive, run the nightly job on it, print the report, write the picture.
 
     Args:
         home: folder of the demo's lake; an earlier demo there is replaced. None: demo/ in the home of the settings.
-        console: where to print.
 
     Raises:
         ChiplakeError: the folder has other contents, or a job failed.
@@ -48,23 +47,23 @@ def run_demo(home: Path | None, console: Console) -> None:
     get_settings.cache_clear()
     settings = get_settings()
 
-    console.rule("scenes")
-    archive = write_archive(ArchiveSpec(), home / "archive", lambda item_id: console.print(item_id, highlight=False))
-    console.rule("chiplake ingest")
+    print_heading("scenes")
+    archive = write_archive(ArchiveSpec(), home / "archive", print_line)
+    print_heading("chiplake ingest")
     ingested = ingest(IngestRequest(items=archive.items_path), settings)
-    console.print(f"{ingested.written} items written to raw.stac_items")
-    console.rule("chiplake run nightly")
-    run_job("nightly", Window(), lambda line: console.print(line, highlight=False, soft_wrap=True))
+    print_line(f"{ingested.written} items written to raw.stac_items")
+    print_heading("chiplake run nightly")
+    run_job("nightly", Window(), print_line)
 
-    console.rule()
+    print_heading()
     spark = get_spark(settings)
     spark.sql(f"use {settings.lake.target_schema}")
     summary = _summary(spark, archive)
-    summarise(summary, console)
+    print_summary(summary)
     picture = _picture(spark, settings, archive, summary, home / "demo.png")
-    console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
-    console.print(f"lake:    {home}   (CHIPLAKE_HOME={home} dbt show …)", highlight=False, soft_wrap=True)
-    console.print(f"time:    {time.monotonic() - started:.0f} s", highlight=False)
+    print_line(f"picture: {picture}")
+    print_line(f"lake:    {home}   (CHIPLAKE_HOME={home} dbt show …)")
+    print_line(f"time:    {time.monotonic() - started:.0f} s")
 
 
 def _use_only(home: Path) -> None:

@@ -24,6 +24,7 @@ from embedding.model.weights import load_model
 from embedding.server.app import create_app
 from embedding.wire import MAX_OBJECT_BYTES
 from lakehouse.errors import ChiplakeError
+from lakehouse.ports import listening_socket
 
 LOOPBACK: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -99,13 +100,7 @@ def serve(options: ServerOptions) -> None:
 def _listener(options: ServerOptions) -> socket.socket:
     if options.listen_fd is not None:
         return socket.socket(fileno=options.listen_fd)
-    try:
-        return socket.create_server((options.host, options.port), backlog=128)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ChiplakeError(
-            f"cannot listen on {options.host}:{options.port} ({reason}); choose another --port"
-        ) from error
+    return listening_socket(options.host, options.port)
 
 
 def keep_freed_memory() -> None:

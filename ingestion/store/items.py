@@ -28,7 +28,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
 from ingestion.model import Asset, Reject, StacItemRow
-from ingestion.store.commits import commit, without_blind_retry
+from lakehouse.commits import commit, without_blind_retry
 from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 
 # Stored versions are looked up only this far from the dates of a batch, so that the time does not grow with history:

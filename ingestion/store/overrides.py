@@ -18,8 +18,8 @@ from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
-from ingestion.store.commits import commit, without_blind_retry
 from lakehouse.catalog import ensure_sources
+from lakehouse.commits import commit, without_blind_retry
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import BOA_OFFSET_OVERRIDES, BOA_OFFSET_OVERRIDES_SCHEMA

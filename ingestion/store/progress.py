@@ -17,8 +17,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
 from ingestion.model import Filters
-from ingestion.store.commits import commit, without_blind_retry
 from ingestion.windows import Window, midnight, span_without_gap
+from lakehouse.commits import commit, without_blind_retry
 from lakehouse.errors import ChiplakeError
 from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_CHECKPOINTS_SCHEMA
 

@@ -6,7 +6,10 @@
     {%- if k is boolean or not modules.re.fullmatch('[1-9][0-9]{0,8}', k | string) -%}
         {{ exceptions.raise_compiler_error("nearest_chips: k is '" ~ k ~ "'; write a whole number of at least 1") }}
     {%- endif -%}
-    with wanted as (
+    {%- set by_model = '' if model_id is none else " by the model '" ~ model_id ~ "'" -%}
+    {%- set no_embedding = "nearest_chips: there is no embedding of the chip '" ~ chip_id ~ "'" ~ by_model
+        ~ "; column error of raw.clay_embeddings says why a chip has none" -%}
+    with found as (
 
         select
             chip_id,
@@ -17,6 +20,17 @@
         {%- if model_id is not none %} and model_id = {{ text_literal(model_id) }}{% endif %}
         order by embedded_at desc, model_id asc
         limit 1
+
+    ),
+
+    wanted as (
+
+        -- An aggregate of no rows is one row: so an unknown chip is an error, not an empty answer.
+        select
+            coalesce(max(chip_id), raise_error({{ text_literal(no_embedding) }})) as chip_id,
+            max(model_id) as model_id,
+            max(direction) as direction
+        from found
 
     )
 

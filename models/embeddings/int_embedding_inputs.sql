@@ -25,7 +25,7 @@ final as (
     inner join grid_cells on filled_chips.cell_id = grid_cells.cell_id
     where
         filled_chips.complete_fraction >= {{ setting('embed_min_complete') | float }}
-        {{ in_box('grid_cells', setting('embed_bbox')) }}
+        {{ in_box('grid_cells', limit('embed_bbox')) }}
 
 )
 

@@ -81,6 +81,7 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
         "stac_checkpoints",
         "boa_offset_overrides",
         "clay_embeddings",
+        "lake_settings",
     }
 
     ancestors = _ancestors(manifest["parent_map"], "model.chiplake.fct_chip_changes")

@@ -190,7 +190,7 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     log = aws.processing_jobs["chiplake-job-1"].log
     assert job["AppSpecification"]["ContainerEntrypoint"][0] == "smspark-submit"
     assert job["ProcessingJobStatus"] == "Completed", log
-    assert "of a helper ['--start-date', '2023-08-01'] 5 tables\n21s false\n" in log
+    assert "of a helper ['--start-date', '2023-08-01'] 6 tables\n21s false\n" in log
     databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
     assert databases == {"default", "raw", "chiplake"}
     written = s3.list_objects_v2(Bucket=BUCKET, Prefix="spark-events/")["Contents"]

@@ -59,6 +59,12 @@ def dbt(*arguments: str) -> dict[str, str]:
     return {result.node.name: str(result.message) for result in results if result.node.resource_type == "model"}
 
 
+def try_dbt(*arguments: str) -> dict[str, tuple[str, str]]:
+    """Run a dbt command in this process; return the status and the message of each node."""
+    results = getattr(_invoke(*arguments).result, "results", [])
+    return {result.node.name: (str(result.status), str(result.message)) for result in results}
+
+
 def compiled(statement: str, **variables: Any) -> str:
     """Compile a statement with macros and variables to SQL, without running it."""
     done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))

@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def findings_of(settings: Settings) -> dict[str, Finding]:
     """Return the findings by their subject."""
-    return {finding.subject: finding for finding in examine(settings)}
+    return {finding.subject: finding for finding in examine(settings).findings}
 
 
 def test_missing_and_changed_jars_are_found(settings: Settings) -> None:
@@ -45,7 +45,7 @@ def test_a_missing_java_is_found(settings: Settings, monkeypatch: pytest.MonkeyP
 
 def test_the_catalog_is_created_and_its_tables_are_counted(settings: Settings) -> None:
     finding = findings_of(settings)["sql catalog"]
-    assert finding == Finding("sql catalog", True, f"5 tables, warehouse {settings.lake.warehouse_location}")
+    assert finding == Finding("sql catalog", True, f"6 tables, warehouse {settings.lake.warehouse_location}")
 
 
 def test_a_catalog_that_cannot_be_opened_is_found(settings: Settings, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lakehouse.settings.listing import list_settings
 from lakehouse.source_schemas import (
     BOA_OFFSET_OVERRIDES_SCHEMA,
     CLAY_EMBEDDINGS_SCHEMA,
+    LAKE_SETTINGS_SCHEMA,
     STAC_CHECKPOINTS_SCHEMA,
     STAC_ITEMS_SCHEMA,
     STAC_REJECTS_SCHEMA,
@@ -224,7 +225,7 @@ def test_the_project_file_lists_every_variable() -> None:
         for folder in ("macros", "models", "tests/dbt")
         for path in (PROJECT_DIR / folder).rglob("*.sql")
     ]
-    read = {name for text in sql for name in re.findall(r"setting\('(\w+)'\)", text)}
+    read = {name for text in sql for name in re.findall(r"(?:setting|limit)\('(\w+)'\)", text)}
     assert read | RUN_VARIABLES <= set(listed)
     assert set(listed) - RUN_VARIABLES <= {setting.name for setting in list_settings(get_settings())}
     assert {value for name, value in listed.items() if name != "recompute"} == {None}
@@ -288,6 +289,7 @@ def test_every_singular_test_starts_with_its_promise(manifest: Node) -> None:
         ("stac_checkpoints", STAC_CHECKPOINTS_SCHEMA, "completed_at"),
         ("boa_offset_overrides", BOA_OFFSET_OVERRIDES_SCHEMA, None),
         ("clay_embeddings", CLAY_EMBEDDINGS_SCHEMA, "embedded_at"),
+        ("lake_settings", LAKE_SETTINGS_SCHEMA, None),
     ],
 )
 def test_sources_are_described_as_python_writes_them(

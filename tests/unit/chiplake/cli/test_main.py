@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 import typer
@@ -14,8 +15,17 @@ from chiplake.cli.main import main
 from chiplake.cli.options import usage_errors
 from chiplake.version import project_version
 from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.settings import get_settings
 
 RunMain = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def _own_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path))
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
 
 
 @pytest.fixture

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
-from chiplake.demo.report import DemoSummary, summarise
+from chiplake.demo.report import DemoSummary, print_summary
+
+Capture = pytest.CaptureFixture[str]
 
 
-def printed(summary: DemoSummary) -> str:
-    stream = io.StringIO()
-    summarise(summary, Console(file=stream, width=120))
-    return stream.getvalue()
+def printed(summary: DemoSummary, capsys: Capture) -> str:
+    print_summary(summary)
+    return capsys.readouterr().out
 
 
 def a_summary(changed: tuple[str, ...], is_untrained: bool = True) -> DemoSummary:
@@ -31,9 +29,9 @@ def a_summary(changed: tuple[str, ...], is_untrained: bool = True) -> DemoSummar
     )
 
 
-def test_the_table_marks_seeded_weights_as_untrained() -> None:
-    assert "untrained weights" in printed(a_summary(("a",)))
-    assert "untrained" not in printed(a_summary(("a",), is_untrained=False))
+def test_the_table_marks_seeded_weights_as_untrained(capsys: Capture) -> None:
+    assert "untrained weights" in printed(a_summary(("a",)), capsys)
+    assert "untrained" not in printed(a_summary(("a",), is_untrained=False), capsys)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +43,8 @@ def test_the_table_marks_seeded_weights_as_untrained() -> None:
     ],
 )
 def test_the_table_states_whether_the_planted_change_was_found(
-    changed: tuple[str, ...], verdict: str, others: str
+    capsys: Capture, changed: tuple[str, ...], verdict: str, others: str
 ) -> None:
-    text = printed(a_summary(changed))
+    text = printed(a_summary(changed), capsys)
     assert verdict in text
     assert others in text

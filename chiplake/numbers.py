@@ -1,0 +1,220 @@
+"""The numbers with which a job ends, read from narrow columns of the tables by PyIceberg, without Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.days import Days
+from lakehouse.settings import Settings
+from lakehouse.source_schemas import CLAY_EMBEDDINGS
+
+_SCENES: Final = "int_scenes"
+_CHIPS: Final = "fct_chips"
+_FILLED: Final = "fct_filled_chips"
+_TO_EMBED: Final = "int_embedding_inputs"
+_CHANGES: Final = "fct_chip_changes"
+_TABLES: Final = (
+    *(f"{MODEL_NAMESPACE}.{name}" for name in (_SCENES, _CHIPS, _FILLED, _CHANGES)),
+    CLAY_EMBEDDINGS,
+)
+_KEY: Final = ["chip_id", "input_hash"]
+
+
+@dataclass(frozen=True)
+class CutNumbers:
+    """Scenes and the chips that were cut from them."""
+
+    scenes: int
+    chips: int  # cut, without unreadable ones
+    unreadable: int  # rows with an error
+
+
+@dataclass(frozen=True)
+class FilledNumbers:
+    """Filled chips."""
+
+    chips: int
+    complete: int  # chips that are complete (is_complete)
+    complete_fraction: float | None  # mean share of valid or filled pixels, 0 to 1; None without chips
+
+
+@dataclass(frozen=True)
+class EmbeddedNumbers:
+    """Filled chips with an embedding, and the others by reason."""
+
+    chips: int
+    not_embedded: Mapping[str, int]  # number of chips by reason; reasons without a chip are left out
+
+
+@dataclass(frozen=True)
+class ChangeNumbers:
+    """Compared pairs of chips."""
+
+    pairs: int
+    changes: int
+
+
+@dataclass(frozen=True)
+class LakeNumbers:
+    """The numbers of a lake, or of some days of acquisition. A part is None if its table does not exist yet.
+
+    Attributes:
+        written: rows that a run has written, by table.
+    """
+
+    cut: CutNumbers | None = None
+    filled: FilledNumbers | None = None
+    embedded: EmbeddedNumbers | None = None
+    changed: ChangeNumbers | None = None
+    written: Mapping[str, int] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what is counted, its number, and the rows that the run wrote of it (empty if that is not counted)."""
+        if self.cut:
+            yield "scenes", f"{self.cut.scenes:,}", self._written(_SCENES)
+            yield "chips cut", f"{self.cut.chips:,}", self._written(_CHIPS)
+            yield "chips unreadable", f"{self.cut.unreadable:,}", ""
+        if self.filled:
+            yield "chips filled", f"{self.filled.chips:,}", self._written(_FILLED)
+            yield "chips complete", f"{self.filled.complete:,}", ""
+            if self.filled.complete_fraction is not None:
+                yield "completeness", f"{self.filled.complete_fraction:.1%}", ""
+        if self.embedded:
+            yield "chips embedded", f"{self.embedded.chips:,}", self._written(CLAY_EMBEDDINGS)
+            for reason, chips in self.embedded.not_embedded.items():
+                yield f"not embedded: {reason}", f"{chips:,}", ""
+        if self.changed:
+            yield "pairs compared", f"{self.changed.pairs:,}", self._written(_CHANGES)
+            yield "changes", f"{self.changed.changes:,}", ""
+
+    def _written(self, table: str) -> str:
+        return f"{self.written[table]:,}" if table in self.written else ""
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts what a run has written, and what is in the lake at its end."""
+
+    catalog: Catalog
+    settings: Settings
+    before: Mapping[str, int]  # newest sequence number of each table when the run began
+
+    @classmethod
+    def start(cls, settings: Settings) -> Counter:
+        """Remember the state of the tables before a run."""
+        catalog = open_catalog(settings)
+        return cls(catalog, settings, {name: _sequence_number(catalog, name) for name in _TABLES})
+
+    def numbers(self, job: str, days: Days) -> LakeNumbers:
+        """Return the numbers of a job.
+
+        Args:
+            job: name of a job; `nightly` has all numbers.
+            days: days of acquisition that are counted.
+        """
+        is_all = job == "nightly"
+        return LakeNumbers(
+            cut=self._cut(days) if is_all or job == "chip_extraction" else None,
+            filled=self._filled(days) if is_all or job == "temporal_merge" else None,
+            embedded=self._embedded(days) if is_all or job == "embedding_generation" else None,
+            changed=self._changed(days) if is_all or job == "change_detection" else None,
+            written={name.removeprefix(f"{MODEL_NAMESPACE}."): self._rows_written(name) for name in _TABLES},
+        )
+
+    def _cut(self, days: Days) -> CutNumbers | None:
+        scenes = self._columns(_SCENES, days, "scene_id")
+        chips = self._columns(_CHIPS, days, "error")
+        if scenes is None or chips is None:
+            return None
+        unreadable = len(chips) - chips["error"].null_count
+        return CutNumbers(len(scenes), len(chips) - unreadable, unreadable)
+
+    def _filled(self, days: Days) -> FilledNumbers | None:
+        chips = self._columns(_FILLED, days, "complete_fraction", "is_complete")
+        if chips is None:
+            return None
+        mean = pc.mean(chips["complete_fraction"]).as_py()
+        return FilledNumbers(len(chips), pc.sum(chips["is_complete"]).as_py() or 0, mean)
+
+    def _embedded(self, days: Days) -> EmbeddedNumbers | None:
+        filled = self._columns(_FILLED, days, *_KEY, "complete_fraction")
+        wanted = self._columns(_TO_EMBED, days, *_KEY)
+        answers = self._columns(CLAY_EMBEDDINGS, Days(), *_KEY, "error")
+        if filled is None or wanted is None or answers is None:
+            return None
+        least = self.settings.embedding.min_complete
+        wanted = _with_key_of(wanted, filled)
+        is_error = pc.is_valid(answers["error"])
+        embedded = _with_key_of(wanted, answers.filter(pc.invert(is_error)))
+        failed = _without_key_of(_with_key_of(wanted, answers.filter(is_error)), embedded)
+        too_open = filled.filter(pc.less(filled["complete_fraction"], least))
+        not_wanted = _without_key_of(filled, wanted)
+        least_missed = _with_key_of(not_wanted, too_open)
+        reasons = {
+            f"less than {least:.0%} valid or filled (CHIPLAKE_EMBED_MIN_COMPLETE)": len(
+                _without_key_of(too_open, wanted)
+            ),
+            "outside of CHIPLAKE_EMBED_BBOX"
+            if self.settings.embedding.bbox
+            else "filled since int_embedding_inputs was built": len(not_wanted) - len(least_missed),
+            "an error, see column error of raw.clay_embeddings": len(failed),
+            "not yet": len(wanted) - len(embedded) - len(failed),
+        }
+        return EmbeddedNumbers(len(embedded), {reason: chips for reason, chips in reasons.items() if chips})
+
+    def _changed(self, days: Days) -> ChangeNumbers | None:
+        pairs = self._columns(_CHANGES, days, "is_change")
+        return None if pairs is None else ChangeNumbers(len(pairs), pc.sum(pairs["is_change"]).as_py() or 0)
+
+    def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
+        """Read some columns of the rows of some days; None if there is no such table."""
+        conditions = days.conditions("acquired_at")
+        rows: str | BooleanExpression = " and ".join(conditions) if conditions else AlwaysTrue()
+        try:
+            table = self.catalog.load_table(name if "." in name else f"{MODEL_NAMESPACE}.{name}")
+        except NoSuchTableError:
+            return None
+        return table.scan(rows, selected_fields=columns).to_arrow()
+
+    def _rows_written(self, name: str) -> int:
+        """Return the number of rows in the data files that were added since the run began."""
+        try:
+            metadata = self.catalog.load_table(name).metadata
+        except NoSuchTableError:
+            return 0
+        return sum(
+            int(snapshot.summary["added-records"] or 0)
+            for snapshot in metadata.snapshots
+            if (snapshot.sequence_number or 0) > self.before[name]
+            and snapshot.summary is not None
+            and "added-records" in snapshot.summary.additional_properties
+        )
+
+
+def _sequence_number(catalog: Catalog, name: str) -> int:
+    try:
+        return catalog.load_table(name).metadata.last_sequence_number
+    except NoSuchTableError:
+        return 0
+
+
+def _keys(chips: pa.Table) -> pa.Table:
+    """Return the key columns in one type, as PyIceberg reads a text in one or the other."""
+    return pa.table({name: chips[name].cast(pa.large_string()) for name in _KEY})
+
+
+def _with_key_of(chips: pa.Table, others: pa.Table) -> pa.Table:
+    return _keys(chips).join(_keys(others), _KEY, join_type="left semi")
+
+
+def _without_key_of(chips: pa.Table, others: pa.Table) -> pa.Table:
+    return _keys(chips).join(_keys(others), _KEY, join_type="left anti")
