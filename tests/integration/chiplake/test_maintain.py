@@ -398,8 +398,8 @@ def test_a_dry_run_reports_what_would_be_done_and_writes_nothing(spark: SparkSes
 
     assert result.exit_code == 0, result.output
     assert "Dry run: nothing is written" in result.output
-    cells = next(line for line in result.output.splitlines() if CHIPS in line).split("│")
-    assert [cell.strip() for cell in cells[-3:-1]] == ["0", "1"], "no snapshot to expire, an orphan"
+    cells = next(line for line in result.output.splitlines() if line.startswith(CHIPS)).split()
+    assert cells[-2:] == ["0", "1"], "no snapshot to expire, an orphan"
     assert f"would remove file:{lost}" in result.output
     assert _files(settings) == before
     assert _metadata_files(settings) == metadata

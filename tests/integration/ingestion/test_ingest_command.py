@@ -24,7 +24,7 @@ def test_the_command_prints_a_table_of_outcomes(command: Callable[..., Any], tmp
     days = ("--start-date", "2023-08-01", "--end-date", "2023-08-05")
     result = command("--items", path, "--aoi", area, "--bbox", "15.5,45.5,15.6,45.6", *days, "--max-cloud", "3")
     assert result.exit_code == 0, result.output
-    counts = dict(re.findall(r"│ ([\w: -]+?) +│ +(\d+) │", result.output))
+    counts = dict(re.findall(r"^([\w:-]+(?: [\w-]+)*) {2,}(\d+)$", result.output, re.MULTILINE))
     # The end date is included, but the item of the fifth day has 4 % of clouds.
     assert (counts["received"], counts["written"], counts["rejected: not Sentinel-2"]) == ("29", "4", "1")
     assert counts["outside the filters"] == "24"
