@@ -8,7 +8,8 @@ comments.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import click
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
+from dbt_common.exceptions import DbtRuntimeError
 
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE
@@ -25,6 +27,7 @@ from lakehouse.notices import notice
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
+from lakehouse.sql_errors import clear_sql_error
 
 PROJECT_NAME: Final = "chiplake"
 
@@ -65,6 +68,7 @@ class ChiplakePlugin(dbtPlugin):
                 raise RuntimeError(str(error)) from None
         if flags.WHICH in _COMMANDS_WITH_SQL:
             _list_views()
+            _shorten_errors()
         if flags.WHICH == "generate":
             _add_comments_to_catalog()
 
@@ -153,6 +157,40 @@ def _target_schema() -> str:
     context = click.get_current_context(silent=True)
     profile = (context.obj or {}).get("profile") if context else None
     return profile.credentials.schema if profile else MODEL_NAMESPACE
+
+
+def _shorten_errors() -> None:
+    """Let dbt report a failed statement in one line, without the stack traces of Spark, Hive and Python.
+
+    dbt's log has the whole message.
+    """
+    from dbt.adapters.events.logging import AdapterLogger
+    from dbt.adapters.spark.connections import SparkConnectionManager
+    from dbt.adapters.sql import SQLConnectionManager
+
+    log = AdapterLogger("Spark")
+    read_rows: Any = SQLConnectionManager.__dict__["get_result_from_cursor"].__func__
+
+    @contextmanager
+    def exception_handler(_manager: Any, sql: str) -> Iterator[None]:
+        try:
+            yield
+        except DbtRuntimeError as error:
+            log.debug(f"Error while running:\n{sql}\n{error.msg}")
+            error.msg = clear_sql_error(error.msg)
+            raise
+        except Exception as error:
+            status = getattr(error.args[0], "status", None) if error.args else None  # of PyHive
+            message = str(error if status is None else status.errorMessage)
+            log.debug(f"Error while running:\n{sql}\n{message}")
+            raise DbtRuntimeError(clear_sql_error(message)) from error
+
+    def get_result_from_cursor(cls: Any, cursor: Any, limit: int | None) -> Any:
+        with exception_handler(cls, "fetch"):  # a session computes a query when its rows are fetched
+            return read_rows(cls, cursor, limit)
+
+    SparkConnectionManager.exception_handler = exception_handler  # type: ignore[method-assign]
+    SparkConnectionManager.get_result_from_cursor = classmethod(get_result_from_cursor)  # type: ignore[assignment]
 
 
 def _add_comments_to_catalog() -> None:

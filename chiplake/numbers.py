@@ -202,9 +202,10 @@ class Counter:
 
 def _sequence_number(catalog: Catalog, name: str) -> int:
     try:
-        return catalog.load_table(name).metadata.last_sequence_number
+        snapshots = catalog.load_table(name).metadata.snapshots
     except NoSuchTableError:
         return 0
+    return max((snapshot.sequence_number or 0 for snapshot in snapshots), default=0)
 
 
 def _keys(chips: pa.Table) -> pa.Table:

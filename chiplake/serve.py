@@ -31,6 +31,8 @@ def serve(settings: Settings, host: str, port: int, on_ready: Callable[[], None]
             "spark.sql.hive.thriftServer.singleSession": "true",
             "spark.hadoop.hive.server2.thrift.bind.host": host,
             "spark.hadoop.hive.server2.thrift.port": str(port),
+            # Clients get the message of a failed task; the frames of our functions would hide what it says.
+            "spark.sql.execution.pyspark.udf.hideTraceback.enabled": "true",
         },
     )
     jvm: Any = spark.sparkContext._jvm

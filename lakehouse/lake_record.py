@@ -89,7 +89,7 @@ def write_record(catalog: Catalog, settings: Settings, schema: str = MODEL_NAMES
 
     def write(table: Table) -> None:
         if schema in _records_in(table):
-            without_blind_retry(table).overwrite(content, overwrite_filter=EqualTo("schema_name", schema))
+            without_blind_retry(table).overwrite(content, overwrite_filter=EqualTo(term="schema_name", value=schema))
         else:
             without_blind_retry(table).append(content)
 
@@ -120,9 +120,9 @@ def meet_lake(
     Returns:
         The differences; none if the settings were recorded.
     """
-    given = {one.name: variables[one.name] for one in shaping_settings(settings) if one.name in (variables or {})}
-    if variables and given:
-        settings = settings.replace(**given)
+    variables = variables or {}
+    given = {one.name: variables[one.name] for one in shaping_settings(settings) if variables.get(one.name) is not None}
+    settings = settings.replace(**given)
     catalog = ensure_sources(settings)
     records = read_records(catalog)
     record = records.get(schema, records.get(MODEL_NAMESPACE))

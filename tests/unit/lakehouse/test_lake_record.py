@@ -96,7 +96,7 @@ def test_other_values_are_named_and_not_refused(home: Path) -> None:
 
 def test_dbt_variables_are_meant_and_stand_for_the_settings(home: Path) -> None:
     shell = settings_of(home, bands=("red", "nir"))
-    given = {"bbox": list(OTHER_BOX), "fill_max_age_days": 30, "start_date": "2023-08-01"}
+    given = {"bbox": list(OTHER_BOX), "fill_max_age_days": 30, "start_date": "2023-08-01", "bands": None}
     assert meet_lake(shell, variables=given) == ()
     assert [one.variable for one in meet_lake(shell, variables={"bands": ["red"]})] == ["CHIPLAKE_BBOX"]
 
