@@ -85,7 +85,7 @@ def test_a_message_of_spark_becomes_the_line_that_says_what_is_wrong(message: st
     "message",
     [
         "Contract of fct_x: column a is missing",
-        "[PARSE_SYNTAX_ERROR] Syntax error at or near 'form'. SQLSTATE: 42601 (line 1, pos 9)\n\n== SQL ==\nselect * form x\n---------^^^\n",
+        "[PARSE_SYNTAX_ERROR] Syntax error at or near 'form'. (line 1, pos 9)\n\n== SQL ==\nselect * form x\n---^^^\n",
         "two lines\nof words",
     ],
 )
