@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-import click
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
 from dbt_common.exceptions import DbtRuntimeError
 
 from lakehouse.bands import BAND_NAMES
-from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import meet_lake
 from lakehouse.notices import notice
@@ -143,20 +141,13 @@ def _lost_limits(settings: Settings, flags: Any) -> dict[str, str]:
     if flags.WHICH not in _COMMANDS_THAT_WRITE or is_elsewhere:
         return {}
     try:
-        found = meet_lake(settings, _target_schema(), flags.VARS)
+        found = meet_lake(settings, flags.VARS)
     except ChiplakeError as error:
         raise RuntimeError(str(error)) from None
     for difference in found:
         if not difference.is_lost_limit:
             notice(difference.line)
     return {difference.name: difference.line for difference in found if difference.is_lost_limit}
-
-
-def _target_schema() -> str:
-    """Return the schema of the target, which dbt has in the context of its command."""
-    context = click.get_current_context(silent=True)
-    profile = (context.obj or {}).get("profile") if context else None
-    return profile.credentials.schema if profile else MODEL_NAMESPACE
 
 
 def _shorten_errors() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyiceberg.catalog import Catalog
 
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import Record, differences, read_records
 from lakehouse.settings import Settings
@@ -43,7 +43,7 @@ def examine(settings: Settings) -> Examination:
     try:
         catalog = ensure_sources(settings)
         findings.append(_catalog(settings, catalog))
-        record = read_records(catalog).get(MODEL_NAMESPACE, {})
+        record = read_records(catalog).get(settings.lake.target_schema, {})
         findings.append(_lake_settings(settings, record))
     except Exception as error:  # any error of the catalog's client is the finding
         findings.append(Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}"))

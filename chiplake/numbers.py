@@ -12,7 +12,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
-from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
@@ -22,10 +22,7 @@ _CHIPS: Final = "fct_chips"
 _FILLED: Final = "fct_filled_chips"
 _TO_EMBED: Final = "int_embedding_inputs"
 _CHANGES: Final = "fct_chip_changes"
-_TABLES: Final = (
-    *(f"{MODEL_NAMESPACE}.{name}" for name in (_SCENES, _CHIPS, _FILLED, _CHANGES)),
-    CLAY_EMBEDDINGS,
-)
+_TABLES: Final = (_SCENES, _CHIPS, _FILLED, _CHANGES, CLAY_EMBEDDINGS)
 _KEY: Final = ["chip_id", "input_hash"]
 
 
@@ -112,7 +109,7 @@ class Counter:
     def start(cls, settings: Settings) -> Counter:
         """Remember the state of the tables before a run."""
         catalog = open_catalog(settings)
-        return cls(catalog, settings, {name: _sequence_number(catalog, name) for name in _TABLES})
+        return cls(catalog, settings, {name: _sequence_number(catalog, _full(settings, name)) for name in _TABLES})
 
     def numbers(self, job: str, days: Days) -> LakeNumbers:
         """Return the numbers of a job.
@@ -127,7 +124,7 @@ class Counter:
             filled=self._filled(days) if is_all or job == "temporal_merge" else None,
             embedded=self._embedded(days) if is_all or job == "embedding_generation" else None,
             changed=self._changed(days) if is_all or job == "change_detection" else None,
-            written={name.removeprefix(f"{MODEL_NAMESPACE}."): self._rows_written(name) for name in _TABLES},
+            written={name: self._rows_written(name) for name in _TABLES},
         )
 
     def _cut(self, days: Days) -> CutNumbers | None:
@@ -180,7 +177,7 @@ class Counter:
         conditions = days.conditions("acquired_at")
         rows: str | BooleanExpression = " and ".join(conditions) if conditions else AlwaysTrue()
         try:
-            table = self.catalog.load_table(name if "." in name else f"{MODEL_NAMESPACE}.{name}")
+            table = self.catalog.load_table(_full(self.settings, name))
         except NoSuchTableError:
             return None
         return table.scan(rows, selected_fields=columns).to_arrow()
@@ -188,7 +185,7 @@ class Counter:
     def _rows_written(self, name: str) -> int:
         """Return the number of rows in the data files that were added since the run began."""
         try:
-            metadata = self.catalog.load_table(name).metadata
+            metadata = self.catalog.load_table(_full(self.settings, name)).metadata
         except NoSuchTableError:
             return 0
         return sum(
@@ -198,6 +195,11 @@ class Counter:
             and snapshot.summary is not None
             and "added-records" in snapshot.summary.additional_properties
         )
+
+
+def _full(settings: Settings, name: str) -> str:
+    """Return the name with the schema; a name without one is a model's."""
+    return name if "." in name else settings.lake.table(name)
 
 
 def _sequence_number(catalog: Catalog, name: str) -> int:

@@ -17,10 +17,11 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import EqualTo
 from pyiceberg.table import Table
 
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import ensure_sources
 from lakehouse.commits import commit, without_blind_retry
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings
+from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import Setting, list_settings
 from lakehouse.source_schemas import LAKE_SETTINGS, LAKE_SETTINGS_SCHEMA
 
@@ -69,17 +70,17 @@ def read_records(catalog: Catalog) -> dict[str, Record]:
     return _records_in(catalog.load_table(LAKE_SETTINGS))
 
 
-def write_record(catalog: Catalog, settings: Settings, schema: str = MODEL_NAMESPACE) -> None:
-    """Make these settings those of the lake.
+def write_record(catalog: Catalog, settings: Settings) -> None:
+    """Make these settings those of the lake, for the schema of their models.
 
     Args:
         catalog: the lake.
         settings: the settings.
-        schema: the schema of models.
 
     Raises:
         ChiplakeError: other processes keep writing the table.
     """
+    schema = settings.lake.target_schema
     now = datetime.now(UTC)
     rows = [
         {"schema_name": schema, "setting": one.name, "value": one.value, "recorded_at": now}
@@ -105,16 +106,13 @@ def differences(record: Record, settings: Settings) -> tuple[Difference, ...]:
     )
 
 
-def meet_lake(
-    settings: Settings, schema: str = MODEL_NAMESPACE, variables: Mapping[str, Any] | None = None
-) -> tuple[Difference, ...]:
+def meet_lake(settings: Settings, variables: Mapping[str, Any] | None = None) -> tuple[Difference, ...]:
     """Compare settings with those that the lake was made with, and record them in a lake that has no chips yet.
 
     A schema without a record of its own is compared with the main one.
 
     Args:
         settings: the settings of this process.
-        schema: the schema of models that is written.
         variables: dbt variables of this run. They are meant for this run, so they are no difference.
 
     Returns:
@@ -125,11 +123,12 @@ def meet_lake(
     settings = settings.replace(**given)
     catalog = ensure_sources(settings)
     records = read_records(catalog)
-    record = records.get(schema, records.get(MODEL_NAMESPACE))
+    schema = settings.lake.target_schema
+    record = records.get(schema, records.get(DEFAULT_SCHEMA))
     found = differences(record, settings) if record else ()
-    is_new = schema not in records or (bool(found) and not catalog.table_exists(f"{schema}.{_CHIPS}"))
+    is_new = schema not in records or (bool(found) and not catalog.table_exists(settings.lake.table(_CHIPS)))
     if is_new and not any(one.is_lost_limit for one in found):
-        write_record(catalog, settings, schema)
+        write_record(catalog, settings)
         return ()
     return tuple(one for one in found if one.is_lost_limit or one.name not in given)
 

@@ -8,7 +8,6 @@ import typer
 
 from chiplake.cli.options import AsJson
 from chiplake.output import print_json, print_line, print_table
-from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import get_settings
 
 
@@ -16,7 +15,6 @@ def settings_command(
     record: Annotated[
         bool, typer.Option("--record", help="Make the settings of this shell those of the lake; no row changes.")
     ] = False,
-    schema: Annotated[str, typer.Option(help="Schema of the models, as in the dbt target.")] = MODEL_NAMESPACE,
     as_json: AsJson = False,
 ) -> None:
     """Compare the settings of this shell with those that the lake was made with.
@@ -29,8 +27,8 @@ def settings_command(
     settings = get_settings()
     catalog = ensure_sources(settings)
     if record:
-        write_record(catalog, settings, schema)
-    of_lake = read_records(catalog).get(schema)
+        write_record(catalog, settings)
+    of_lake = read_records(catalog).get(settings.lake.target_schema)
     here = shaping_settings(settings)
     if as_json:
         print_json(
@@ -42,6 +40,6 @@ def settings_command(
         recorded = (of_lake or {}).get(one.name)
         state = "" if recorded is None else "same" if recorded == one.value else "differs"
         rows.append((one.variable, one.value, "" if recorded is None else recorded, state))
-    print_table(("setting", "here", "lake", ""), rows, title=f"Settings of schema {schema}")
+    print_table(("setting", "here", "lake", ""), rows, title=f"Settings of schema {settings.lake.target_schema}")
     if of_lake is None:
         print_line("nothing is recorded yet; the first run records the settings of its shell")

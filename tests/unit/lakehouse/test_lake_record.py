@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources, open_catalog
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import meet_lake, read_records, refuse_lost_limits, shaping_settings, write_record
 from lakehouse.settings import Settings
@@ -34,13 +34,11 @@ def made_with(home: Path, **values: Any) -> None:
     assert meet_lake(settings_of(home, **values)) == ()
 
 
-def make_chips(home: Path, schema: str = MODEL_NAMESPACE) -> None:
-    catalog = open_catalog(settings_of(home))
-    catalog.create_namespace_if_not_exists(schema)
-    catalog.create_table(f"{schema}.fct_chips", pa.schema([("chip_id", pa.string())]))
+def make_chips(home: Path) -> None:
+    open_catalog(settings_of(home)).create_table("chiplake.fct_chips", pa.schema([("chip_id", pa.string())]))
 
 
-def recorded(home: Path, schema: str = MODEL_NAMESPACE) -> dict[str, str]:
+def recorded(home: Path, schema: str = "chiplake") -> dict[str, str]:
     return dict(read_records(ensure_sources(settings_of(home)))[schema])
 
 
@@ -129,8 +127,8 @@ def test_an_accepted_change_replaces_the_record(tmp_path: Path) -> None:
 def test_schemas_have_records_of_their_own_and_a_new_one_is_compared_with_the_main_one(tmp_path: Path) -> None:
     made_with(tmp_path, bbox=BOX)
     make_chips(tmp_path)
-    assert [one.is_lost_limit for one in meet_lake(settings_of(tmp_path), "dev_ann")] == [True]
-    assert meet_lake(settings_of(tmp_path, bbox=OTHER_BOX), "dev_ann") == ()
+    assert [one.is_lost_limit for one in meet_lake(settings_of(tmp_path, target_schema="dev_ann"))] == [True]
+    assert meet_lake(settings_of(tmp_path, target_schema="dev_ann", bbox=OTHER_BOX)) == ()
     assert recorded(tmp_path, "dev_ann")["bbox"] == "[1.0, 2.0, 3.0, 4.0]"
     assert recorded(tmp_path)["bbox"] == "[16.24, 45.76, 16.31, 45.79]"
 
