@@ -65,6 +65,13 @@ def try_dbt(*arguments: str) -> dict[str, tuple[str, str]]:
     return {result.node.name: (str(result.status), str(result.message)) for result in results}
 
 
+def failure_of_dbt(*arguments: str) -> str:
+    """Run a dbt command in this process that must fail, and return its message."""
+    done = _invoke(*arguments)
+    assert not done.success
+    return str(done.exception)
+
+
 def compiled(statement: str, **variables: Any) -> str:
     """Compile a statement with macros and variables to SQL, without running it."""
     done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))
