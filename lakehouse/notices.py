@@ -8,10 +8,10 @@ _printed: set[str] = set()
 
 
 def notice(line: str) -> None:
-    """Print a line once a process: several parts of a command may find the same."""
+    """Print a warning of one line, once a process: several parts of a command may find the same."""
     if line not in _printed:
         _printed.add(line)
-        print(f"chiplake: {line}", file=sys.stderr, flush=True)
+        print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
 def forget_notices() -> None:

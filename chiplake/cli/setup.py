@@ -18,5 +18,5 @@ def setup_command() -> None:
     try:
         ensure_class_archive(jars)
     except ChiplakeError as error:  # sessions only start more slowly without it
-        notice(f"warning: {error}")
+        notice(str(error))
     print_line(f"Java {java}, {len(jars)} jars in {settings.runtime.jars_dir}")

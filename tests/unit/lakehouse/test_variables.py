@@ -80,14 +80,14 @@ def test_a_misspelt_variable_is_reported_with_the_nearest_name(
     forget_notices()
     notice_unknown([name], SETTINGS)
     said = capsys.readouterr()
-    assert said.err == f"chiplake: {name} is not a setting and has no effect; did you mean {nearest}?\n"
+    assert said.err == f"warning: {name} is not a setting and has no effect; did you mean {nearest}?\n"
     assert said.out == ""
 
 
 def test_a_variable_like_no_other_is_reported_without_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     forget_notices()
     notice_unknown(["CHIPLAKE_XYZZY"], SETTINGS)
-    line = "chiplake: CHIPLAKE_XYZZY is not a setting and has no effect; `chiplake doctor` lists the settings\n"
+    line = "warning: CHIPLAKE_XYZZY is not a setting and has no effect; `chiplake doctor` lists the settings\n"
     assert capsys.readouterr().err == line
 
 
@@ -99,7 +99,7 @@ def test_a_process_reports_a_variable_once_also_that_of_a_dotenv(
         get_settings.cache_clear()
         get_settings()
     lines = [line for line in capsys.readouterr().err.splitlines() if "BANDZ" in line or "HOME_OF" in line]
-    assert lines == ["chiplake: CHIPLAKE_BANDZ is not a setting and has no effect; did you mean CHIPLAKE_BANDS?"]
+    assert lines == ["warning: CHIPLAKE_BANDZ is not a setting and has no effect; did you mean CHIPLAKE_BANDS?"]
 
 
 def test_every_variable_that_the_project_reads_is_known(capsys: pytest.CaptureFixture[str]) -> None:

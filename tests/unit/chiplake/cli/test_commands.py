@@ -123,7 +123,7 @@ def test_ingestion_says_that_the_box_is_missing_and_goes_on(home: Path, tmp_path
     items.write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     done = chiplake("ingest", "--items", str(items))
     assert done.exit_code == 0, done.output
-    assert done.stderr.startswith(f"chiplake: the lake was made with CHIPLAKE_BBOX={BOX}; none is set here")
+    assert done.stderr.startswith(f"warning: the lake was made with CHIPLAKE_BBOX={BOX}; none is set here")
     assert done.stdout.splitlines() == ["Ingest", "items      count", *done.stdout.splitlines()[2:]]
 
 
