@@ -46,7 +46,7 @@ class FilledNumbers:
 
 @dataclass(frozen=True)
 class EmbeddedNumbers:
-    """Filled chips with an embedding, and the others by reason."""
+    """Filled chips with an embedding by any model, and the others by reason."""
 
     chips: int
     not_embedded: Mapping[str, int]  # number of chips by reason; reasons without a chip are left out
