@@ -243,7 +243,7 @@ def variables_of(model: Node, macros: dict[str, Node], overridden: set[str]) -> 
         seen.add(macro)
         sql.append(macros[macro]["macro_sql"])
         waiting += macros[macro]["depends_on"]["macros"]
-    return {name for text in sql for name in re.findall(r"\b(?:setting|var)\('(\w+)'", text)}
+    return {name for text in sql for name in re.findall(r"\b(?:setting|limit|var)\('(\w+)'", text)}
 
 
 def test_a_unit_test_pins_every_variable_that_its_model_reads(manifest: Node) -> None:
