@@ -32,20 +32,16 @@ def server(tmp_path: Path) -> Iterator[int]:
     """A Thrift server of its own lake, from the line that says that it is ready; its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    process = subprocess.Popen(
-        [BIN / "chiplake", "serve", "--port", str(port)],
-        cwd=PROJECT_DIR,
-        env=os.environ | {"CHIPLAKE_HOME": str(tmp_path), "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == f"ready: Spark Thrift server on 127.0.0.1:{port}; stop it with Ctrl-C\n"
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    command = [BIN / "chiplake", "serve", "--port", str(port)]
+    environment = os.environ | {"CHIPLAKE_HOME": str(tmp_path), "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g"}
+    with subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            ready = f"ready: Spark Thrift server on 127.0.0.1:{port}; stop it with Ctrl-C\n"
+            assert process.stdout.readline() == ready
+            yield port
+        finally:
+            process.terminate()
 
 
 def one_line(message: str, start: str) -> bool:
