@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lakehouse.settings.runtime import RuntimeSettings
+from python_udfs.extract.header import RASTER_HEADER, raster_header
 from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
 from python_udfs.fill.table_function import FILLED_CHIP, FillChips
 from python_udfs.functions.indices import chip_index
@@ -35,6 +36,7 @@ FUNCTIONS: Final = (
         FILLED_CHIP,
         FillChips,
     ),
+    SqlFunction("raster_header", "scalar", "href string", RASTER_HEADER, raster_header),
     SqlFunction("chip_mask", "scalar", "layer binary, values array<int>", "binary", chip_mask),
     SqlFunction("chip_valid", "scalar", "scl binary, classes array<int>, bands struct<binary>", "binary", chip_valid),
     SqlFunction("chip_fraction", "scalar", "mask binary", "double", chip_fraction),

@@ -98,7 +98,11 @@
             strip_scene_ids.task_id,
             strip_scene_ids.cell_row,
             collect_list(
-                struct(scenes.scene_id, scenes.mgrs_tile, scenes.scale, scenes.boa_offset, scenes.hrefs)
+                struct(
+                    scenes.scene_id,
+                    scenes.mgrs_tile,
+                    concat(array({{ product_struct('scenes') }}), coalesce(scenes.copies, array())) as products
+                )
             ) as scenes
         from strip_scene_ids
         inner join scenes on strip_scene_ids.scene_id = scenes.scene_id

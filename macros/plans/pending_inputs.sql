@@ -7,5 +7,6 @@
         {% if inputs.retry_errors %}and done.error is null{% endif %}
     {% endif %}
     where true
+    {% if inputs.where %}and ({{ inputs.where }}){% endif %}
     {% if inputs.window %}{{ in_window('inputs') }}{% endif %}
 {% endmacro %}

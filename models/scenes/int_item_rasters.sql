@@ -19,7 +19,6 @@ rasters as (
                 {%- endfor %}
             )
         ) as hrefs,
-        asset_scale as scale,
         get(filter(map_values(assets), asset -> asset.transform is not null and asset.shape is not null), 0) as grid,
         st_envelope(
             st_transform(st_geomfromwkb(geometry), 'EPSG:4326', concat('EPSG:', epsg))
@@ -34,7 +33,6 @@ final as (
         collection,
         item_id,
         hrefs,
-        scale,
         -- Without a transform in the item, the footprint bounds the raster.
         coalesce(grid.transform[2], st_xmin(footprint_envelope)) as utm_xmin,
         coalesce(grid.transform[5] + grid.transform[4] * grid.shape[0], st_ymin(footprint_envelope)) as utm_ymin,

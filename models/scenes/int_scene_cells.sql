@@ -3,6 +3,8 @@
 {{ config(unique_key=['scene_id', 'cell_id'], inputs=inputs) }}
 
 {% set size = grid_cell_size() %}
+{# Metres. A raster reaches into a cell by a pixel of 10 m or not at all; less is the arithmetic of footprints. #}
+{% set noise = 1 %}
 
 with scenes as (
 
@@ -16,7 +18,9 @@ columns_of_cells as (
 
     select
         *,
-        explode(sequence(floor(utm_xmin / {{ size }}), ceil(utm_xmax / {{ size }}) - 1)) as cell_col
+        explode(
+            sequence(floor((utm_xmin + {{ noise }}) / {{ size }}), ceil((utm_xmax - {{ noise }}) / {{ size }}) - 1)
+        ) as cell_col
     from scenes
 
 ),
@@ -25,7 +29,9 @@ cells as (
 
     select
         *,
-        explode(sequence(floor(utm_ymin / {{ size }}), ceil(utm_ymax / {{ size }}) - 1)) as cell_row
+        explode(
+            sequence(floor((utm_ymin + {{ noise }}) / {{ size }}), ceil((utm_ymax - {{ noise }}) / {{ size }}) - 1)
+        ) as cell_row
     from columns_of_cells
 
 ),
@@ -60,10 +66,10 @@ final as (
         int(cell_col) as cell_col,
         int(cell_row) as cell_row,
         coalesce(st_area(st_intersection(cell, footprint)) / st_area(cell), 0) as covered_fraction,
-        cell_col * {{ size }} >= utm_xmin
-        and cell_row * {{ size }} >= utm_ymin
-        and (cell_col + 1) * {{ size }} <= utm_xmax
-        and (cell_row + 1) * {{ size }} <= utm_ymax as is_whole,
+        cell_col * {{ size }} >= utm_xmin - {{ noise }}
+        and cell_row * {{ size }} >= utm_ymin - {{ noise }}
+        and (cell_col + 1) * {{ size }} <= utm_xmax + {{ noise }}
+        and (cell_row + 1) * {{ size }} <= utm_ymax + {{ noise }} as is_whole,
         {{ grid_version() }} as grid_version
     from shapes
 

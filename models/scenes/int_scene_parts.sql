@@ -1,7 +1,6 @@
 {{ config(materialized='ephemeral') }}
 
-{% set same_tile_time_us = 3 * 1000000 %}
-{% set same_datastrip_us = 60 * 1000000 %}
+{% set same_time_us = 3 * 1000000 %}
 
 with items as (
 
@@ -35,7 +34,7 @@ items_seconds_away as (
         ) over (
             partition by datatake_id, mgrs_tile
             order by unix_micros(acquired_at)
-            range between {{ same_tile_time_us }} preceding and {{ same_tile_time_us }} following
+            range between {{ same_time_us }} preceding and {{ same_time_us }} following
         ) as neighbours
     from products
 
@@ -60,16 +59,15 @@ part_starts as (
 
 ),
 
--- A pass that was downlinked in two parts gives two products of one tile. Their datastrips start minutes apart, their
--- tile times are seconds apart. Reprocessing moves neither by more than a second. The two times come from different
--- clocks, so datastrip starts are compared only with each other, and tile times only with each other.
+-- A pass that was downlinked in two parts gives two products of one tile. Their datastrips start seconds to minutes
+-- apart, their tile times are seconds apart. Reprocessing moves neither by more than a second. The two times come from
+-- different clocks, so datastrip starts are compared only with each other, and tile times only with each other.
 part_breaks as (
 
     select
         *,
         coalesce(
-            unix_micros(part_started_at) - lag(unix_micros(part_started_at)) over start_order
-            > if(is_start_known, {{ same_datastrip_us }}, {{ same_tile_time_us }}),
+            unix_micros(part_started_at) - lag(unix_micros(part_started_at)) over start_order > {{ same_time_us }},
             false
         ) as is_next_part
     from part_starts

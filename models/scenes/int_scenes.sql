@@ -1,6 +1,6 @@
 {{ config(
     unique_key='scene_id',
-    version_columns=['content_hash', 'scene_hash', 'boa_offset_reason']
+    version_columns=['content_hash', 'scene_hash', 'boa_offset_reason', 'copies_hash']
 ) }}
 
 with items as (
@@ -15,9 +15,9 @@ parts as (
 
 ),
 
-offsets as (
+radiometry as (
 
-    select * from {{ ref('int_item_offsets') }}
+    select * from {{ ref('int_item_radiometry') }}
 
 ),
 
@@ -27,57 +27,105 @@ rasters as (
 
 ),
 
--- The newest official baseline of a product; the same product in two collections counts once.
-ranked as (
+products as (
 
     select
         items.*,
         parts.scene_id,
-        row_number() over (
-            partition by parts.scene_id
-            order by
-                {{ is_of_user('items.processing_baseline') }} asc,
-                items.processing_baseline desc nulls last,
-                items.product_id desc,
-                items.collection asc,
-                items.item_id asc
-        ) as product_rank
+        radiometry.boa_offset,
+        radiometry.boa_offset_reason,
+        radiometry.scale,
+        radiometry.is_scale_stated,
+        radiometry.data_type,
+        radiometry.nodata,
+        rasters.hrefs,
+        rasters.utm_xmin,
+        rasters.utm_ymin,
+        rasters.utm_xmax,
+        rasters.utm_ymax,
+        {{ is_of_user('items.processing_baseline') }} as is_of_user,
+        size(
+            array_intersect(
+                map_keys(rasters.hrefs),
+                array(
+                    {%- for band in cut_bands() %}
+                    '{{ band }}'{{ ',' if not loop.last }}
+                    {%- endfor %}
+                )
+            )
+        ) as band_count
     from items
     inner join parts on items.collection = parts.collection and items.item_id = parts.item_id
+    inner join radiometry on items.collection = radiometry.collection and items.item_id = radiometry.item_id
+    inner join rasters on items.collection = rasters.collection and items.item_id = rasters.item_id
+
+),
+
+-- The scene is the product that has most of the bands to cut, and of these the newest baseline; a user's own run of
+-- Sen2Cor comes last. The same product in two collections counts once; the second is a copy, which is read if the first
+-- cannot be.
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by scene_id
+            order by
+                is_of_user asc,
+                band_count desc,
+                processing_baseline desc nulls last,
+                product_id desc,
+                collection asc,
+                item_id asc
+        ) as product_rank,
+        collect_list({{ product_struct('products') }}) over (
+            partition by scene_id, product_id
+            order by band_count desc, collection asc, item_id asc
+            rows between 1 following and unbounded following
+        ) as later_copies
+    from products
 
 ),
 
 scenes as (
 
     select
-        ranked.scene_id,
-        ranked.collection,
-        ranked.item_id,
-        ranked.content_hash,
-        ranked.datatake_id,
-        ranked.platform,
-        ranked.mgrs_tile,
-        ranked.processing_baseline,
-        ranked.epsg,
-        ranked.cloud_cover,
-        offsets.boa_offset,
-        offsets.boa_offset_reason,
-        rasters.scale,
-        rasters.hrefs,
-        rasters.utm_xmin,
-        rasters.utm_ymin,
-        rasters.utm_xmax,
-        rasters.utm_ymax,
-        ranked.geometry,
-        ranked.xmin,
-        ranked.ymin,
-        ranked.xmax,
-        ranked.ymax,
-        ranked.acquired_at
+        scene_id,
+        collection,
+        item_id,
+        content_hash,
+        datatake_id,
+        platform,
+        mgrs_tile,
+        processing_baseline,
+        epsg,
+        cloud_cover,
+        boa_offset,
+        boa_offset_reason,
+        scale,
+        is_scale_stated,
+        data_type,
+        nodata,
+        hrefs,
+        -- Without a product's name nothing says that the pixels are the same; a copy must have all the bands.
+        case
+            when product_id is not null
+                then filter(
+                    later_copies, copy -> size(array_except(map_keys(hrefs), map_keys(copy.hrefs))) = 0
+                )
+        end as copies,
+        utm_xmin,
+        utm_ymin,
+        utm_xmax,
+        utm_ymax,
+        geometry,
+        xmin,
+        ymin,
+        xmax,
+        ymax,
+        acquired_at
     from ranked
-    inner join offsets on ranked.collection = offsets.collection and ranked.item_id = offsets.item_id
-    inner join rasters on ranked.collection = rasters.collection and ranked.item_id = rasters.item_id
-    where ranked.product_rank = 1
+    where product_rank = 1
 
 ),
 
@@ -85,7 +133,8 @@ final as (
 
     select
         *,
-        -- Everything that the scene's cells and chips depend on.
+        -- Everything that the scene's cells and chips depend on. What is null is not in the JSON, so that scenes that
+        -- state nothing unusual keep their hash.
         sha2(
             to_json(
                 struct(
@@ -104,11 +153,22 @@ final as (
                     utm_ymax,
                     array_sort(
                         transform(map_entries(hrefs), entry -> concat(entry.key, ' ', entry.value))
-                    ) as addresses
+                    ) as addresses,
+                    nullif(data_type, 'uint16') as data_type,
+                    nullif(
+                        array_sort(
+                            transform(
+                                filter(map_entries(nodata), entry -> entry.value != 0),
+                                entry -> concat(entry.key, ' ', entry.value)
+                            )
+                        ),
+                        cast(array() as array<string>)
+                    ) as nodata
                 )
             ),
             256
-        ) as scene_hash
+        ) as scene_hash,
+        case when size(copies) > 0 then sha2(to_json(copies), 256) end as copies_hash
     from scenes
 
 )

@@ -10,7 +10,7 @@ with source as (
 
 ),
 
--- A version without an update time counts as updated when the versions stored before it were, so it is newer than these.
+-- A version without an update time counts as updated when the versions stored before it were: it is newer than these.
 update_times as (
 
     select

@@ -3,7 +3,8 @@
 - strip.py: what a task is given, a row of cells and their scenes
 - reader.py: the protocol between arithmetic and files; rasterio_reader.py: the reader in use
 - lattice.py: which pixels of a raster are those of a cell
+- radiometry.py: what the numbers of a raster mean
 - scenes.py: the open rasters of a task
 - chips.py: pixel arithmetic from digital numbers to a merged chip
-- table_function.py: what Spark calls
+- table_function.py, header.py: what Spark calls
 """

@@ -1,4 +1,4 @@
-"""Pixel arithmetic of cutting: digital numbers to reflectance, a row of cells to chips, several scenes to one chip."""
+"""Pixel arithmetic of cutting: a row of cells to chips, and several scenes to one chip."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL, VALUE_PER_REFLECTANCE
-from python_udfs.extract.strip import Scene
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL
+from python_udfs.extract.radiometry import Radiometry, harmonise, scl_classes
 from python_udfs.valid_pixels import Mask, any_of_four, cloud_distance, data_mask, to_10m
 
 _SCL_NODATA: Final = 0
@@ -18,10 +18,11 @@ _SCL_NODATA: Final = 0
 
 @dataclass(frozen=True)
 class Layer:
-    """Digital numbers of one layer of a scene: a row of cells, SCL with a halo of CLOUD_REACH_PIXELS."""
+    """Numbers of one layer of a scene: a row of cells, SCL with a halo of CLOUD_REACH_PIXELS."""
 
-    pixels: NDArray[Any]  # in the dtype of the file
-    nodata: float | None
+    numbers: NDArray[Any]  # in the dtype of the file
+    missing: Mask | None  # pixels that are missing whatever their number is
+    meaning: Radiometry
 
 
 @dataclass(frozen=True)
@@ -46,49 +47,16 @@ class ChipPixels:
         return mask
 
 
-def harmonise(dn: NDArray[Any], scale: float, boa_offset: int, nodata: float | None) -> NDArray[np.uint16]:
-    """Turn digital numbers into reflectance x 10,000: (DN + offset) x scale x 10,000, at least 1 where valid.
-
-    Source: Sentinel-2 products since processing baseline 04.00 (BOA_ADD_OFFSET = -1000, quantification 10,000).
-
-    Args:
-        dn: digital numbers, any shape and numeric dtype.
-        scale: reflectance per DN.
-        boa_offset: DN to add before scaling.
-        nodata: a nodata value in addition to 0, or None.
-
-    Returns:
-        uint16 of the same shape; 0 where the DN is not above 0 or is `nodata`, and nowhere else.
-    """
-    gain = scale * VALUE_PER_REFLECTANCE
-    is_unscaled = np.isclose(gain, 1.0, rtol=1e-9)
-    if is_unscaled and dn.dtype == np.uint16 and -65_535 < boa_offset <= 0 and not nodata:
-        # The common case stays in its own dtype, which is many times as fast.
-        return dn if boa_offset == 0 else (np.maximum(dn, 1 - boa_offset) - np.uint16(-boa_offset)) * (dn != 0)
-    missing = ~(dn > 0)  # true for NaN, which dn <= 0 is not
-    if nodata:
-        missing |= dn == nodata
-    if is_unscaled and dn.dtype.kind in "ui":
-        values = np.clip(dn.astype(np.int32) + boa_offset, 1, 65_535)
-    else:
-        values = np.clip(np.rint((dn.astype(np.float64) + boa_offset) * gain), 1, 65_535)
-    values[missing] = 0
-    return values.astype(np.uint16)
-
-
-def split_row(layers: Mapping[str, Layer], scene: Scene) -> list[ChipPixels]:
+def split_row(layers: Mapping[str, Layer]) -> list[ChipPixels]:
     """Split the layers of a row of cells into the pixels of each cell, west to east.
 
     Args:
-        layers: band name, and scl, to its digital numbers, as `OpenScenes.read` returns them.
-        scene: says how digital numbers become reflectance.
+        layers: band name, and scl, to its numbers, as `OpenScenes.read` returns them.
     """
-    wide_scl = layers[SCL].pixels.astype(np.uint8)
+    wide_scl = scl_classes(layers[SCL].numbers, layers[SCL].meaning, layers[SCL].missing)
     scl, distance = _without_halo(wide_scl), _without_halo(cloud_distance(wide_scl))
     bands = {
-        name: harmonise(layer.pixels, scene.scale, scene.boa_offset, layer.nodata)
-        for name, layer in layers.items()
-        if name != SCL
+        name: harmonise(layer.numbers, layer.meaning, layer.missing) for name, layer in layers.items() if name != SCL
     }
     has_data = data_mask(bands, scl != _SCL_NODATA)
     return [

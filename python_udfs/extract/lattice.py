@@ -8,11 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakehouse.bands import CHIP_SIZE_M
+from lakehouse.lattice import on_lattice
 from python_udfs.extract.reader import Raster, RasterError, RasterInfo
+from python_udfs.valid_pixels import Mask
 
 
 def require_lattice(info: RasterInfo, epsg: int, gsd: int) -> None:
     """Require that the pixels of a raster are those of the grid.
+
+    A file without a CRS is in the zone that its item states.
 
     Args:
         info: the raster.
@@ -22,16 +26,13 @@ def require_lattice(info: RasterInfo, epsg: int, gsd: int) -> None:
     Raises:
         RasterError: the CRS, the pixel size or the origin is another one.
     """
-    a, b, c, d, e, f = info.transform
-    if info.crs is None:
-        raise RasterError(f"the file has no CRS; EPSG:{epsg} is required")
-    if info.epsg != epsg:
+    if info.crs is not None and info.epsg != epsg:
         raise RasterError(f"its CRS is {info.crs}, not EPSG:{epsg}")
-    if (a, b, d, e) != (gsd, 0, 0, -gsd) or c % gsd or f % gsd:
+    if on_lattice(info.transform, gsd, info.width, info.height) is None:
         raise RasterError(f"its transform {info.transform} is not on the {gsd} m lattice of EPSG:{epsg}")
 
 
-def read_row_of_cells(raster: Raster, row: int, cols: range, halo: int) -> NDArray[Any]:
+def read_row_of_cells(raster: Raster, row: int, cols: range, halo: int) -> tuple[NDArray[Any], Mask | None]:
     """Read neighbouring cells of one row and `halo` pixels around them.
 
     Args:
@@ -41,8 +42,8 @@ def read_row_of_cells(raster: Raster, row: int, cols: range, halo: int) -> NDArr
         halo: pixels beyond the outer edges of the cells, on all four sides.
 
     Returns:
-        (side + 2 halo, side x number of cells + 2 halo) array in the raster's dtype, native byte order; 0 outside of
-        the raster.
+        (side + 2 halo, side x number of cells + 2 halo) array in the raster's dtype, native byte order, 0 outside of
+        the raster; and a mask of that shape of pixels that are missing whatever their number is, or None.
 
     Raises:
         RasterError: the pixels cannot be read.
@@ -56,6 +57,17 @@ def read_row_of_cells(raster: Raster, row: int, cols: range, halo: int) -> NDArr
     out = np.zeros((height, width), dtype=info.dtype.newbyteorder("="))
     x0, x1 = max(left, 0), min(left + width, info.width)
     y0, y1 = max(top, 0), min(top + height, info.height)
-    if x0 < x1 and y0 < y1:
-        raster.read_into(out[y0 - top : y1 - top, x0 - left : x1 - left], y0, x0)
-    return out
+    inside = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+    is_touched = x0 < x1 and y0 < y1
+    if is_touched:
+        raster.read_into(out[inside], y0, x0)
+    is_whole = (x1 - x0, y1 - y0) == (width, height)
+    # Of unsigned numbers, the 0 outside of the raster says that nothing is there.
+    if not info.has_mask and (is_whole or info.dtype.kind == "u"):
+        return out, None
+    is_there = np.zeros(out.shape, np.uint8)
+    if is_touched and info.has_mask:
+        raster.read_mask_into(is_there[inside], y0, x0)
+    elif is_touched:
+        is_there[inside] = 1
+    return out, is_there == 0

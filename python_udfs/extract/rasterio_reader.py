@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -18,6 +21,7 @@ from python_udfs.extract.reader import NoAnswerError, RasterError, RasterInfo, i
 # Other drivers are refused: a VRT or a web service description could name any other file or address.
 _GEOTIFF: Final = "GTiff"
 _JPEG2000: Final = "JP2OpenJPEG"
+_OTHER_FORMAT: Final = "not recognized as being in a supported file format"  # GDAL's message if the driver does not fit
 _NO_ANSWER: Final = "got 0 bytes"  # GDAL's message if a server sent nothing of a block
 _GDAL_ERRORS: Final = (RasterioError, OSError, ValueError)
 
@@ -42,9 +46,21 @@ class RasterioRaster:
             NoAnswerError: a server sent no data.
             RasterError: the pixels cannot be read.
         """
+        self._read(self._dataset.read, out, row, col)
+
+    def read_mask_into(self, out: NDArray[np.uint8], row: int, col: int) -> None:
+        """Fill `out` with the same window of the file's mask; 0 where a pixel is missing.
+
+        Raises:
+            NoAnswerError: a server sent no data.
+            RasterError: the mask cannot be read.
+        """
+        self._read(self._dataset.read_masks, out, row, col)
+
+    def _read(self, read: Callable[..., Any], out: NDArray[Any], row: int, col: int) -> None:
         height, width = out.shape
         try:
-            self._dataset.read(1, window=Window(col, row, width, height), out=out)
+            read(1, window=Window(col, row, width, height), out=out)
         except _GDAL_ERRORS as error:
             cause = _first_cause(error)
             message = without_signature(cause, self._dataset.name, self._href)
@@ -71,10 +87,28 @@ class RasterioReader:
             message = without_secrets(f"{type(error).__name__}: {error}")
             raise RasterError(f"its address cannot be signed: {message}") from None
         try:
-            dataset = rasterio.open(signed, driver=_JPEG2000 if _is_jpeg2000(href) else _GEOTIFF)
+            # Beside a local file may lie another that holds its place or mask. On a server GDAL does not look for them
+            # (GDAL_ENVIRONMENT): each would be a request.
+            with nullcontext() if is_remote(href) else rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
+                dataset = _open(signed, _is_named_jpeg2000(href))
         except _GDAL_ERRORS as error:
             raise RasterError(without_signature(str(error), signed, href)) from None
-        return RasterioRaster(dataset, href)
+        raster = RasterioRaster(dataset, href)
+        if dataset.count > 1 and not (dataset.count == 2 and raster.info.has_mask):
+            dataset.close()
+            raise RasterError(f"the file has {dataset.count} bands; a layer has one")
+        return raster
+
+
+def _open(address: str, is_likely_jpeg2000: bool) -> rasterio.DatasetReader:
+    """Open a raster by the driver that its first bytes ask for; names and media types may say nothing, or lie."""
+    drivers = [_JPEG2000, _GEOTIFF] if is_likely_jpeg2000 else [_GEOTIFF, _JPEG2000]
+    try:
+        return rasterio.open(address, driver=drivers[0])
+    except RasterioError as error:
+        if _OTHER_FORMAT not in str(error):
+            raise
+    return rasterio.open(address, driver=drivers[1])
 
 
 def _info_of(dataset: rasterio.DatasetReader) -> RasterInfo:
@@ -86,11 +120,10 @@ def _info_of(dataset: rasterio.DatasetReader) -> RasterInfo:
         crs=None if dataset.crs is None else str(dataset.crs),
         epsg=None if dataset.crs is None else dataset.crs.to_epsg(),
         transform=tuple(dataset.transform)[:6],
+        scale=dataset.scales[0],
+        offset=dataset.offsets[0],
+        has_mask=MaskFlags.per_dataset in dataset.mask_flag_enums[0],
     )
-
-
-def _is_jpeg2000(href: str) -> bool:
-    return href.split("?", 1)[0].lower().endswith(".jp2")
 
 
 def _first_cause(error: BaseException) -> str:
@@ -98,3 +131,7 @@ def _first_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)
+
+
+def _is_named_jpeg2000(href: str) -> bool:
+    return href.split("?", 1)[0].lower().endswith(".jp2")

@@ -31,6 +31,9 @@ class RasterInfo:
     crs: str | None  # for messages
     epsg: int | None
     transform: tuple[float, float, float, float, float, float]  # a, b, c, d, e, f of the affine transform, metres
+    scale: float = 1.0  # of the header: quantity = number x scale + offset; 1 and 0 if the file states none
+    offset: float = 0.0
+    has_mask: bool = False  # a mask or an alpha band inside the file tells which pixels are missing
 
 
 class Raster(Protocol):
@@ -47,6 +50,13 @@ class Raster(Protocol):
             RasterError: the pixels cannot be read.
         """
 
+    def read_mask_into(self, out: NDArray[np.uint8], row: int, col: int) -> None:
+        """Fill `out` with the same window of the file's mask; 0 where a pixel is missing. Called if it has one.
+
+        Raises:
+            RasterError: the mask cannot be read.
+        """
+
     def close(self) -> None:
         """Release the file or the connection."""
 
@@ -58,7 +68,7 @@ class RasterReader(Protocol):
         """Open the raster at a path or URL.
 
         Raises:
-            RasterError: the raster does not exist, or access is denied.
+            RasterError: the raster does not exist, access is denied, or its format is not supported.
         """
 
 

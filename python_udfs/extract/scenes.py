@@ -1,4 +1,4 @@
-"""The open rasters of a task: each raster is opened once, and a scene that cannot be opened is not tried again."""
+"""The open rasters of a task: each raster is opened once, and a product that cannot be opened is not tried again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Final
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL
 from python_udfs.extract.chips import Layer
 from python_udfs.extract.lattice import read_row_of_cells, require_lattice
+from python_udfs.extract.radiometry import Radiometry, weigh
 from python_udfs.extract.reader import NoAnswerError, Raster, RasterError, RasterReader, is_remote
-from python_udfs.extract.strip import Scene
+from python_udfs.extract.strip import Product, Scene
 
 _LOG = logging.getLogger(__name__)
 _THREADS: Final = len(BAND_NAMES) + 1  # one a layer
 
 
 class UnreadableSceneError(Exception):
-    """A raster of a scene cannot be read, or does not lie on the grid. The message names scene, asset and reason."""
+    """A raster of a scene cannot be used. The message names scene, asset and reason."""
 
 
 class UnreadableBlocksError(UnreadableSceneError):
@@ -30,34 +31,36 @@ class UnreadableBlocksError(UnreadableSceneError):
 
 
 @dataclass
-class _OpenScene:
-    """The open rasters of a scene by layer, or why they could not be opened."""
+class _OpenProduct:
+    """The open rasters of a product by layer, with the meaning of their numbers, or why they cannot be used."""
 
     rasters: dict[str, Raster] = field(default_factory=dict)
+    meanings: dict[str, Radiometry] = field(default_factory=dict)
     problem: str | None = None
 
 
 class OpenScenes:
-    """The scenes that a task has opened so far."""
+    """The products of scenes that a task has opened so far."""
 
     def __init__(self, reader: RasterReader) -> None:
         self._reader = reader
-        self._scenes: dict[str, _OpenScene] = {}
+        self._products: dict[tuple[str, int], _OpenProduct] = {}  # by scene, and place among its products
         self._threads = ThreadPoolExecutor(_THREADS)  # starts threads when they are first used
 
     def close(self) -> None:
         """Close all rasters."""
-        for scene in self._scenes.values():
-            for raster in scene.rasters.values():
+        for product in self._products.values():
+            for raster in product.rasters.values():
                 raster.close()
-        self._scenes.clear()
+        self._products.clear()
         self._threads.shutdown()
 
-    def read(self, scene: Scene, bands: list[str], epsg: int, row: int, cols: range) -> dict[str, Layer]:
-        """Read a row of cells from every layer of a scene.
+    def read(self, scene: Scene, place: int, bands: list[str], epsg: int, row: int, cols: range) -> dict[str, Layer]:
+        """Read a row of cells from every layer of a product of a scene.
 
         Args:
-            scene: the scene; it is opened if the task has not opened it yet.
+            scene: the scene.
+            place: which of its products; it is opened if the task has not opened it yet.
             bands: bands to read; those without an asset are left out.
             epsg: UTM zone of the cells.
             row: row of the cells in the grid.
@@ -68,23 +71,24 @@ class OpenScenes:
 
         Raises:
             UnreadableBlocksError: some pixels cannot be read.
-            UnreadableSceneError: a raster cannot be opened, or does not lie on the grid.
+            UnreadableSceneError: a raster cannot be opened, does not lie on the grid, or contradicts its item.
         """
-        rasters = self._open(scene, bands, epsg)
+        product = self._open(scene, place, bands, epsg)
+        rasters = product.rasters
 
         def read_layer(name: str) -> Layer:
             raster = rasters[name]
             # Clouds beyond the edge of the cells count for cloud_distance.
             halo = CLOUD_REACH_PIXELS if name == SCL else 0
             try:
-                return Layer(read_row_of_cells(raster, row, cols, halo), raster.info.nodata)
+                return Layer(*read_row_of_cells(raster, row, cols, halo), product.meanings[name])
             except RasterError as error:
                 # The next strip tries again: the content of a chip must not depend on how strips are put into tasks.
                 message = f"{scene.scene_id} asset {name} cannot be read: {error}"
                 raise UnreadableBlocksError(message, isinstance(error, NoAnswerError)) from None
 
         # Requests to a server overlap. A disk is not faster with several threads.
-        if not any(map(is_remote, scene.hrefs.values())):
+        if not any(map(is_remote, scene.products[place].hrefs.values())):
             return {name: read_layer(name) for name in rasters}
         futures = {name: self._threads.submit(read_layer, name) for name in rasters}
         # Wait for all of them even if one fails: the caller may read again at once, and two threads must not read
@@ -92,27 +96,29 @@ class OpenScenes:
         wait(futures.values())
         return {name: future.result() for name, future in futures.items()}
 
-    def _open(self, scene: Scene, bands: list[str], epsg: int) -> dict[str, Raster]:
-        if scene.scene_id not in self._scenes:
-            self._scenes[scene.scene_id] = self._open_rasters(scene, bands, epsg)
-        opened = self._scenes[scene.scene_id]
+    def _open(self, scene: Scene, place: int, bands: list[str], epsg: int) -> _OpenProduct:
+        key = scene.scene_id, place
+        if key not in self._products:
+            self._products[key] = self._open_rasters(scene.scene_id, scene.products[place], bands, epsg)
+        opened = self._products[key]
         if opened.problem is not None:
             raise UnreadableSceneError(opened.problem)
-        return opened.rasters
+        return opened
 
-    def _open_rasters(self, scene: Scene, bands: list[str], epsg: int) -> _OpenScene:
-        opened = _OpenScene()
+    def _open_rasters(self, scene_id: str, product: Product, bands: list[str], epsg: int) -> _OpenProduct:
+        opened = _OpenProduct()
         for name in (*bands, SCL):
-            if name not in scene.hrefs:
+            if name not in product.hrefs:
                 continue
-            href = scene.hrefs[name]
+            href = product.hrefs[name]
             try:
                 raster = opened.rasters[name] = self._reader.open(href)
                 require_lattice(raster.info, epsg, 20 if name == SCL else BAND_BY_NAME[name].gsd)
+                opened.meanings[name] = weigh(product, name, raster.info)
             except RasterError as error:
                 _LOG.warning("%s: %s", href, error)
-                opened.problem = f"{scene.scene_id} asset {name} cannot be used: {error}"
+                opened.problem = f"{scene_id} asset {name} cannot be used: {error}"
                 return opened
         if SCL not in opened.rasters:
-            opened.problem = f"{scene.scene_id} has no asset scl"
+            opened.problem = f"{scene_id} has no asset scl"
         return opened

@@ -7,14 +7,26 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Product:
+    """The rasters of a scene as one STAC item gives them, and what the item says about their numbers."""
+
+    item_id: str
+    hrefs: dict[str, str]  # band name, or scl, to the address of its raster
+    scale: float  # reflectance per number
+    is_scale_stated: bool | None  # False: item and header say nothing; None: a row of an older release
+    boa_offset: int  # number to add before scaling, -1000 or 0; of floats in units of 0.0001
+    boa_offset_reason: str  # what decided it
+    data_type: str | None  # of the bands, if the item states it: uint16
+    nodata: dict[str, float] | None  # band name, or scl, to the nodata value that the item states
+
+
+@dataclass(frozen=True)
 class Scene:
     """A scene of the datatake, as int_scenes has it."""
 
     scene_id: str
     mgrs_tile: str
-    scale: float  # reflectance per DN
-    boa_offset: int  # DN to add before scaling, -1000 or 0
-    hrefs: dict[str, str]  # band name, or scl, to the address of its raster
+    products: list[Product]  # the scene's own, then its copies in other collections, which have the same pixels
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Cell:
     chip_id: str
     chip: dict[str, Any]  # the columns that identify the chip, returned unchanged
     col: int
-    scene_ids: list[str]
+    scene_ids: list[str]  # in the order of item_ids and boa_offsets of the chip
     whole_scene_ids: list[str]  # the scenes in which the cell lies whole
 
 
@@ -47,9 +59,14 @@ def strip_of(row: Any) -> Strip:
         row=row["cell_row"],
         bands=row["bands"],
         valid_scl_classes=row["valid_scl_classes"],
-        scenes=[Scene(**scene.asDict()) for scene in row["scenes"]],
+        scenes=[_scene_of(scene) for scene in row["scenes"]],
         cells=[_cell_of(cell) for cell in row["cells"]],
     )
+
+
+def _scene_of(scene: Any) -> Scene:
+    products = [Product(**product.asDict()) for product in scene["products"]]
+    return Scene(scene["scene_id"], scene["mgrs_tile"], products)
 
 
 def _cell_of(cell: Any) -> Cell:

@@ -21,7 +21,7 @@ from python_udfs.extract.chips import ChipPixels, merge_pixels, split_row
 from python_udfs.extract.rasterio_reader import RasterioReader
 from python_udfs.extract.reader import RasterReader
 from python_udfs.extract.scenes import OpenScenes, UnreadableBlocksError, UnreadableSceneError
-from python_udfs.extract.strip import Cell, Scene, Strip, strip_of
+from python_udfs.extract.strip import Cell, Product, Scene, Strip, strip_of
 from python_udfs.valid_pixels import CLOUD_CLASSES, Mask, class_table
 
 _LAYERS: Final = (*BAND_NAMES, SCL, CLOUD_DISTANCE)
@@ -38,7 +38,8 @@ class ExtractChips:
     """Cut the chips of one strip of grid cells out of the scenes of one datatake.
 
     Takes one row a strip, from macro `cut_plan`; partition by task, order from north to south.
-    Returns one row a chip. If one of its rasters cannot be read, a chip has an `error` and no pixels.
+    Returns one row a chip. If a raster of a scene cannot be read, the scene's next copy is read instead; `item_ids` and
+    `boa_offsets` name the copy. If none can be read, the chip has an `error` and no pixels.
     """
 
     def __init__(self, *, reader: RasterReader | None = None) -> None:
@@ -52,10 +53,12 @@ class ExtractChips:
         candidates: dict[str, list[tuple[tuple[Any, ...], ChipPixels]]] = {}
         for scene in strip.scenes:
             cells = [cell for cell in strip.cells if scene.scene_id in cell.scene_ids]
-            for cell, pixels in self._read_cells(scene, strip, cells):
+            for cell, pixels, product in self._read_cells(scene, strip, cells):
                 if isinstance(pixels, UnreadableSceneError):
                     problems.setdefault(cell.chip_id, []).append(str(pixels))
                 else:
+                    if product is not scene.products[0]:
+                        _name_product(cell, scene, product)
                     order = _merge_order(cell, scene, pixels, is_valid_class)
                     candidates.setdefault(cell.chip_id, []).append((order, pixels))
         for cell in strip.cells:
@@ -71,24 +74,44 @@ class ExtractChips:
         return iter(())
 
     def _read_cells(
-        self, scene: Scene, strip: Strip, cells: list[Cell]
-    ) -> Iterator[tuple[Cell, ChipPixels | UnreadableSceneError]]:
-        """Yield the pixels of each cell, or why they cannot be read."""
+        self, scene: Scene, strip: Strip, cells: list[Cell], place: int = 0, problems: tuple[str, ...] = ()
+    ) -> Iterator[tuple[Cell, ChipPixels | UnreadableSceneError, Product]]:
+        """Yield the pixels of each cell, or why they cannot be read, and the product that they are from.
+
+        Args:
+            scene: the scene.
+            strip: the strip.
+            cells: the cells to read.
+            place: the first product to try.
+            problems: why the products before cannot be read.
+        """
         if not cells:
             return
+        product = scene.products[place]
         cols = range(min(cell.col for cell in cells), max(cell.col for cell in cells) + 1)
         try:
-            layers = self._scenes.read(scene, strip.bands, strip.epsg, strip.row, cols)
+            layers = self._scenes.read(scene, place, strip.bands, strip.epsg, strip.row, cols)
         except UnreadableSceneError as error:
             if isinstance(error, UnreadableBlocksError) and not error.is_unanswered and len(cells) > 1:
                 # A damaged block concerns only the cells that lie in it.
                 for cell in cells:
-                    yield from self._read_cells(scene, strip, [cell])
+                    yield from self._read_cells(scene, strip, [cell], place, problems)
+                return
+            problems = (*problems, str(error))
+            if place + 1 < len(scene.products):
+                yield from self._read_cells(scene, strip, cells, place + 1, problems)
             else:
-                yield from ((cell, error) for cell in cells)
+                yield from ((cell, UnreadableSceneError("; ".join(problems)), product) for cell in cells)
             return
-        pixels = split_row(layers, scene)
-        yield from ((cell, pixels[cell.col - cols.start]) for cell in cells)
+        pixels = split_row(layers)
+        yield from ((cell, pixels[cell.col - cols.start], product) for cell in cells)
+
+
+def _name_product(cell: Cell, scene: Scene, product: Product) -> None:
+    """Write into the columns of a chip from which copy of a scene it is cut."""
+    place = cell.scene_ids.index(scene.scene_id)
+    for column, value in (("item_ids", product.item_id), ("boa_offsets", product.boa_offset)):
+        cell.chip[column] = [value if index == place else old for index, old in enumerate(cell.chip[column])]
 
 
 def _merge_order(cell: Cell, scene: Scene, pixels: ChipPixels, is_valid_class: Mask) -> tuple[Any, ...]:

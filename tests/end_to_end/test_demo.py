@@ -13,12 +13,13 @@ from support.demo_lake import Shell
 
 BIN = Path(sys.executable).parent
 MODELS = {
-    "stg_stac__items", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells", "int_chip_inputs",
-    "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_statistics", "int_embedding_inputs",
-    "fct_chip_embeddings", "int_distance_inputs", "int_chip_distances", "fct_chip_changes",
+    "stg_stac__items", "int_item_headers", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells",
+    "int_chip_inputs", "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_statistics",
+    "int_embedding_inputs", "fct_chip_embeddings", "int_distance_inputs", "int_chip_distances", "fct_chip_changes",
 }  # fmt: skip
 EPHEMERAL = {
-    "stg_stac__boa_offset_overrides", "stg_clay__embeddings", "int_item_offsets", "int_item_rasters", "int_scene_parts",
+    "stg_stac__boa_offset_overrides", "stg_clay__embeddings", "int_item_radiometry", "int_item_rasters",
+    "int_scene_parts",
 }  # fmt: skip
 
 

@@ -120,11 +120,11 @@ def test_one_task_builds_a_stage_and_one_shows_each_model(graph_of: Callable[[st
     assert stage.pop("tested") == "StageTestsOperator"
     assert stage.pop("unreadable") == "CommandOperator"
     # Ephemeral models are part of the models that read them.
-    steps = {"stg_stac__boa_offset_overrides", "int_item_offsets", "int_item_rasters", "int_scene_parts"}
+    steps = {"stg_stac__boa_offset_overrides", "int_item_radiometry", "int_item_rasters", "int_scene_parts"}
     assert {stage.pop(step) for step in steps} == {"EmptyOperator"}
     assert set(stage.values()) == {"DbtRunWatcherOperator"}
     assert set(stage) == {
-        *("stg_stac__items", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells"),
+        *("stg_stac__items", "int_item_headers", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells"),
         *("int_chip_inputs", "fct_chips"),
     }
 

@@ -60,12 +60,22 @@ class CanvasScene:
     boa_offset: int = 0
     nodata: float | None = 0
     hrefs: dict[str, str] = field(default_factory=dict)
+    header: tuple[float, float] = (1.0, 0.0)  # scale and offset that the files of bands state
+    item_id: str = ""
+    is_scale_stated: bool | None = True
+    reason: str = "already applied"  # what decided the offset
+    data_type: str | None = None  # that the item states
+    stated_nodata: dict[str, float] | None = None  # by layer, that the item states
+    copies: list[CanvasScene] = field(default_factory=list)
 
     def write(self, folder: Path, **profile: Any) -> CanvasScene:
         """Write the layers as GeoTIFFs."""
         for name, pixels in self.layers.items():
             path = folder / f"{self.scene_id}_{name}.tif"
             write_raster(path, pixels, self.at, gsd_of(name), None if name == "scl" else self.nodata, **profile)
+            if name != "scl" and self.header != (1, 0):
+                with rasterio.open(path, "r+") as raster:
+                    raster.scales, raster.offsets = ((number,) for number in self.header)
             self.hrefs[name] = str(path)
         return self
 
@@ -80,8 +90,21 @@ class CanvasScene:
 
     def as_row(self) -> Row:
         """Return the scene as SQL passes it to `extract_chips`."""
-        columns = ("scene_id", "mgrs_tile", "scale", "boa_offset", "hrefs")
-        return Row(**{name: getattr(self, name) for name in columns})
+        products = [scene.product_row() for scene in (self, *self.copies)]
+        return Row(scene_id=self.scene_id, mgrs_tile=self.mgrs_tile, products=products)
+
+    def product_row(self) -> Row:
+        """Return the scene's own product, or one that is a copy of another scene's."""
+        return Row(
+            item_id=self.item_id or f"item-of-{self.scene_id}",
+            hrefs=self.hrefs,
+            scale=self.scale,
+            is_scale_stated=self.is_scale_stated,
+            boa_offset=self.boa_offset,
+            boa_offset_reason=self.reason,
+            data_type=self.data_type,
+            nodata=self.stated_nodata,
+        )
 
 
 def transform_at(at: tuple[int, int], gsd: int) -> Affine:
@@ -177,6 +200,8 @@ class MemoryReader:
                 crs=f"EPSG:{EPSG}",
                 epsg=EPSG,
                 transform=tuple(transform_at(scene.at, gsd_of(name)))[:6],
+                scale=1.0 if name == "scl" else scene.header[0],
+                offset=0.0 if name == "scl" else scene.header[1],
             )
             self.rasters[href] = MemoryRaster(pixels, info)
         return scene
@@ -197,9 +222,15 @@ class MemoryReader:
 
 
 def strip_row(
-    scenes: list[CanvasScene], cells: dict[Place, tuple[list[str], list[str]]], bands: Iterable[str] = BANDS
+    scenes: list[CanvasScene],
+    cells: dict[Place, tuple[list[str], list[str]]],
+    bands: Iterable[str] = BANDS,
+    **facts: dict[str, Any],
 ) -> Row:
-    """Make a row of macro `cut_plan`: each cell has the scenes that touch it and the scenes that contain it whole."""
+    """Make a row of macro `cut_plan`: each cell has the scenes that touch it and the scenes that contain it whole.
+
+    `facts` are further columns of chips, arrays of one value a scene.
+    """
     (south,) = {place[1] for place in cells}
     return Row(
         epsg=EPSG,
@@ -209,7 +240,11 @@ def strip_row(
         scenes=[scene.as_row() for scene in scenes],
         cells=[
             Row(
-                chip=Row(chip_id=f"chip-{place}", acquired_at=datetime(2023, 8, 15, 10, 0, 1, 234567)),
+                chip=Row(
+                    chip_id=f"chip-{place}",
+                    acquired_at=datetime(2023, 8, 15, 10, 0, 1, 234567),
+                    **{name: [of_scene[scene] for scene in touching] for name, of_scene in facts.items()},
+                ),
                 cell_col=COL + place[0],
                 scene_ids=touching,
                 whole_scene_ids=whole,

@@ -213,8 +213,11 @@ def test_a_chip_has_the_pixels_of_its_raster(lake: Lake, kind: str) -> None:
     assert (chip.item_ids, chip.boa_offsets, chip.is_complete) == ([scene.item_id], [0], True)
 
 
-def test_a_negative_number_is_nodata_in_any_byte_order(lake: Lake) -> None:
-    assert_pixels(lake.of(SCENES["signed, big-endian"]), SIGNED | {"red": np.maximum(SIGNED["red"], 0)})
+def test_a_negative_number_is_dark_ground_or_no_reflectance_in_any_byte_order(lake: Lake) -> None:
+    red = SIGNED["red"].astype(int)
+    assert ((red < 0) & (red >= -2000)).any()
+    right = np.where(red > 0, red, np.where(red >= -2000, 1, 0))
+    assert_pixels(lake.of(SCENES["signed, big-endian"]), SIGNED | {"red": right})
 
 
 def test_another_scale_and_an_offset_are_applied_once(lake: Lake) -> None:
@@ -278,7 +281,7 @@ def test_an_item_off_the_lattice_is_a_reject(lake: Lake) -> None:
     scene = SCENES["off the lattice by its item"]
     (reject,) = lake.rejects
     assert (reject["item_id"], reject["reason"]) == (scene.item_id, "off-lattice transform")
-    assert "is not a north-up grid of 10 m anchored at multiples of 10 m" in reject["detail"]
+    assert "is not on the lattice: not a north-up grid of 10 m anchored at multiples of 10 m" in reject["detail"]
 
 
 def test_the_lake_has_no_other_chips(lake: Lake) -> None:

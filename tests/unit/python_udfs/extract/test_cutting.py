@@ -107,7 +107,7 @@ def test_fractions_are_counts_of_pixels(extract: ExtractChips, memory: MemoryRea
     layers: dict[str, Array] = {name: np.full((256, 256), 9, np.uint16) for name in ("blue", "nir")}
     layers["swir22"] = np.full((128, 128), 9, np.uint16)
     layers["scl"] = np.full((128, 128), 4, np.uint8)
-    layers["scl"][0, :6] = [8, 9, 10, 3, 0, 12]  # three clouds, a shadow, nodata, an unknown class
+    layers["scl"][0, :6] = [8, 9, 10, 3, 0, 12]  # three clouds, a shadow, nodata, no class
     layers["blue"][100, 100] = 0  # one pixel, missing in two bands
     layers["nir"][100, 100] = 0
     layers["nir"][101, 101] = 0
@@ -115,7 +115,7 @@ def test_fractions_are_counts_of_pixels(extract: ExtractChips, memory: MemoryRea
     layers["swir22"][0, 4] = 0  # in the pixel in which SCL is nodata
     chip = one_chip(extract, memory.add(CanvasScene("scene", layers)))
     assert chip["cloud_fraction"] == 3 / 16_384
-    assert chip["nodata_fraction"] == (4 + 2 + 4) / 65_536
+    assert chip["nodata_fraction"] == (4 + 4 + 2 + 4) / 65_536
     assert chip["valid_fraction"] == 1 - (6 * 4 + 2 + 4) / 65_536
 
 

@@ -32,9 +32,12 @@ NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
         "uint16",
         {"scale": 2e-4, "boa_offset": -1_000},
     ),
-    "signed": ([(-9_999, 0), (-1, 0), (0, 0), (1, 1), (32_767, 32_767)], "int16", {}),
-    "signed, offset": ([(-1, 0), (0, 0), (1, 1), (3_000, 2_000), (32_767, 31_767)], "int16", {"boa_offset": -1_000}),
-    "signed, another nodata value": ([(-9_999, 0), (0, 0), (1, 1)], "int16", {"nodata": -9_999}),
+    "signed": ([(-9_999, 0), (-1_000, 1), (-1, 1), (0, 0), (1, 1), (32_767, 32_767)], "int16", {}),
+    "signed, offset": ([(-1_001, 0), (-1, 1), (0, 0), (1, 1), (3_000, 2_000)], "int16", {"boa_offset": -1_000}),
+    "signed, another nodata value": ([(-9_999, 0), (-12, 1), (0, 1), (1, 1)], "int16", {"nodata": -9_999}),
+    "signed, nothing is nodata": ([(-32_768, 0), (-12, 1), (0, 0), (1, 1)], "int16", {"nodata": None}),
+    "32 bits": ([(-12, 1), (0, 0), (70_000, 65_535), (5_000, 5_000)], "int32", {}),
+    "unsigned, 32 bits": ([(0, 0), (4_294_967_295, 0), (70_000, 65_535)], "uint32", {"nodata": 4_294_967_295}),
     "the largest value is nodata": (
         [(65_535, 0), (65_534, 64_534), (0, 0), (1, 1)],
         "uint16",
@@ -42,14 +45,29 @@ NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
     ),
     "no nodata value": ([(0, 0), (1, 1)], "uint16", {"nodata": None}),
     "reflectance": (
-        [(0.0, 0), (0.25, 2_500), (1.0, 10_000), (9.0, 65_535), (1e-9, 1), (-0.5, 0)],
+        [(0.0, 0), (0.25, 2_500), (1.0, 10_000), (9.0, 65_535), (1e-9, 1), (-0.05, 1), (-0.5, 0)],
         "float32",
         {"scale": 1.0},
     ),
     "reflectance, NaN is nodata": (
-        [(float("nan"), 0), (0.25, 2_500), (float("inf"), 65_535)],
+        [(float("nan"), 0), (0.25, 2_500), (float("inf"), 65_535), (0.0, 1)],
         "float32",
         {"scale": 1.0, "nodata": float("nan")},
+    ),
+    "reflectance, -9999 is nodata": (
+        [(-9_999.0, 0), (float("nan"), 0), (0.1234, 1_234), (0.0, 1), (-0.0012, 1)],
+        "float32",
+        {"scale": 1.0, "nodata": -9_999.0},
+    ),
+    "reflectance, an offset in steps of 0.0001": (
+        [(0.2234, 1_234), (0.05, 1)],
+        "float64",
+        {"scale": 1.0, "boa_offset": -1_000, "data_type": "float64", "reason": "asset offset"},
+    ),
+    "reflectance in steps, as floats": (
+        [(2_234.0, 1_234), (0.0, 0)],
+        "float32",
+        {"scale": 0.0001, "boa_offset": -1_000, "data_type": "float32", "reason": "asset offset"},
     ),
 }
 

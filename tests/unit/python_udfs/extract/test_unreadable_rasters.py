@@ -59,6 +59,14 @@ def vrt(path: Path) -> None:
         assert dataset.read(1).any()
 
 
+def two_bands(path: Path) -> None:
+    with rasterio.open(path) as dataset:
+        profile, pixels = dataset.profile, dataset.read(1)
+    path.unlink()
+    with rasterio.open(path, "w", **profile | {"count": 2}) as dataset:
+        dataset.write(np.stack([pixels, pixels]))
+
+
 def rewritten(at: tuple[int, int] = (0, 0), gsd: int = 20, **profile: Any) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         path.unlink()
@@ -74,7 +82,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {  # each with a part o
     "truncated": (truncated, ""),
     "VRT": (vrt, "not recognized"),
     "another CRS": (rewritten(crs="EPSG:32632"), "its CRS is EPSG:32632, not EPSG:32633"),
-    "no CRS": (rewritten(crs=None), "the file has no CRS; EPSG:32633 is required"),
+    "no CRS, no place": (rewritten(crs=None, transform=Affine(1, 0, 0, 0, -1, 1)), "20 m lattice"),
+    "two bands": (two_bands, "the file has 2 bands"),
     "degrees": (rewritten(crs="EPSG:4326", transform=Affine(1e-4, 0, 15, 0, -1e-4, 45)), "its CRS is EPSG:4326"),
     "off the lattice": (rewritten(transform=Affine(20, 0, WEST + 10, 0, -20, NORTH)), "20 m lattice"),
     "off the lattice by half a metre": (rewritten(transform=Affine(20, 0, WEST, 0, -20, NORTH + 0.5)), "20 m lattice"),
