@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from embedding.model.preprocess import Preprocessing
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR
+from lakehouse.settings.variables import ENV_FILE_VARIABLE
 
 START_TIMEOUT_S: Final = 300.0  # a large checkpoint on a slow disk
 STOP_TIMEOUT_S: Final = 30.0
@@ -65,7 +66,8 @@ def inference_server(weights_file: Path | None, preprocessing: Preprocessing, lo
         ChiplakeError: the server was not ready in time.
     """
     environment = {key: value for key, value in os.environ.items() if key not in _MODEL_VARIABLES}
-    environment |= preprocessing_environment(preprocessing)
+    # The server gets its settings from here alone: a `.env` could name another checkpoint.
+    environment |= preprocessing_environment(preprocessing) | {ENV_FILE_VARIABLE: ""}
     if weights_file is not None:
         environment["CHIPLAKE_CLAY_CHECKPOINT"] = str(weights_file.resolve())
     log.parent.mkdir(parents=True, exist_ok=True)
