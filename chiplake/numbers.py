@@ -149,20 +149,17 @@ class Counter:
         if filled is None or wanted is None or answers is None:
             return None
         least = self.settings.embedding.min_complete
+        has_box = self.settings.embedding.bbox is not None
         wanted = _with_key_of(wanted, filled)
         is_error = pc.is_valid(answers["error"])
         embedded = _with_key_of(wanted, answers.filter(pc.invert(is_error)))
         failed = _without_key_of(_with_key_of(wanted, answers.filter(is_error)), embedded)
-        too_open = filled.filter(pc.less(filled["complete_fraction"], least))
-        not_wanted = _without_key_of(filled, wanted)
-        least_missed = _with_key_of(not_wanted, too_open)
+        left_out = _without_key_of(filled, wanted)
+        too_open = _with_key_of(left_out, filled.filter(pc.less(filled["complete_fraction"], least)))
+        elsewhere = "outside of CHIPLAKE_EMBED_BBOX" if has_box else "filled since int_embedding_inputs was built"
         reasons = {
-            f"less than {least:.0%} valid or filled (CHIPLAKE_EMBED_MIN_COMPLETE)": len(
-                _without_key_of(too_open, wanted)
-            ),
-            "outside of CHIPLAKE_EMBED_BBOX"
-            if self.settings.embedding.bbox
-            else "filled since int_embedding_inputs was built": len(not_wanted) - len(least_missed),
+            f"less complete than CHIPLAKE_EMBED_MIN_COMPLETE={least:g}": len(too_open),
+            elsewhere: len(left_out) - len(too_open),
             "an error, see column error of raw.clay_embeddings": len(failed),
             "not yet": len(wanted) - len(embedded) - len(failed),
         }
