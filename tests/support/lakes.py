@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from dbt.cli.main import dbtRunner
+from dbt.graph.thread_pool import DbtThreadPool
 from pyspark.sql import Row, SparkSession
 
 from ingestion import IngestRequest, IngestSummary, ingest
@@ -69,14 +69,12 @@ def try_dbt(*arguments: str) -> dict[str, tuple[str, str]]:
 
 def failure_of_dbt(*arguments: str) -> str:
     """Run a dbt command in this process that must fail, and return its message."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # dbt leaves a pool of threads behind when `show` fails
-        done = _invoke(*arguments)
-        succeeded, message = done.success, str(done.exception)
-        del done
-        gc.collect()
-    assert not succeeded
-    return message
+    done = _invoke(*arguments)
+    for left in gc.get_objects():  # dbt leaves its pool of threads behind when `show` fails
+        if type(left) is DbtThreadPool:
+            left.terminate()
+    assert not done.success
+    return str(done.exception)
 
 
 def compiled(statement: str, **variables: Any) -> str:
