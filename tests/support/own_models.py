@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+
+from support.dbt_projects import DbtProject
 
 EVENTS: Final = "raw.own_events"  # a table of a user: id int, name string, at timestamp
 
@@ -15,6 +18,50 @@ TEXTBOOK: Final = {
         "{{ config(materialized='incremental', incremental_strategy='merge', unique_key='id') }} " + _NEW
     ),
 }
+
+FIRST_EVENTS: Final = (
+    f"create table {EVENTS} (id int, name string, at timestamp) using iceberg",
+    f"insert into {EVENTS} select id, 'first', timestamp '2024-01-01' from range(60)",
+)
+# Ten new events and, of the first five, a second version.
+_LATER_EVENTS: Final = (
+    f"insert into {EVENTS} select id, 'later', timestamp '2024-01-02' from range(60, 70)",
+    f"update {EVENTS} set name = 'changed', at = timestamp '2024-01-02' where id < 5",
+)
+
+
+def check_textbook_models(
+    project: DbtProject, schema: str, run: Callable[[str], Any], ask: Callable[[str], Any], *options: str
+) -> None:
+    """Run the textbook models twice and once with a full refresh, and compare their rows with those that dbt promises.
+
+    Args:
+        project: has the models TEXTBOOK.
+        schema: into which it builds.
+        run: runs a statement.
+        ask: returns the rows of a query.
+        options: of dbt.
+    """
+
+    def rows_of(model: str) -> list[tuple[int, str]]:
+        return sorted((int(row[0]), str(row[1])) for row in ask(f"select id, name from {schema}.{model}"))
+
+    command = ("run", "--select", "own_append", "own_merge", *options)
+    first = [(number, "first") for number in range(60)]
+    project.build(*command)
+    assert (rows_of("own_append"), rows_of("own_merge")) == (first, first)
+
+    for statement in _LATER_EVENTS:
+        run(statement)
+    later = [(number, "later") for number in range(60, 70)]
+    changed = [(number, "changed") for number in range(5)]
+    project.build(*command)
+    assert rows_of("own_append") == sorted([*first, *changed, *later])
+    assert rows_of("own_merge") == [*changed, *first[5:], *later]
+
+    project.build(*command, "--full-refresh")
+    assert rows_of("own_append") == rows_of("own_merge") == [*changed, *first[5:], *later]
+
 
 # The environment decides the materialization: dbt parses only this file again.
 CHANGING: Final = {
