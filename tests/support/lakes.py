@@ -77,6 +77,12 @@ def failure_of_dbt(*arguments: str) -> str:
     return str(done.exception)
 
 
+def drop_target_schema(schema: str) -> None:
+    """Drop the schema into which dbt builds, with its tables and views."""
+    done = _invoke("run-operation", "drop_target_schema", "--args", f"{{schema: {schema}}}")
+    assert done.success, done.exception
+
+
 def compiled(statement: str, **variables: Any) -> str:
     """Compile a statement with macros and variables to SQL, without running it."""
     done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))

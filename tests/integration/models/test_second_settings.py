@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from pyproj import Transformer
 from pyspark.sql import SparkSession
-from support.lakes import dbt, empty_lake, ingest_file
+from support.lakes import dbt, drop_target_schema, empty_lake, ingest_file
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from lakehouse.bands import BAND_NAMES
@@ -50,7 +50,7 @@ def archive(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Te
         get_settings.cache_clear()
         ingest_file(archive.items_path, get_settings())
         yield archive
-        dbt("run-operation", "drop_target_schema", "--args", f"{{schema: {SCHEMA}}}")
+        drop_target_schema(SCHEMA)
     get_settings.cache_clear()
 
 
