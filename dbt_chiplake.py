@@ -1,26 +1,32 @@
 """dbt plugin: makes the Spark session that the session method of dbt-spark then uses.
 
 dbt imports every module named `dbt_*` and starts the classes in `plugins`. The interface is marked as experimental, so
-this plugin does little: it passes the settings to dbt, starts the session, and tells dbt of the catalog's views and
-comments.
+this plugin does little: it passes the settings to dbt, starts the session, locks the table of a model while it is
+written, and tells dbt of the catalog's views and comments.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Final
 
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
+from dbt_common.events.base_types import EventLevel
+from dbt_common.events.functions import fire_event
+from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
 from lakehouse.bands import BAND_NAMES
+from lakehouse.catalog import pyiceberg_properties
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import meet_lake
+from lakehouse.locks import Holder, LockedError, lock_call, table_lock, unlock_call, wait_for
 from lakehouse.notices import notice
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
@@ -39,9 +45,15 @@ _COMMANDS_WITH_SQL: Final = frozenset(
 # Commands that write the pipeline's tables.
 _COMMANDS_THAT_WRITE: Final = frozenset({"build", "run", "retry"})
 
+_WRITING_NODES: Final = frozenset({"model", "seed", "snapshot"})
+_interrupted = threading.Event()  # ends the waits for locks
+
 
 class ChiplakePlugin(dbtPlugin):
-    """Passes the settings to dbt, and starts the session for commands that send SQL, except with the target thrift."""
+    """Passes the settings to dbt, and starts the session for commands that send SQL, except with the target thrift.
+
+    Every model, seed and snapshot holds the lock of its table from its plan to its last write.
+    """
 
     def initialize(self) -> None:
         """Prepare a run of dbt. dbt calls this when it loads a project, before it parses anything."""
@@ -67,6 +79,7 @@ class ChiplakePlugin(dbtPlugin):
         if flags.WHICH in _COMMANDS_WITH_SQL:
             _list_views()
             _shorten_errors()
+            _lock_tables()
         if flags.WHICH == "generate":
             _add_comments_to_catalog()
 
@@ -182,6 +195,67 @@ def _shorten_errors() -> None:
 
     SparkConnectionManager.exception_handler = exception_handler  # type: ignore[method-assign]
     SparkConnectionManager.get_result_from_cursor = classmethod(get_result_from_cursor)  # type: ignore[assignment]
+
+
+def _lock_tables() -> None:
+    """Let dbt hold the lock of a table while it writes a model, a seed or a snapshot, whatever its materialization.
+
+    These are the hooks that dbt has for adapters: it calls the first before the materialization, and the second after
+    it, also after a failure.
+    """
+    from dbt.adapters.spark.impl import SparkAdapter
+
+    def take_lock(adapter: Any, config: Any) -> ExitStack:
+        node = config.model
+        lock = ExitStack()
+        if node.resource_type in _WRITING_NODES:
+            table = f"{node.schema}.{node.alias}"
+            try:
+                if adapter.config.credentials.method == "thrift":
+                    _take_from_server(adapter, table, lock)
+                else:
+                    properties = pyiceberg_properties(get_settings().lake)
+                    lock.enter_context(table_lock(properties, table, _say, _interrupted))
+            except LockedError as error:
+                raise DbtRuntimeError(str(error)) from None
+        return lock
+
+    def free_lock(_adapter: Any, _config: Any, lock: ExitStack) -> None:
+        lock.close()
+
+    def cancel_open_connections(adapter: Any) -> Any:
+        _interrupted.set()
+        return adapter.connections.cancel_open()
+
+    _interrupted.clear()
+    SparkAdapter.pre_model_hook = take_lock  # type: ignore[method-assign]
+    SparkAdapter.post_model_hook = free_lock  # type: ignore[method-assign]
+    SparkAdapter.cancel_open_connections = cancel_open_connections  # type: ignore[method-assign]
+
+
+def _take_from_server(adapter: Any, table: str, lock: ExitStack) -> None:
+    """Take a lock in the process that owns the Spark session. The server frees it when this client's session ends."""
+
+    def call(statement: str) -> str:
+        _, answer = adapter.execute(statement, fetch=True)
+        return answer.rows[0][0] or ""
+
+    def attempt() -> Holder | None:
+        holder = call(lock_call(table))
+        return Holder.model_validate_json(holder) if holder else None
+
+    def free() -> None:
+        try:
+            call(unlock_call(table))
+        except DbtRuntimeError as error:  # the connection is gone, and the error of the model says why
+            _say(f"the lock of {table} is freed when the session ends: {error}", EventLevel.DEBUG)
+
+    wait_for(attempt, table, get_settings().lake.lock_wait_minutes, _say, _interrupted)
+    lock.callback(free)
+
+
+def _say(line: str, level: EventLevel = EventLevel.WARN) -> None:
+    fire_event(Note(msg=line), level=level)
 
 
 def _add_comments_to_catalog() -> None:

@@ -142,6 +142,8 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
             on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
         elif event.info.name == "LogTestResult" and event.data.status == "warn":
             on_line(f"warning of {event.data.name}: {event.data.num_failures} rows")
+        elif event.info.name == "JinjaLogInfo" or (event.info.name == "Note" and event.info.level == "warn"):
+            on_line(event.data.msg)  # rows that were there twice; a wait for another writer
 
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from embedding.model.weights import ModelCard, describe_model, preprocessing_of
 from embedding.runs.export import export_chips
-from embedding.runs.files import LoadReport, Run, exclusively, find_run, remove_partial_exports, unfinished_runs
+from embedding.runs.files import LoadReport, Run, find_run, only_embedding_run, remove_partial_exports, unfinished_runs
 from embedding.runs.load import load_run
 from embedding.runs.local_transform import transform_locally
 from embedding.runs.report import ObjectFailure, Progress, TransformReport
@@ -73,7 +73,7 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
         ChiplakeError: the job cannot run at all. Objects and chips that failed are in the summary.
     """
     card = _card(settings)
-    with exclusively(settings.lake.transform_dir):
+    with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
         exported = export_chips(get_spark(settings), settings, card, days)
@@ -106,7 +106,7 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
         ChiplakeError: an earlier run is not loaded yet, or a table to export from is missing.
     """
     card = _card(settings)
-    with exclusively(settings.lake.transform_dir):
+    with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         for unfinished in unfinished_runs(settings.lake.transform_dir):
             if load_leftovers:
@@ -131,7 +131,7 @@ def run_transform(
     Raises:
         ChiplakeError: the run does not exist, the server cannot be started, or AWS refuses a request.
     """
-    with exclusively(settings.lake.transform_dir):
+    with only_embedding_run(settings.lake.transform_dir):
         return {run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings, run_id)}
 
 
@@ -141,7 +141,7 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
     Raises:
         ChiplakeError: the run does not exist.
     """
-    with exclusively(settings.lake.transform_dir):
+    with only_embedding_run(settings.lake.transform_dir):
         return [load_run(get_spark(settings), settings, run) for run in _chosen(settings, run_id)]
 
 

@@ -12,6 +12,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NamespaceAlreadyExistsError, TableAlreadyExistsError
 from sqlalchemy.exc import IntegrityError
 
+from lakehouse.locks import FOLDER_PROPERTY, WAIT_PROPERTY
 from lakehouse.schema_evolution import add_missing_columns
 from lakehouse.settings import CATALOG_NAME, Settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA, LakeSettings
@@ -29,6 +30,8 @@ def pyiceberg_properties(lake: LakeSettings) -> dict[str, str]:
             "type": "sql",
             "uri": f"sqlite:///{lake.catalog_file}?timeout={BUSY_TIMEOUT_S}",
             "warehouse": f"file://{warehouse}" if warehouse.startswith("/") else warehouse,
+            FOLDER_PROPERTY: str(lake.locks_dir),
+            WAIT_PROPERTY: str(lake.lock_wait_minutes),
         }
     properties = {"type": lake.catalog, "warehouse": warehouse}
     if lake.catalog_uri:

@@ -11,6 +11,7 @@ from pyiceberg.table import Table, TableProperties
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lakehouse.errors import ChiplakeError
+from lakehouse.locks import table_lock
 
 COMMIT_ATTEMPTS: Final = 12
 COMMIT_MAX_WAIT_S: Final = 5.0
@@ -21,8 +22,10 @@ T = TypeVar("T")
 def commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
     """Call `write` with the current table, and call it again from the start if another writer commits first.
 
+    A table of the embedded catalog is locked meanwhile. Other catalogs have no locks.
+
     Raises:
-        ChiplakeError: other writers commit to the table without pause.
+        ChiplakeError: other writers commit to the table without pause, or one holds its lock for too long.
     """
     attempts = Retrying(
         retry=retry_if_exception_type(CommitFailedException),
@@ -31,7 +34,8 @@ def commit(catalog: Catalog, name: str, write: Callable[[Table], T]) -> T:
         reraise=True,
     )
     try:
-        return attempts(lambda: write(catalog.load_table(name)))
+        with table_lock(catalog.properties, name):
+            return attempts(lambda: write(catalog.load_table(name)))
     except CommitFailedException as error:
         raise ChiplakeError(f"other writers kept changing {name}; run this again: {error}") from error
 

@@ -43,8 +43,8 @@ def maintain_command(
 ) -> None:
     """Merge small files, expire old snapshots, remove files that nothing refers to. No row changes.
 
-    Readers can continue: the files of their snapshot stay until it expires. Run it when no job runs: a table that a
-    job writes to meanwhile is left for the next time, or the job fails and must be run again.
+    Readers can continue: the files of their snapshot stay until it expires. It waits for a job that writes a table, for
+    CHIPLAKE_LOCK_WAIT_MINUTES at most; a table that is still being written then is left for the next time.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
     from lakehouse.catalog import ensure_sources

@@ -21,6 +21,7 @@ from chiplake.maintain.procedures import call_procedure
 from chiplake.maintain.state import expirable, table_state
 from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError, error_line
+from lakehouse.locks import LockedError, table_lock
 from lakehouse.settings import Settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.source_schemas import RAW_NAMESPACE
@@ -112,7 +113,14 @@ class _Maintenance:
             return TableReport(name, Outcome.FAILED, detail=error_line(error))
 
     def run(self, name: str) -> TableReport:
-        """Do the steps. A failure becomes part of the report."""
+        """Do the steps once no job writes the table. A failure becomes part of the report."""
+        try:
+            with table_lock(self.catalog.properties, name):
+                return self._run_alone(name)
+        except LockedError as error:
+            return TableReport(name, Outcome.LEFT, detail=str(error))
+
+    def _run_alone(self, name: str) -> TableReport:
         report = TableReport(name, Outcome.UNCHANGED)
         known: set[int] = set()
         try:

@@ -10,7 +10,6 @@ Every file is written under another name and then renamed, so that no file is ev
 
 from __future__ import annotations
 
-import fcntl
 import re
 import secrets
 import shutil
@@ -26,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from embedding.wire import MEDIA_TYPE_OF_SUFFIX
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
+from lakehouse.locks import exclusively
 
 if TYPE_CHECKING:
     from embedding.model.weights import ModelCard
@@ -183,25 +183,20 @@ def unfinished_runs(transform_dir: Path) -> list[Run]:
 
 
 def remove_partial_exports(transform_dir: Path) -> None:
-    """Remove what killed exports left behind. Call it inside `exclusively` only."""
+    """Remove what killed exports left behind. Call it inside `only_embedding_run` only."""
     for run in _runs(transform_dir):
         if not run.manifest_path.is_file():
             shutil.rmtree(run.path)
 
 
 @contextmanager
-def exclusively(transform_dir: Path) -> Iterator[None]:
+def only_embedding_run(transform_dir: Path) -> Iterator[None]:
     """Lock the transform directory: two jobs at once would embed the same chips twice.
 
     Raises:
-        ChiplakeError: another process has locked it.
+        LockedError: another process has locked it. A run may take hours, so it is not waited for.
     """
-    transform_dir.mkdir(parents=True, exist_ok=True)
-    with (transform_dir / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ChiplakeError(f"another embedding run works in {transform_dir}; wait until it ends") from error
+    with exclusively(transform_dir / ".lock", f"the folder of embedding runs {transform_dir}"):
         yield
 
 

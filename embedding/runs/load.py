@@ -17,6 +17,7 @@ from pyspark.sql import functions as f
 from embedding.runs.files import LoadReport, Manifest, Run, answer_path
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table
 from lakehouse.catalog import ensure_sources
+from lakehouse.locks import table_lock
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
@@ -40,7 +41,7 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
         run: an exported run, transformed completely or in part.
 
     Raises:
-        ChiplakeError: the manifest of the run is missing.
+        ChiplakeError: the manifest of the run is missing, or another writer holds the table's lock for too long.
     """
     manifest = run.manifest()
     run.gather_answers()
@@ -48,9 +49,9 @@ def load_run(spark: SparkSession, settings: Settings, run: Run) -> LoadReport:
     unanswered = tuple(entry.name for entry in manifest.objects if entry not in answered)
     embedded = errors = unchanged = 0
     if answered:
-        ensure_sources(settings)
-        spark.catalog.refreshTable(CLAY_EMBEDDINGS)
-        embedded, errors, unchanged = _merge(spark, run, manifest, [entry.name for entry in answered])
+        with table_lock(ensure_sources(settings).properties, CLAY_EMBEDDINGS):
+            spark.catalog.refreshTable(CLAY_EMBEDDINGS)
+            embedded, errors, unchanged = _merge(spark, run, manifest, [entry.name for entry in answered])
     report = LoadReport(
         run_id=run.run_id,
         embedded=embedded,

@@ -29,6 +29,13 @@ class LakeSettings(SettingsGroup):
     catalog_uri: str | None = Field(None, description="Address of a rest catalog, or endpoint of glue.")
     warehouse: str | None = Field(None, description="Location of the warehouse; not needed for the embedded catalog.")
 
+    lock_wait_minutes: float = Field(
+        30,
+        ge=0,
+        description="How long a writer waits for another one that writes the same table, in minutes; "
+        "embedded catalog only.",
+    )
+
     target_schema: str = Field(
         DEFAULT_SCHEMA,
         pattern=r"^[a-z][a-z0-9_]*$",
@@ -61,6 +68,11 @@ class LakeSettings(SettingsGroup):
     def warehouse_location(self) -> str:
         """The location of table files: a URI or an absolute path."""
         return self.warehouse or str(self.home / "warehouse")
+
+    @property
+    def locks_dir(self) -> Path:
+        """The folder of the locks of the embedded catalog's tables."""
+        return self.home / "locks"
 
     @property
     def transform_dir(self) -> Path:

@@ -4,6 +4,7 @@
 #}
 {% macro write_changes(existing, compiled_code) %}
     {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
+    {% do row_delete_copies(this, row_key_columns(config.get('unique_key'))) %}
     {% call statement('create_source') %}
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
@@ -22,5 +23,6 @@
     {% else %}
         {% do strategy_changed_rows(source, columns) %}
     {% endif %}
+    {% do row_mark_unique(this) %}
     {% do run_query('drop view if exists ' ~ source) %}
 {% endmacro %}

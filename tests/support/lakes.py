@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,19 @@ def drop_target_schema(schema: str) -> None:
     assert done.success, done.exception
 
 
+def said_by_dbt(*arguments: str) -> list[str]:
+    """Run a dbt command in this process, assert that it succeeds, and return the lines that macros have logged."""
+    lines: list[str] = []
+
+    def on_event(event: Any) -> None:
+        if event.info.name == "JinjaLogInfo":
+            lines.append(event.data.msg)
+
+    done = _invoke(*arguments, on_event=on_event)
+    assert done.success, done.exception
+    return lines
+
+
 def compiled(statement: str, **variables: Any) -> str:
     """Compile a statement with macros and variables to SQL, without running it."""
     done = _invoke("compile", "--inline", statement, "--vars", json.dumps(variables, ensure_ascii=False))
@@ -92,11 +105,11 @@ def compiled(statement: str, **variables: Any) -> str:
     return code
 
 
-def _invoke(*arguments: str) -> Any:
+def _invoke(*arguments: str, on_event: Callable[[Any], None] | None = None) -> Any:
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # Nobody reads the log or the artefacts of these runs.
     silent = ["--quiet", "--log-level-file", "none", "--no-write-json"]
-    return dbtRunner().invoke([*silent, *arguments, *project])
+    return dbtRunner(callbacks=[on_event] if on_event else []).invoke([*silent, *arguments, *project])
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

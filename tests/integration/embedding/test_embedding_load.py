@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -19,7 +20,7 @@ from chiplake.cli import embed as commands
 from embedding.model.weights import SEEDED_SIZE
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
 from embedding.runs import local_transform
-from embedding.runs.files import Run, exclusively, unfinished_runs
+from embedding.runs.files import Run, only_embedding_run, unfinished_runs
 from embedding.runs.load import load_run
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
@@ -309,8 +310,8 @@ def test_a_second_export_before_the_load_is_refused(small: Settings) -> None:
 
 def test_two_jobs_at_once_are_refused(small: Settings) -> None:
     with (
-        exclusively(small.lake.transform_dir),
-        pytest.raises(ChiplakeError, match="another embedding run works"),
+        only_embedding_run(small.lake.transform_dir),
+        pytest.raises(ChiplakeError, match=rf"embedding runs .* process {os.getpid()} on .*; run this again"),
     ):
         run_embedding(small)
 

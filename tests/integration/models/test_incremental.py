@@ -16,14 +16,25 @@ from numcodecs import blosc
 from pyiceberg.expressions import In
 from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
-from support.lakes import MODELS_WITH_PIXELS, data_files, dbt, empty_lake, empty_lake_of, ingest_file, rows, snapshots
+from support.lakes import (
+    MODELS_WITH_PIXELS,
+    data_files,
+    dbt,
+    empty_lake,
+    empty_lake_of,
+    ingest_file,
+    rows,
+    said_by_dbt,
+    snapshots,
+)
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from ingestion.store.overrides import BoaOffsetOverride, store_boa_offsets, stored_boa_offsets
-from lakehouse.catalog import open_catalog
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAC_ITEMS
 
+CHIPS = f"{MODEL_NAMESPACE}.fct_chips"
 SELECT = ("--select", "+fct_filled_chips")
 
 
@@ -191,6 +202,30 @@ def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -
     before = snapshots(nights.spark)
     dbt("run", "--empty", *SELECT)
     assert snapshots(nights.spark) == before
+
+
+def test_copies_of_rows_are_removed_and_counted(nights: Nights) -> None:
+    spark = nights.spark
+    chips, scenes = rows(spark, "fct_chips"), spark.table(f"{MODEL_NAMESPACE}.int_scenes").collect()
+    chosen = tuple(sorted(chips)[:3])
+    for _ in range(2):  # these chips are then there four times
+        spark.sql(f"insert into {CHIPS} select * from {CHIPS} where chip_id in {chosen}")
+    # Copies of another table's rows, which has a map and copies on write.
+    spark.sql(f"insert into {MODEL_NAMESPACE}.int_scenes select * from {MODEL_NAMESPACE}.int_scenes")
+
+    lines = said_by_dbt("run", "--select", "int_scenes", "fct_chips")
+
+    assert lines == [
+        f"{MODEL_NAMESPACE}.int_scenes: {len(scenes)} rows were copies of others and are removed",
+        f"{CHIPS}: 9 rows were copies of others and are removed",
+    ]
+    assert spark.table(CHIPS).count() == len(chips)
+    assert rows(spark, "fct_chips") == chips
+    healed = spark.table(f"{MODEL_NAMESPACE}.int_scenes").collect()
+    assert sorted(map(str, healed)) == sorted(map(str, scenes))
+    counted = snapshots(spark)
+    assert said_by_dbt("run", "--select", "int_scenes", "fct_chips") == []
+    assert snapshots(spark) == counted
 
 
 @contextmanager

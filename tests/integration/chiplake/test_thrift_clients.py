@@ -1,0 +1,192 @@
+"""Clients of `chiplake serve` have sessions of their own, with all functions, and their writers take turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyhive import hive
+from support.ingests import write_items
+from support.lakes import ingest_file
+
+from chiplake.synthetic import ArchiveSpec, write_archive
+from lakehouse.settings import PROJECT_DIR, Settings
+
+pytestmark = pytest.mark.java
+
+START_S = 120
+# A client that takes a lock and then waits until it is killed.
+CLIENT = """
+import sys, time
+from pyhive import hive
+cursor = hive.connect("127.0.0.1", int(sys.argv[1])).cursor()
+cursor.execute("select chiplake_lock('chiplake.of_a_client', 'a client')")
+print(cursor.fetchall(), flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `chiplake serve`."""
+
+    port: int
+    settings: Settings
+    environment: dict[str, str]
+    connections: list[Any] = field(default_factory=list)
+
+    def connect(self) -> Client:
+        """Open a session."""
+        self.connections.append(hive.connect("127.0.0.1", self.port))
+        return Client(self.connections[-1])
+
+
+@dataclass(frozen=True)
+class Client:
+    """One session of the server."""
+
+    connection: Any
+
+    def run(self, statement: str) -> None:
+        """Run a statement without an answer."""
+        self.connection.cursor().execute(statement)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        cursor = self.connection.cursor()
+        cursor.execute(query)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("served")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    variables = {
+        "CHIPLAKE_HOME": str(home),
+        "CHIPLAKE_SPARK_MASTER": "local[2]",
+        "CHIPLAKE_SHUFFLE_PARTITIONS": "4",
+        "CHIPLAKE_BANDS": json.dumps(list(ArchiveSpec.tiny().bands)),
+        "CHIPLAKE_THRIFT_PORT": str(port),
+        "PYTHONPATH": str(PROJECT_DIR),
+    }
+    environment = os.environ | variables
+    command = [sys.executable, "-c", "from chiplake.cli.main import main; main()", "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, cwd=PROJECT_DIR) as process:
+        running = Server(port, Settings().replace(home=home), environment)
+        try:
+            _wait_until_it_listens(port, process)
+            yield running
+        finally:
+            for connection in running.connections:
+                connection.close()
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"the server does not listen; exit code {process.poll()}")
+
+
+def test_views_variables_and_settings_of_two_clients_stay_apart(server: Server) -> None:
+    ann, ben = server.connect(), server.connect()
+    for client, number in ((ann, 1), (ben, 2)):
+        client.run(f"create temporary view mine as select {number} as number")
+        client.run(f"declare or replace variable mine__first_at int default {number}")
+        client.run(f"set spark.sql.shuffle.partitions = {number}")
+    ben.run("use raw")
+    for client, number, schema in ((ann, 1, "default"), (ben, 2, "raw")):
+        assert client.ask("select number, mine__first_at, current_schema() from mine") == [(number, number, schema)]
+        assert client.ask("set spark.sql.shuffle.partitions") == [("spark.sql.shuffle.partitions", str(number))]
+
+
+def test_every_client_has_all_functions(server: Server) -> None:
+    for client in (server.connect(), server.connect()):
+        assert client.ask("select chip_mean(cast(null as binary)), ST_AsText(ST_Point(1, 2))") == [
+            (None, "POINT (1 2)")
+        ]
+        # Spark finds a table function before it looks at its arguments.
+        with pytest.raises(hive.OperationalError, match=r"(?i)UDTF|TABLE_VALUED|NUM_TABLE|fill_chips") as error:
+            client.ask("select * from fill_chips()")
+        assert "UNRESOLVABLE_TABLE_VALUED_FUNCTION" not in str(error.value)
+
+
+def test_a_client_waits_for_another_and_a_killed_one_holds_nothing(server: Server) -> None:
+    ann, ben = server.connect(), server.connect()
+    take = "select chiplake_lock('chiplake.t', 'dbt run -s \\'t\\'')"
+    assert ann.ask(take) == [("",)]
+    holder = json.loads(ben.ask(take)[0][0])
+    assert holder["command"] == "chiplake serve for dbt run -s 't'"
+    assert ben.ask("select chiplake_lock('chiplake.another', 'dbt run')") == [("",)]
+    assert ann.ask("select chiplake_unlock('chiplake.t')") == [("freed",)]
+    assert ben.ask(take) == [("",)]
+
+    with subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(server.port)], stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "[('',)]\n"
+        take = "select chiplake_lock('chiplake.of_a_client', 'dbt run')"
+        assert json.loads(ann.ask(take)[0][0])["command"] == "chiplake serve for a client"
+        client.kill()
+    until = time.monotonic() + 30
+    while ann.ask(take) != [("",)]:
+        assert time.monotonic() < until, "the lock of a killed client is still held"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path: Path) -> None:
+    archive = write_archive(ArchiveSpec.tiny(), tmp_path / "archive")
+    items = json.loads(archive.items_path.read_text())["features"]
+    ingest_file(write_items(tmp_path / "items.json", items), server.settings)
+
+    def build(schema: str) -> subprocess.CompletedProcess[str]:
+        folders = {"DBT_TARGET_PATH": str(tmp_path / schema / "target"), "DBT_LOG_PATH": str(tmp_path / schema)}
+        command = [str(Path(sys.executable).with_name("dbt")), "build", "--select", "+fct_chips"]
+        command += ["--indirect-selection", "buildable"]
+        command += ["--target", "thrift", "--threads", "4"]
+        command += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
+        return subprocess.run(
+            command,
+            env=server.environment | folders | {"CHIPLAKE_TARGET_SCHEMA": schema},
+            capture_output=True,
+            text=True,
+            cwd=PROJECT_DIR,
+        )
+
+    schemas = ("dev_ann", "dev_ben")
+    with ThreadPoolExecutor(2) as pool:
+        for done in pool.map(build, schemas):
+            assert done.returncode == 0, done.stdout[-3000:]
+    shutil.rmtree(archive.root)
+    client = server.connect()
+    counts = [
+        client.ask(f"select count(*), count(distinct chip_id), count(red) from {one}.fct_chips") for one in schemas
+    ]
+    assert counts[0] == counts[1]
+    rows, keys, with_pixels = counts[0][0]
+    assert rows == keys == with_pixels > 0
+    differing = "select count(*) from (select * from {}.fct_chips except all select * from {}.fct_chips)"
+    assert client.ask(differing.format(*schemas)) == [(0,)]
