@@ -16,7 +16,7 @@
         {%- set distinct_rows -%}
             select
                 {% for name in names %}any_value(target.{{ name }}) as {{ name }}, {% endfor %}
-                count(*) - 1 as copies
+                count(*) - 1 as chiplake__copies
             from {{ target }} as target
             left semi join ({{ twice }}) as twice on {{ row_matches(keys, 'target', 'twice') }}
             group by
@@ -26,20 +26,20 @@
                 {{- ' as string)' if 'map<' in column.data_type }}{{ ', ' if not loop.last }}
                 {% endfor %}
         {%- endset -%}
-        {% set count = run_query('select sum(copies) from (' ~ distinct_rows ~ ')').rows[0][0] | int %}
+        {% set count = run_query('select sum(chiplake__copies) from (' ~ distinct_rows ~ ')').rows[0][0] | int %}
         {% if count %}
             {% call statement('delete_copies') %}
                 merge into {{ target }} as target
                 using (
-                    select {{ names | join(', ') }}, false as is_gone from ({{ distinct_rows }})
+                    select {{ names | join(', ') }}, false as chiplake__is_gone from ({{ distinct_rows }})
                     union all
-                    select {% for name in names %}any_value({{ name }}), {% endfor %}true as is_gone
+                    select {% for name in names %}any_value({{ name }}), {% endfor %}true as chiplake__is_gone
                     from ({{ distinct_rows }})
                     group by {{ keys | join(', ') }}
                 ) as source
-                on {{ row_matches(keys, 'source', 'target') }} and source.is_gone
+                on {{ row_matches(keys, 'source', 'target') }} and source.chiplake__is_gone
                 when matched then delete
-                when not matched and not source.is_gone then insert ({{ names | join(', ') }})
+                when not matched and not source.chiplake__is_gone then insert ({{ names | join(', ') }})
                     values ({% for name in names %}source.{{ name }}{{ ', ' if not loop.last }}{% endfor %})
             {% endcall %}
             {% do log(target ~ ': ' ~ count ~ ' rows were copies of others and are removed', info=true) %}

@@ -206,6 +206,8 @@ def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -
 
 def test_copies_of_rows_are_removed_and_counted(nights: Nights) -> None:
     spark = nights.spark
+    if not spark.catalog.tableExists(CHIPS):  # this test runs alone
+        nights.run(nights.scene_ids(1))
     chips, scenes = rows(spark, "fct_chips"), spark.table(f"{MODEL_NAMESPACE}.int_scenes").collect()
     chosen = tuple(sorted(chips)[:3])
     for _ in range(2):  # these chips are then there four times
