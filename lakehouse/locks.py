@@ -213,12 +213,12 @@ def table_lock_path(folder: Path, table: str) -> Path:
 
 def lock_call(table: str) -> str:
     """Return the statement with which a client of `chiplake serve` takes a lock: '' if it has it, or the holder."""
-    return f"select {LOCK_FUNCTION}({_literal(table)}, {_literal(this_command())})"
+    return f"select {LOCK_FUNCTION}({_literal(table)}, {_literal(this_command())}) as holder"
 
 
 def unlock_call(table: str) -> str:
     """Return the statement with which a client of `chiplake serve` frees a lock."""
-    return f"select {UNLOCK_FUNCTION}({_literal(table)})"
+    return f"select {UNLOCK_FUNCTION}({_literal(table)}) as freed"
 
 
 def _literal(text: str) -> str:

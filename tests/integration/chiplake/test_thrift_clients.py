@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 from pyhive import hive
+from support.dbt_projects import DbtProject
 from support.ingests import write_items
 from support.lakes import ingest_file
+from support.own_models import FIRST_EVENTS, TEXTBOOK, check_textbook_models
 
 from chiplake.synthetic import ArchiveSpec, write_archive
-from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 pytestmark = pytest.mark.java
 
@@ -190,3 +192,20 @@ def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path:
     assert rows == keys == with_pixels > 0
     differing = "select count(*) from (select * from {}.fct_chips except all select * from {}.fct_chips)"
     assert client.ask(differing.format(*schemas)) == [(0,)]
+
+
+def test_textbook_models_of_a_user_keep_their_rows_over_thrift(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("CHIPLAKE_HOME", "CHIPLAKE_THRIFT_PORT"):
+        monkeypatch.setenv(variable, server.environment[variable])
+    monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", "dev_cem")
+    get_settings.cache_clear()
+    client = server.connect()
+    for statement in FIRST_EVENTS:
+        client.run(statement)
+    try:
+        project = DbtProject(tmp_path / "project", TEXTBOOK)
+        check_textbook_models(project, "dev_cem", client.run, client.ask, "--target", "thrift")
+    finally:
+        get_settings.cache_clear()
