@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import pyspark
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf
 
 from lakehouse.errors import ChiplakeError
+from lakehouse.spark.jars import class_path, spark_jars_dir
 
 _PREFIX: Final = "classes-"
 _SUFFIX: Final = ".jsa"
@@ -60,9 +60,8 @@ def archive_path(jars: Sequence[Path]) -> Path | None:
     release = _java_release()
     if release is None:
         return None
-    spark_jars = sorted((Path(pyspark.__file__).parent / "jars").glob("*.jar"))
-    digest = hashlib.sha256(release.read_bytes())
-    for jar in (*jars, *spark_jars):
+    digest = hashlib.sha256(release.read_bytes() + class_path(jars).encode())
+    for jar in (*jars, *sorted(spark_jars_dir().glob("*.jar"))):
         state = jar.stat()
         digest.update(f"{jar} {state.st_size} {state.st_mtime_ns}\n".encode())
     return jars[0].parent / f"{_PREFIX}{digest.hexdigest()[:16]}{_SUFFIX}"

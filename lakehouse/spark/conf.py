@@ -10,7 +10,7 @@ from lakehouse.catalog import spark_catalog_conf
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR, Settings
 from lakehouse.spark.class_archive import archive_options
 from lakehouse.spark.cluster import cluster_conf, is_cluster
-from lakehouse.spark.jars import ensure_jars
+from lakehouse.spark.jars import class_path, ensure_jars
 
 # GDAL reads these when a process first uses it: they belong in the environment of the Python workers.
 # The cache must hold a row of blocks of every band of a scene (175 MB); a smaller one decodes blocks repeatedly.
@@ -37,13 +37,15 @@ TIME_ZONE: Final = "UTC"
 def spark_conf(settings: Settings) -> dict[str, str]:
     """Return every Spark property that Chiplake sets."""
     paths = ensure_jars(settings.runtime)
-    jars = os.pathsep.join(map(str, paths))
-    log_options = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+    log_options = (
+        f'"-Dlog4j2.configurationFile={Path(__file__).with_name("log4j2.properties")}" '
+        f'"-Dchiplake.logs={settings.lake.home / "logs"}"'
+    )
     conf = {
         "spark.app.name": "chiplake",
         "spark.master": settings.runtime.spark_master,
         "spark.driver.memory": settings.runtime.spark_driver_memory,
-        "spark.driver.extraClassPath": jars,
+        "spark.driver.extraClassPath": class_path(paths),
         "spark.driver.extraJavaOptions": f"{log_options} {_JVM_OPTIONS} {archive_options(paths)}".rstrip(),
         "spark.executor.extraJavaOptions": _JVM_OPTIONS,
         "spark.ui.enabled": "false",
@@ -78,14 +80,11 @@ def spark_conf(settings: Settings) -> dict[str, str]:
     }
     conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
     conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.cutting.href_signer
-    conf |= cluster_conf(settings.runtime, os.environ) if is_cluster(settings.runtime) else _local_conf(jars)
+    conf |= cluster_conf(settings.runtime, os.environ) if is_cluster(settings.runtime) else _local_conf()
     return conf | spark_catalog_conf(settings.lake)
 
 
-def _local_conf(jars: str) -> dict[str, str]:
+def _local_conf() -> dict[str, str]:
     """Return the Spark properties for tasks on this machine, which use the files of this project."""
     python_path = filter(None, [str(PROJECT_DIR), os.environ.get("PYTHONPATH")])
-    return {
-        "spark.executor.extraClassPath": jars,
-        "spark.executorEnv.PYTHONPATH": os.pathsep.join(python_path),
-    }
+    return {"spark.executorEnv.PYTHONPATH": os.pathsep.join(python_path)}

@@ -14,9 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import pyspark
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings.runtime import RuntimeSettings
@@ -76,6 +79,20 @@ JARS: Final = (
         "a3f53a2aa15ae9425a9e793bbe9c8e5288febeb4b65ef5c1a4e80d4c2045cf08",
     ),
 )
+
+
+def spark_jars_dir() -> Path:
+    """Return the folder of the jars of Spark itself: of SPARK_HOME, or of the package pyspark."""
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+
+
+def class_path(jars: Sequence[Path]) -> str:
+    """Return the class path of a JVM of this machine: Spark's jars come before these.
+
+    Some of these jars contain old versions of classes that Spark needs. GeoTools' jar has the API of SLF4J 1.7, which
+    does not find Spark's binding and then logs nothing.
+    """
+    return os.pathsep.join((f"{spark_jars_dir()}/*", *map(str, jars)))
 
 
 def check_java() -> str:

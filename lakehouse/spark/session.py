@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from lakehouse.catalog import ensure_sources
 from lakehouse.settings import Settings
 from lakehouse.spark.cluster import is_cluster, send_package
 from lakehouse.spark.conf import TIME_ZONE, spark_conf
+from lakehouse.spark.jvm import start_jvm
 
 
 def open_session(
@@ -41,10 +43,10 @@ def open_session(
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if not is_cluster(settings.runtime):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = SparkSession.builder
-    for name, value in (spark_conf(settings) | dict(more_conf or {})).items():
-        builder = builder.config(name, value)
-    spark = builder.getOrCreate()
+    conf = SparkConf().setAll(list((spark_conf(settings) | dict(more_conf or {})).items()))
+    if SparkContext._gateway is None:  # no JVM runs in this process
+        SparkContext(conf=conf, gateway=start_jvm(conf))
+    spark = SparkSession.builder.config(conf=conf).getOrCreate()
     if is_cluster(settings.runtime):
         send_package(spark, settings.lake.home)
     register(spark)
