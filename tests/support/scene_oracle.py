@@ -22,6 +22,7 @@ BANDS = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}  # all of 10
 NOT_CUT = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 VALID = (2, 4, 5, 6, 7, 11)
 CLOUDS = (8, 9, 10)
+HIGHEST_CLASS = 11  # snow
 CELL = 2560
 EPSG = 32633
 MAX_AGE = np.timedelta64(60, "D")
@@ -92,6 +93,7 @@ def expected_dates(items: Sequence[dict[str, Any]], read: ReadLayer) -> list[Exp
         acquired = np.datetime64(item["properties"]["datetime"].removesuffix("Z"), "us")
         band = _band_of(item["id"], offset, read)
         scl = read(item["id"], "SCL").astype(np.uint8)
+        scl[scl > HIGHEST_CLASS] = 0  # real scenes have a few pixels of 12, which is no class
         holds = doubled(scl != 0)
         for name in BANDS:
             holds &= band(name) > 0

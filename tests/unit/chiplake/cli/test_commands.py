@@ -140,13 +140,13 @@ def test_the_first_ingestion_records_the_settings(home: Path, tmp_path: Path) ->
 
 def test_the_doctor_shows_the_settings_of_the_lake_beside_those_of_the_shell(home: Path) -> None:
     made_with_a_box_and_chips(home)
-    done = chiplake("doctor", "--json", CHIPLAKE_BANDS="red,nir", CHIPLAKE_BBOX=BOX)
+    done = chiplake("doctor", "--json", CHIPLAKE_BANDS="red,nir", CHIPLAKE_BBOX=BOX, CHIPLAKE_SHUFFLE_PARTITIONS="6")
     printed = json.loads(done.stdout)
     settings = {one["variable"]: (one["value"], one["lake"]) for one in printed["settings"]}
     assert settings["CHIPLAKE_BBOX"] == ("[16.24, 45.76, 16.31, 45.79]", "[16.24, 45.76, 16.31, 45.79]")
     assert settings["CHIPLAKE_BANDS"][0] == '["red", "nir"]'
     assert settings["CHIPLAKE_BANDS"][1].startswith('["blue", "green"')
-    assert settings["CHIPLAKE_SHUFFLE_PARTITIONS"] == ("8", None)
+    assert settings["CHIPLAKE_SHUFFLE_PARTITIONS"] == ("6", None)
     findings = {one["subject"]: one for one in printed["findings"]}
     assert findings["lake settings"]["detail"] == (
         "the lake was made with other values of CHIPLAKE_BANDS; see `chiplake settings`"
