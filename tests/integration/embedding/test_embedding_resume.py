@@ -55,7 +55,7 @@ class Kills:
     least_of_the_load: int = 1
 
 
-FEW = Kills(total=4, by_the_clock=1, of_the_transform=2, least_of_the_transform=1)
+TEN = Kills(total=10, by_the_clock=3, of_the_transform=5, least_of_the_transform=2)
 MANY = Kills(total=20, by_the_clock=5, of_the_transform=10, least_of_the_transform=5)
 
 
@@ -223,7 +223,10 @@ def pause(process: BaseProcess, seconds: float) -> bool:
     return wait_until(process, lambda: time.monotonic() >= until)
 
 
-@pytest.mark.parametrize("kills", [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(TEN, id="ten", marks=pytest.mark.slow), pytest.param(MANY, id="many", marks=pytest.mark.long)],
+)
 def test_a_repeatedly_killed_job_ends_like_an_undisturbed_one(tmp_path: Path, kills: Kills) -> None:
     chips = [make_chip(number, BANDS) for number in range(CHIPS)]
     undisturbed = make_lake(tmp_path / "undisturbed", chips)
