@@ -1,4 +1,5 @@
-{{ config(unique_key=['chip_id', 'model_id'], version_columns=['pair_hash']) }}
+{# history_count is compared because release 0.1.0 wrote -1 for no earlier pair. -#}
+{{ config(unique_key=['chip_id', 'model_id'], version_columns=['pair_hash', 'history_count']) }}
 
 {% set min_history = setting('change_min_history') | int %}
 {% set min_distance = setting('change_min_distance') | float %}

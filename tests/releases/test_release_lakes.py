@@ -29,6 +29,7 @@ RELEASES = sorted(path.parent.name for path in HERE.glob("*/lake.tar.xz"))
 MARKER = "is-a-chiplake-release-fixture"
 
 CHIPS_WITH_ERRORS = "chiplake.fct_chips"  # each run retries rows with an error, which makes a snapshot
+CHANGES = "chiplake.fct_chip_changes"
 INCOMPLETE = 3  # exit code where a chip could not be read
 NEW_ROWS = {  # of the items in items-next.json
     "raw.stac_items": 2,
@@ -115,8 +116,9 @@ def test_this_release_continues_the_lake_and_keeps_its_rows(lake: ReleaseLake) -
     before = lake.snapshots()
     lake.run("dbt", "build", "--exclude-resource-type", "unit_test", "--quiet")
     after = lake.snapshots()
-    assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS}
+    assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS, CHANGES}
     assert after[CHIPS_WITH_ERRORS] == before[CHIPS_WITH_ERRORS] + 1
+    assert after[CHANGES] == before[CHANGES] + 1  # release 0.1.0 wrote -1 as the history_count of first pairs
     _check_old_rows(lake, new_rows=dict.fromkeys(lake.expected, 0))
 
     lake.run("chiplake", "ingest", "--items", str(lake.root / "scenes" / "items-next.json"))
