@@ -57,7 +57,7 @@ def plain_table(
     header: bool = True,
 ) -> list[str]:
     """Return the lines of a table as plain text, with columns below each other."""
-    lines = [[_one_line(cell) for cell in row] for row in ([columns, *rows] if header else rows)]
+    lines = _plain_cells(columns, rows, header)
     widths = _widths(lines, len(columns))
     text = [
         _GAP.join(
@@ -101,6 +101,10 @@ def _one_line(cell: Cell) -> str:
     return " ".join(str(cell).split())
 
 
+def _plain_cells(columns: Sequence[str], rows: Sequence[Sequence[Cell]], header: bool) -> list[list[str]]:
+    return [[_one_line(cell) for cell in row] for row in ([columns, *rows] if header else rows)]
+
+
 def _widths(lines: Sequence[Sequence[str]], count: int) -> list[int]:
     return [max((cell_len(line[place]) for line in lines), default=0) for place in range(count)]
 
@@ -109,7 +113,7 @@ def _fits(
     columns: Sequence[str], rows: Sequence[Sequence[Cell]], numbers: Collection[str], width: int, header: bool
 ) -> bool:
     """Return whether the first column and the numbers have room for their longest cells, and texts for some words."""
-    lines = [[_one_line(cell) for cell in row] for row in ([columns, *rows] if header else rows)]
+    lines = _plain_cells(columns, rows, header)
     widths = _widths(lines, len(columns))
     least = [
         longest if place == 0 or name in numbers else min(longest, _LEAST_WIDTH)

@@ -1,7 +1,8 @@
 """How a lake was made: the settings that its rows depend on, kept in the lake itself (`raw.lake_settings`).
 
-A schema of models has one row a setting. The first job or `dbt build` writes them, so that a shell with other settings
-is told so: without the box, whole tiles would be cut. `chiplake settings --record` replaces them.
+A schema of models has one row a setting. The first job or `dbt build` writes them. A later one with
+other settings prints the difference: without the box, whole tiles would be cut. `chiplake settings --record` replaces
+them.
 """
 
 from __future__ import annotations

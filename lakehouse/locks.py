@@ -25,6 +25,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lakehouse.errors import ChiplakeError, one_line
+from lakehouse.sql_literals import text_literal
 
 # Properties with which PyIceberg opens the embedded catalog; it passes on those that it does not know.
 FOLDER_PROPERTY: Final = "chiplake.locks"
@@ -80,7 +81,7 @@ class HeldLock:
 
 
 def take(path: Path, holder: Holder) -> HeldLock | Holder:
-    """Take a lock if it is free; otherwise return who holds it. Threads of one process exclude each other, too.
+    """Take a lock if it is free; otherwise return who holds it. So do the threads of one process.
 
     Args:
         path: the file of the lock; it is made, and stays.
@@ -213,17 +214,12 @@ def table_lock_path(folder: Path, table: str) -> Path:
 
 def lock_call(table: str) -> str:
     """Return the statement with which a client of `chiplake serve` takes a lock: '' if it has it, or the holder."""
-    return f"select {LOCK_FUNCTION}({_literal(table)}, {_literal(this_command())}) as holder"
+    return f"select {LOCK_FUNCTION}({text_literal(table)}, {text_literal(this_command())}) as holder"
 
 
 def unlock_call(table: str) -> str:
     """Return the statement with which a client of `chiplake serve` frees a lock."""
-    return f"select {UNLOCK_FUNCTION}({_literal(table)}) as freed"
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return f"select {UNLOCK_FUNCTION}({text_literal(table)}) as freed"
 
 
 def this_command() -> str:

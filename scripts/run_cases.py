@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiplake.jobs import Window, run_job
+from chiplake.output import print_line, print_table
 from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_BY_NAME, SCL
 from lakehouse.catalog import open_catalog
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases = make_cases(given.cases.resolve() / MAKER, given.names or ["all"], work / "cases")
         cases = [case for case in cases if case.name not in given.without]
         outcomes = run_cases(cases, given.cases.resolve() / MAKER, work)
-        wrong = print_table(cases, outcomes)
+        wrong = report(cases, outcomes)
     print(f"{len(cases) - wrong} of {len(cases)} cases are right")
     return 1 if wrong else 0
 
@@ -200,9 +201,9 @@ def _api(case: Case, maker: Path) -> Iterator[str]:
 
 def _cut_chips() -> None:
     try:
-        run_job("chip_extraction", Window(), lambda line: print(line, flush=True))
+        run_job("chip_extraction", Window(), print_line)
     except ChiplakeError as error:  # also raised for single chips with an error, which the table names
-        print(f"chip_extraction: {error}", flush=True)
+        print_line(f"chip_extraction: {error}")
 
 
 def _outcome(case: Case, settings: Settings, problem: str) -> Outcome:
@@ -238,17 +239,17 @@ def _rows(settings: Settings, table: str) -> list[Row]:
 # --- What is right ---
 
 
-def print_table(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> int:
+def report(cases: Sequence[Case], outcomes: Mapping[str, Outcome]) -> int:
     """Print a line a case: its name, whether it is right, and what came out. Return the number of wrong ones."""
-    wrong = 0
-    print(f"\n{'case':28} {'right':5}  what came out")
-    for case in cases:
-        faults = faults_of(case, outcomes[case.name])
-        wrong += bool(faults)
-        came_out = "; ".join(faults[:_MAX_FAULTS]) or _summary(outcomes[case.name])
-        more = f"; {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
-        print(f"{case.name:28} {'NO' if faults else 'yes':5}  {came_out}{more}")
-    return wrong
+    faults = {case.name: faults_of(case, outcomes[case.name]) for case in cases}
+    rows = []
+    for name, found in faults.items():
+        came_out = "; ".join(found[:_MAX_FAULTS]) or _summary(outcomes[name])
+        more = f"; {len(found) - _MAX_FAULTS} more" if len(found) > _MAX_FAULTS else ""
+        rows.append((name, "NO" if found else "yes", f"{came_out}{more}"))
+    print_line()
+    print_table(("case", "right", "what came out"), rows)
+    return sum(map(bool, faults.values()))
 
 
 def _summary(outcome: Outcome) -> str:

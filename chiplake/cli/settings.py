@@ -28,18 +28,16 @@ def settings_command(
     catalog = ensure_sources(settings)
     if record:
         write_record(catalog, settings)
-    of_lake = read_records(catalog).get(settings.lake.target_schema)
+    of_lake = read_records(catalog).get(settings.lake.target_schema, {})
     here = shaping_settings(settings)
     if as_json:
-        print_json(
-            [{"setting": one.variable, "here": one.value, "lake": (of_lake or {}).get(one.name)} for one in here]
-        )
+        print_json([{"setting": one.variable, "here": one.value, "lake": of_lake.get(one.name)} for one in here])
         return
     rows = []
     for one in here:
-        recorded = (of_lake or {}).get(one.name)
+        recorded = of_lake.get(one.name)
         state = "" if recorded is None else "same" if recorded == one.value else "differs"
         rows.append((one.variable, one.value, "" if recorded is None else recorded, state))
     print_table(("setting", "here", "lake", ""), rows, title=f"Settings of schema {settings.lake.target_schema}")
-    if of_lake is None:
+    if not of_lake:
         print_line("nothing is recorded yet; the first run records the settings of its shell")

@@ -9,6 +9,7 @@ from pyiceberg.table import Table
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from lakehouse.settings import CATALOG_NAME
+from lakehouse.sql_literals import text_literal
 
 Argument = str | bool | int | datetime | dict[str, str]
 
@@ -68,4 +69,4 @@ def _literal(value: Argument) -> str:
             return f"timestamp {_literal(value.astimezone(UTC).isoformat())}"
         case dict():
             return f"map({', '.join(_literal(part) for pair in value.items() for part in pair)})"
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text_literal(value)

@@ -88,7 +88,7 @@ def stated_number(place: str, objects: Sequence[Mapping[str, Any]], names: Seque
     Raises:
         RejectedError: one of them states no number, or they contradict each other.
     """
-    stated = [(name, entries[name]) for entries in objects for name in names if entries.get(name) is not None]
+    stated = _stated(objects, names)
     numbers = [_number(f"{name} of {place}", value) for name, value in stated]
     if any(not math.isclose(number, numbers[0], rel_tol=1e-6) for number in numbers):
         shown = " and ".join(f"{number:g}" for number in dict.fromkeys(numbers))
@@ -109,13 +109,18 @@ def stated_nodata(place: str, objects: Sequence[Mapping[str, Any]], names: Seque
     Raises:
         RejectedError: one of them states no number.
     """
-    stated = [(name, entries[name]) for entries in objects for name in names if entries.get(name) is not None]
+    stated = _stated(objects, names)
     numbers = [
         _number(f"{name} of {place}", value)
         for name, value in stated
         if not (isinstance(value, str) and value.strip().lower() in _NOT_FINITE)
     ]
     return next(iter(numbers), None)
+
+
+def _stated(objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return what these objects state under these names, with the name."""
+    return [(name, entries[name]) for entries in objects for name in names if entries.get(name) is not None]
 
 
 def _number(name: str, value: object) -> float:

@@ -1,8 +1,8 @@
 """Reads stac-geoparquet in batches of rows, as the JSON objects of the items.
 
 The layout is that of https://github.com/radiantearth/stac-geoparquet-spec: the members of an item and each of its
-properties are columns, the geometry is WKB, and absent values are null. Files of other tools have the properties in one
-column, and objects as maps or as JSON in text, which are read, too. rustac reads it faster, but it panics over a
+properties are columns, the geometry is WKB, and absent values are null. Files of other tools, which have the properties
+in one column and objects as maps or as JSON in text, are also read. rustac reads it faster, but it panics over a
 geometry column of large binaries, and loses a whole batch over one broken geometry.
 """
 

@@ -9,8 +9,7 @@
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
     {% do process_schema_changes(
-        incremental_validate_on_schema_change(config.get('on_schema_change'), default='append_new_columns'),
-        source, existing
+        incremental_validate_on_schema_change(config.get('on_schema_change')), source, existing
     ) %}
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(compiled_code) %}

@@ -21,9 +21,7 @@ headers as (
         collection,
         item_id,
         content_hash,
-        raster_header(
-            get(map_values(map_filter(assets, (layer, asset) -> layer != 'scl')), 0).href
-        ) as header
+        raster_header(get({{ band_assets('items') }}, 0).href) as header
     from items
 
 ),

@@ -54,7 +54,9 @@ described as (
         headers.offset as header_offset,
         coalesce(headers.scale != 1 or headers.offset != 0, false) as has_header,
         coalesce(items.asset_data_type, headers.data_type) as data_type,
-        coalesce(coalesce(items.asset_data_type, headers.data_type) like 'float%', false) as is_float
+        coalesce(coalesce(items.asset_data_type, headers.data_type) like 'float%', false) as is_float,
+        {{ has_band_scale('items', '= 1') }} as has_scale_of_one,
+        {{ has_band_scale('items', '!= 1') }} as has_other_scale
     from items
     left join overridden
         on items.collection = overridden.collection and items.item_id = overridden.item_id
@@ -73,11 +75,11 @@ stated as (
         *,
         case
             when asset_offset is not null then asset_offset
-            when is_float and {{ has_band_scale('described', '= 1') }} then 0D
+            when is_float and has_scale_of_one then 0D
         end as stated_offset,
         case
-            when {{ has_band_scale('described', '!= 1') }} then asset_scale
-            when is_float and {{ has_band_scale('described', '= 1') }} then 1D
+            when has_other_scale then asset_scale
+            when is_float and has_scale_of_one then 1D
             when has_header then header_scale
             when is_float then 1D
             else 0.0001D
@@ -95,9 +97,7 @@ final as (
         {{ boa_offset('stated') }} as boa_offset,
         {{ boa_offset_reason('stated') }} as boa_offset_reason,
         scale,
-        has_header
-        or {{ has_band_scale('stated', '!= 1') }}
-        or (is_float and {{ has_band_scale('stated', '= 1') }}) as is_scale_stated,
+        has_header or has_other_scale or (is_float and has_scale_of_one) as is_scale_stated,
         data_type,
         map_filter(
             transform_values(assets, (layer, asset) -> asset.nodata), (layer, nodata) -> nodata is not null

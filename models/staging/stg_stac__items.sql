@@ -44,7 +44,7 @@ current_versions as (
     select
         *,
         -- Offset and scale are the same for all bands of a product, or ingestion rejects it; SCL is not a band.
-        map_values(map_filter(assets, (layer, asset) -> layer != 'scl')) as band_assets
+        {{ band_assets('versions') }} as band_assets
     from versions
     -- A deprecated item has been withdrawn by its provider.
     where version_rank = 1 and not coalesce(is_deprecated, false)

@@ -8,7 +8,7 @@ guess.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,11 +55,12 @@ def weigh(product: Product, layer: str, info: RasterInfo) -> Radiometry:
     Raises:
         RasterError: they contradict each other, or the file cannot hold reflectance, or SCL classes.
     """
-    stated_nodata = (product.nodata or {}).get(layer)
+    of_item = (product.nodata or {}).get(layer)
+    nodata = {value for value in (of_item, info.nodata) if value is not None}
     if info.dtype.kind not in "uif":
         raise RasterError(f"its numbers are {info.dtype.name}")
     if layer == SCL:
-        return Radiometry(nodata=_nodata_of_classes(stated_nodata, info))
+        return Radiometry(nodata=_nodata_of_classes(nodata, info))
     if info.dtype.kind in "ui" and info.dtype.itemsize == 1:
         raise RasterError(f"its numbers are {info.dtype.name}, which cannot hold reflectance")
     if product.data_type is not None and _is_float(product.data_type) is not _is_float(info.dtype.name):
@@ -67,7 +68,7 @@ def weigh(product: Product, layer: str, info: RasterInfo) -> Radiometry:
     scale = _scale(product, info)
     shift = _shift(product, info, scale)
     _check_offset(product, info, shift * scale)
-    return Radiometry(scale * VALUE_PER_REFLECTANCE, shift, _nodata(stated_nodata, info))
+    return Radiometry(scale * VALUE_PER_REFLECTANCE, shift, _nodata(nodata, info))
 
 
 def harmonise(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None = None) -> NDArray[np.uint16]:
@@ -175,20 +176,18 @@ def _has_header(info: RasterInfo) -> bool:
     return (info.scale, info.offset) != (1, 0)
 
 
-def _nodata(stated: float | None, info: RasterInfo) -> tuple[float, ...]:
-    """Return the nodata values of item and file.
+def _nodata(values: Set[float], info: RasterInfo) -> tuple[float, ...]:
+    """Return the nodata values of a band, given those of item and file.
 
     0 is nodata in Sentinel-2's unsigned numbers. In signed ones and floats it is dark ground, if item or file tell
     missing pixels in another way.
     """
-    values = {value for value in (stated, info.nodata) if value is not None}
-    if info.dtype.kind == "u" or not (values or info.has_mask):
-        values.add(0.0)
-    return _held(values, info.dtype)
+    is_zero_missing = info.dtype.kind == "u" or not (values or info.has_mask)
+    return _held(values | {0.0} if is_zero_missing else values, info.dtype)
 
 
-def _nodata_of_classes(stated: float | None, info: RasterInfo) -> tuple[float, ...]:
-    values = {value for value in (stated, info.nodata) if value is not None}
+def _nodata_of_classes(values: Set[float], info: RasterInfo) -> tuple[float, ...]:
+    """Return the nodata values of SCL, given those of item and file."""
     for value in values:
         if value in _CLASSES:
             raise RasterError(f"its nodata value is {value:g}, which is a class of SCL")

@@ -1,0 +1,3 @@
+{% macro band_assets(relation) -%}
+    map_values(map_filter({{ relation }}.assets, (layer, asset) -> layer != 'scl'))
+{%- endmacro %}
