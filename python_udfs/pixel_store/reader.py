@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,16 @@ Positions = Sequence[int] | NDArray[np.int64]
 
 class MissingFileError(ChiplakeError):
     """A data file that a plan names no longer exists. The message says to run again."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a data file, and the rows of it to read."""
+
+    number: int
+    first: int  # position of its first row
+    size: int  # number of its rows
+    positions: NDArray[np.int64]  # in the file, ascending
 
 
 def read_rows(file: str, positions: Positions, columns: pa.Schema, io: FileIO) -> Iterator[pa.RecordBatch]:
@@ -42,22 +53,38 @@ def read_rows(file: str, positions: Positions, columns: pa.Schema, io: FileIO) -
         MissingFileError: the file is gone, because the table was maintained since the plan was made.
         ValueError: positions are not ascending, or the file has fewer rows.
     """
+    with open_parquet(file, io) as parquet:
+        for group in row_groups(file, positions, parquet.metadata):
+            rows = group.positions - group.first
+            yield _rows_of_group(_read_group(parquet, group.number, columns), rows, group.size)
+
+
+def row_groups(file: str, positions: Positions, metadata: pq.FileMetaData) -> list[RowGroup]:
+    """Return the row groups of a file that hold rows at given positions, in order.
+
+    Args:
+        file: address of the file, for messages.
+        positions: numbers of the rows in the file, from 0, in ascending order, none twice.
+        metadata: of the file.
+
+    Raises:
+        ValueError: positions are not ascending, or the file has fewer rows.
+    """
     wanted = np.asarray(positions, dtype=np.int64)
     if wanted.size == 0:
-        return
+        return []
     if wanted[0] < 0 or np.any(np.diff(wanted) <= 0):
         raise ValueError(f"{file}: positions must ascend from 0, none twice")
-    with _parquet(file, io) as parquet:
-        metadata = parquet.metadata
-        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-        if wanted[-1] >= starts[-1]:
-            raise ValueError(f"{file}: position {wanted[-1]} of a file of {starts[-1]} rows")
-        bounds = np.searchsorted(wanted, starts)
-        for number, size in enumerate(sizes):
-            rows = wanted[bounds[number] : bounds[number + 1]] - starts[number]
-            if rows.size:
-                yield _rows_of_group(_read_group(parquet, number, columns), rows, size)
+    sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    if wanted[-1] >= starts[-1]:
+        raise ValueError(f"{file}: position {wanted[-1]} of a file of {starts[-1]} rows")
+    bounds = np.searchsorted(wanted, starts)
+    return [
+        RowGroup(number, int(starts[number]), size, wanted[bounds[number] : bounds[number + 1]])
+        for number, size in enumerate(sizes)
+        if bounds[number] < bounds[number + 1]
+    ]
 
 
 def _rows_of_group(group: pa.RecordBatch, rows: NDArray[np.int64], size: int) -> pa.RecordBatch:
@@ -79,9 +106,22 @@ def _read_group(parquet: pq.ParquetFile, number: int, columns: pa.Schema) -> pa.
 
 
 @contextmanager
-def _parquet(file: str, io: FileIO) -> Iterator[pq.ParquetFile]:
+def open_parquet(file: str, io: FileIO, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+    """Open a data file on this machine or in an object store.
+
+    Args:
+        file: address of the file, as `_file` has it.
+        io: see `read_rows`.
+        metadata: of the file, if it was read before.
+
+    Raises:
+        MissingFileError: the file is gone.
+    """
     try:
-        with closing(_open(file, io)) as source, closing(pq.ParquetFile(source, pre_buffer=True)) as parquet:
+        with (
+            closing(_open(file, io)) as source,
+            closing(pq.ParquetFile(source, metadata=metadata, pre_buffer=True)) as parquet,
+        ):
             yield parquet
     except FileNotFoundError as error:
         raise MissingFileError(
