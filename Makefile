@@ -53,7 +53,7 @@ airflow: $(READY) ## Run Airflow with the DAG on http://localhost:8080; its home
 check: $(READY) ## Style of Python, types, and the tests that need neither Java nor Airflow (under a minute)
 	@$(MAKE) --no-print-directory --jobs --output-sync=target style types units
 
-units: $(READY)
+units: $(READY) ## The tests that need neither Java nor Airflow
 	$(PYTEST) -m "not (java or airflow or slow or long)" tests/unit
 
 test: $(TEST_READY) ## Lint, types and every test except the long ones (27 minutes)
@@ -69,10 +69,10 @@ test-long: $(TEST_READY) ## The tests with the largest counts, by hand (hours)
 bench: $(READY) ## Measure speed; each benchmark ends with one line of JSON
 	@set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
 
-lint: $(READY) style ## Check the style of Python and SQL, and which package imports which
+lint: $(READY) style ## `make style`, and the style of SQL
 	$(BIN)/sqlfluff lint --processes 1 models tests/dbt
 
-style: $(READY)
+style: $(READY) ## Check the style of Python, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache

@@ -3,8 +3,3 @@
         {{ prefix }}{{ band }}{{ ', ' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
-
-
-{% macro band_names() %}
-    {{ return(fromjson(env_var('CHIPLAKE_ALL_BANDS'))) }}
-{% endmacro %}

@@ -8,8 +8,3 @@
         'min_complete': setting('fill_min_complete') | float,
     }) }}'
 {%- endmacro %}
-
-
-{% macro parse_fill_rule(rule_version) -%}
-    from_json({{ rule_version }}, 'max_age_days int, min_complete double')
-{%- endmacro %}

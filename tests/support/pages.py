@@ -17,6 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lakehouse.settings import PROJECT_DIR
+
+PAGES: Final = tuple(
+    sorted(
+        path.relative_to(PROJECT_DIR).as_posix()
+        for pattern in (
+            "*.md",
+            "docs/**/*.md",
+            "[a-z]*/README.md",
+            "infrastructure/cdk/README.md",
+            "tests/**/README.md",
+        )
+        for path in PROJECT_DIR.glob(pattern)
+    )
+)
 LANGUAGES: Final = ("console", "sql", "python")
 
 _FENCE: Final = re.compile(

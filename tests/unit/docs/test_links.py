@@ -6,15 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from support.pages import LANGUAGES, blocks_of
+from support.pages import LANGUAGES, PAGES, blocks_of
 
 from lakehouse.settings import PROJECT_DIR
-
-PAGES = sorted(
-    path.relative_to(PROJECT_DIR).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "[a-z]*/README.md", "infrastructure/cdk/README.md", "tests/**/README.md")
-    for path in PROJECT_DIR.glob(pattern)
-)
 
 
 def anchors(page: Path) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from embedding.model.clay_bands import STATISTICS
 from embedding.model.preprocess import (
     Floats,
     Hour,
@@ -19,6 +20,7 @@ from embedding.model.preprocess import (
     prepare_chip,
     time_vector,
 )
+from lakehouse.bands import BAND_NAMES
 from python_udfs.codec import encode_array
 
 NOON = datetime(2023, 8, 15, 12, tzinfo=UTC)
@@ -37,6 +39,10 @@ def pixels_of(frames: dict[str, bytes], source_index: bytes | None = None) -> ND
     chip = prepare_chip(frames, source_index, NOON, 15.7, 45.5, Preprocessing())
     pixels: NDArray[np.float32] = normalised_pixels([chip], torch.device("cpu"))[0].numpy()
     return pixels
+
+
+def test_every_band_has_statistics() -> None:
+    assert list(STATISTICS) == list(BAND_NAMES)
 
 
 def test_pixels_are_normalised_with_the_statistics_of_their_band() -> None:

@@ -15,7 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from pyiceberg.schema import Schema
 
 from ingestion.model import Reason
-from lakehouse.bands import BANDS
+from lakehouse.bands import BAND_NAMES, BANDS
 from lakehouse.settings import PROJECT_DIR, get_settings
 from lakehouse.settings.listing import list_settings
 from lakehouse.source_schemas import (
@@ -199,6 +199,30 @@ def test_every_macro_is_documented(macros: list[Node]) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("folder", ["macros", "tests/dbt/generic"])
+def test_a_file_of_macros_defines_the_macro_of_its_name_only(folder: str) -> None:
+    definition = re.compile(r"\{%-?\s*(?:macro|materialization|test)\s+(\w+)")
+    files = list((PROJECT_DIR / folder).rglob("*.sql"))
+    assert files
+    assert {path.stem: definition.findall(path.read_text()) for path in files} == {
+        path.stem: [path.stem] for path in files
+    }
+
+
+def test_macros_are_described_in_their_own_folder(macros: list[Node]) -> None:
+    elsewhere = [
+        (macro["name"], macro["patch_path"])
+        for macro in macros
+        if macro["patch_path"] and Path(macro["patch_path"].split("//")[1]).parent != Path(macro["path"]).parent
+    ]
+    assert elsewhere == []
+
+
+def test_models_end_with_their_last_step(models: list[Node]) -> None:
+    """They read from top to bottom: import CTEs, named steps, `select * from final`."""
+    assert [model["name"] for model in models if not model["raw_code"].endswith("\nselect * from final")] == []
+
+
 def sql_of_macros() -> list[Path]:
     """Return the SQL that sqlfluff does not lint, because dbt renders macros only where they are called."""
     folders = ("macros", "tests/dbt/generic", "tests/integration/models/macros")
@@ -244,6 +268,17 @@ def variables_of(model: Node, macros: dict[str, Node], overridden: set[str]) -> 
         sql.append(macros[macro]["macro_sql"])
         waiting += macros[macro]["depends_on"]["macros"]
     return {name for text in sql for name in re.findall(r"\b(?:setting|limit|var)\('(\w+)'", text)}
+
+
+def test_the_nightly_dag_depends_on_every_mart(models: list[Node], manifest: Node) -> None:
+    exposure = manifest["exposures"]["exposure.chiplake.sentinel_chip_processing"]
+    assert set(exposure["depends_on"]["nodes"]) == {model["unique_id"] for model in models if is_mart(model)}
+
+
+@pytest.mark.parametrize("table", ["fct_chips", "fct_filled_chips"])
+def test_tables_of_chips_have_the_bands_in_the_order_of_the_code(manifest: Node, table: str) -> None:
+    columns = manifest["nodes"][f"model.chiplake.{table}"]["columns"]
+    assert [name for name in columns if name in BAND_NAMES] == list(BAND_NAMES)
 
 
 def test_a_unit_test_pins_every_variable_that_its_model_reads(manifest: Node) -> None:
