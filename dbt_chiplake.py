@@ -2,14 +2,14 @@
 
 dbt imports every module named `dbt_*` and starts the classes in `plugins`. The interface is marked as experimental, so
 this plugin does little: it passes the settings to dbt, starts the session, locks the table of a model while it is
-written, and tells dbt of the catalog's views and comments.
+written, and tells dbt of the catalog's views, comments and types.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Final
@@ -81,7 +81,7 @@ class ChiplakePlugin(dbtPlugin):
             _shorten_errors()
             _lock_tables()
         if flags.WHICH == "generate":
-            _add_comments_to_catalog()
+            _describe_catalog()
 
 
 def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
@@ -258,27 +258,44 @@ def _say(line: str, level: EventLevel = EventLevel.WARN) -> None:
     fire_event(Note(msg=line), level=level)
 
 
-def _add_comments_to_catalog() -> None:
-    """Let `dbt docs generate` write the comments of tables and columns.
+def _describe_catalog() -> None:
+    """Let `dbt docs generate` write the comments of tables and columns, and whole types such as `array<string>`.
 
-    dbt-spark 1.11 drops them for tables that it reads with `describe`, such as those of Iceberg.
+    dbt-spark 1.11 reads the printed schema, which has no comments, and no more of such a type than `array`.
     """
     from dbt.adapters.spark.impl import SparkAdapter
 
     read_columns = SparkAdapter._get_columns_for_catalog
 
-    def with_comments(self: Any, relation: Any) -> Any:
+    def described_columns(self: Any, relation: Any) -> Any:
         rows = self.execute_macro("get_columns_in_relation_raw", kwargs={"relation": relation})
-        comments: dict[str, str | None] = {}
-        for row in rows:
-            comments.setdefault(row["col_name"], row["comment"] or None)
-        described = {row["col_name"]: row["data_type"] for row in rows}
-        for column in read_columns(self, relation):
-            column["column_comment"] = comments.get(column["column_name"])
-            column["table_comment"] = described.get("Comment") or None
-            yield column
+        return describe_columns(read_columns(self, relation), list(rows))
 
-    SparkAdapter._get_columns_for_catalog = with_comments  # type: ignore[method-assign]
+    SparkAdapter._get_columns_for_catalog = described_columns  # type: ignore[method-assign]
+
+
+def describe_columns(
+    columns: Iterable[Mapping[str, Any]], rows: Sequence[Mapping[str, str | None]]
+) -> Iterator[dict[str, Any]]:
+    """Add what Spark says of a table to the columns of dbt's catalog.
+
+    Args:
+        columns: columns of the catalog, by dbt-spark.
+        rows: rows of `describe table extended`: the columns, an empty row or one that begins with `#`, then facts about
+            partitions and the table.
+    """
+    names = [row["col_name"] or "# " for row in rows]
+    end = next((number for number, name in enumerate(names) if name.startswith("# ")), len(rows))
+    described = dict(zip(names[:end], rows, strict=False))
+    facts = {name: row["data_type"] for name, row in zip(names[end:], rows[end:], strict=True)}
+    for column in columns:
+        row = described.get(column["column_name"], {})
+        yield {
+            **column,
+            "column_type": row.get("data_type") or column["column_type"],
+            "column_comment": row.get("comment") or None,
+            "table_comment": facts.get("Comment") or None,
+        }
 
 
 plugins = [ChiplakePlugin]

@@ -76,6 +76,13 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
         for column in node["columns"].values():
             assert column["type"], (name, column)
             assert column["comment"], (name, column)
+    types = {
+        (name, column["name"]): (nodes[name]["columns"][column["name"]]["type"], column["data_type"])
+        for name in nodes
+        for column in manifest["nodes"][f"model.chiplake.{name}"]["columns"].values()
+    }
+    assert {column: pair for column, pair in types.items() if pair[0] != pair[1]} == {}
+    assert types["fct_filled_chips", "sources"][0] == "array<struct<chip_id:string,acquired_at:timestamp>>"
     assert {name.rsplit(".", 1)[-1] for name in catalog["sources"]} == {
         "stac_items",
         "stac_rejects",
