@@ -11,6 +11,7 @@ from lakehouse.catalog import ensure_sources
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import Record, differences, read_records
 from lakehouse.settings import Settings
+from lakehouse.settings.lake import LakeSettings
 from lakehouse.spark.jars import JARS, Jar, check_java, sha256_of
 
 
@@ -42,7 +43,7 @@ def examine(settings: Settings) -> Examination:
     record: Record = {}
     try:
         catalog = ensure_sources(settings)
-        findings.append(_catalog(settings, catalog))
+        findings.append(_catalog(settings.lake, catalog))
         record = read_records(catalog).get(settings.lake.target_schema, {})
         findings.append(_lake_settings(settings, record))
     except Exception as error:  # any error of the catalog's client is the finding
@@ -66,11 +67,9 @@ def _jar(jars_dir: Path, jar: Jar) -> Finding:
     return Finding(jar.coordinate, True, "SHA-256 sum is right")
 
 
-def _catalog(settings: Settings, catalog: Catalog) -> Finding:
+def _catalog(lake: LakeSettings, catalog: Catalog) -> Finding:
     tables = sum(len(catalog.list_tables(namespace)) for namespace in catalog.list_namespaces())
-    return Finding(
-        f"{settings.lake.catalog} catalog", True, f"{tables} tables, warehouse {settings.lake.warehouse_location}"
-    )
+    return Finding(f"{lake.catalog} catalog", True, f"{tables} tables, warehouse {lake.warehouse_location}")
 
 
 def _lake_settings(settings: Settings, record: Record) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +18,7 @@ from embedding.runs.sagemaker_transform import transform_on_sagemaker
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
+from lakehouse.settings.clay import ClaySettings
 from python_udfs.session import get_spark
 
 ALL_DAYS: Final = Days()
@@ -72,7 +74,7 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
     Raises:
         ChiplakeError: the job cannot run at all. Objects and chips that failed are in the summary.
     """
-    card = _card(settings)
+    card = _card(settings.clay)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
@@ -105,7 +107,7 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
     Raises:
         ChiplakeError: an earlier run is not loaded yet, or a table to export from is missing.
     """
-    card = _card(settings)
+    card = _card(settings.clay)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         for unfinished in unfinished_runs(settings.lake.transform_dir):
@@ -132,7 +134,9 @@ def run_transform(
         ChiplakeError: the run does not exist, the server cannot be started, or AWS refuses a request.
     """
     with only_embedding_run(settings.lake.transform_dir):
-        return {run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings, run_id)}
+        return {
+            run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings.lake.transform_dir, run_id)
+        }
 
 
 def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
@@ -142,7 +146,7 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
         ChiplakeError: the run does not exist.
     """
     with only_embedding_run(settings.lake.transform_dir):
-        return [load_run(get_spark(settings), settings, run) for run in _chosen(settings, run_id)]
+        return [load_run(get_spark(settings), settings, run) for run in _chosen(settings.lake.transform_dir, run_id)]
 
 
 @dataclass(frozen=True)
@@ -168,17 +172,15 @@ def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> Tr
         run.input_dir,
         run.output_dir,
         weights_file=settings.clay.checkpoint,
-        preprocessing=preprocessing_of(settings),
+        preprocessing=preprocessing_of(settings.clay),
         expected_model_id=run.manifest().model_id,
         on_progress=on_progress,
     )
 
 
-def _chosen(settings: Settings, run_id: str | None) -> list[Run]:
-    if run_id is None:
-        return unfinished_runs(settings.lake.transform_dir)
-    return [find_run(settings.lake.transform_dir, run_id)]
+def _chosen(transform_dir: Path, run_id: str | None) -> list[Run]:
+    return unfinished_runs(transform_dir) if run_id is None else [find_run(transform_dir, run_id)]
 
 
-def _card(settings: Settings) -> ModelCard:
-    return describe_model(settings.clay.checkpoint, preprocessing_of(settings))
+def _card(clay: ClaySettings) -> ModelCard:
+    return describe_model(clay.checkpoint, preprocessing_of(clay))

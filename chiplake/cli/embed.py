@@ -111,7 +111,7 @@ def package(
     from embedding.server.package import write_package
 
     settings = get_settings()
-    archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings))
+    archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings.clay))
     print_line(f"{archive}: {card.model_id} ({card.weights})")
     print_line("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
 

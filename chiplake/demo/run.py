@@ -21,6 +21,7 @@ from ingestion import IngestRequest, ingest
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
+from lakehouse.settings.cutting import CuttingSettings
 from lakehouse.settings.listing import list_settings
 from lakehouse.settings.variables import ENV_FILE_VARIABLE, PREFIX
 from python_udfs.codec import decode_array, decode_bands
@@ -139,7 +140,8 @@ def _picture(spark: SparkSession, settings: Settings, archive: Archive, summary:
         model_id=summary.model_id,
         is_untrained=summary.is_untrained,
     )
-    return draw(path, [_cell_row(spark, settings, cell_id) for cell_id in _cells_to_show(spark, summary)], change_map)
+    rows = [_cell_row(spark, settings.cutting, cell_id) for cell_id in _cells_to_show(spark, summary)]
+    return draw(path, rows, change_map)
 
 
 def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
@@ -161,7 +163,7 @@ def _cells_to_show(spark: SparkSession, summary: DemoSummary) -> list[str]:
     return cells[:3]
 
 
-def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
+def _cell_row(spark: SparkSession, cutting: CuttingSettings, cell_id: str) -> CellRow:
     columns = ", ".join(f"chips.{name}, filled.{name} as filled_{name}" for name in BAND_NAMES)
     rows = spark.sql(
         f"""
@@ -173,12 +175,12 @@ def _cell_row(spark: SparkSession, settings: Settings, cell_id: str) -> CellRow:
         """,  # noqa: S608  # column names of the band table
         args={"cell_id": cell_id},
     ).collect()
-    return CellRow(cell_id, tuple(_chip_picture(row, settings) for row in rows))
+    return CellRow(cell_id, tuple(_chip_picture(row, cutting) for row in rows))
 
 
-def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
+def _chip_picture(row: Any, cutting: CuttingSettings) -> ChipPicture:
     def bands(prefix: str) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]:
-        return decode_bands({name: row[prefix + name] for name in settings.cutting.bands})
+        return decode_bands({name: row[prefix + name] for name in cutting.bands})
 
     before, after = bands(""), bands("filled_")
     scl = decode_array(row["scl"], "uint8", CHIP_PIXELS_20M)
@@ -186,6 +188,6 @@ def _chip_picture(row: Any, settings: Settings) -> ChipPicture:
         day=row["acquired_at"].date(),
         rgb_before=stretch_rgb(before["red"], before["green"], before["blue"]),
         rgb_after=stretch_rgb(after["red"], after["green"], after["blue"]),
-        valid_before=data_mask(before, class_table(settings.cutting.valid_scl_classes)[scl]),
+        valid_before=data_mask(before, class_table(cutting.valid_scl_classes)[scl]),
         valid_after=decode_array(row["source_index"], "uint8", CHIP_PIXELS_10M) != STILL_MISSING,
     )

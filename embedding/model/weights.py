@@ -22,7 +22,7 @@ from embedding.model.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, Encode
 from embedding.model.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
 from lakehouse.errors import ChiplakeError, error_line, one_line
-from lakehouse.settings import Settings
+from lakehouse.settings.clay import ClaySettings
 
 # Chosen among 14 pairs of size and seed, only because they find the demo's planted change.
 SEED: Final = 2
@@ -78,11 +78,9 @@ class _Sidecar(BaseModel):
     patch_size: int = PATCH_SIZE
 
 
-def preprocessing_of(settings: Settings) -> Preprocessing:
+def preprocessing_of(clay: ClaySettings) -> Preprocessing:
     """Return the preprocessing that the settings choose."""
-    return Preprocessing(
-        latlon_order=settings.clay.latlon_order, hour=settings.clay.hour, precision=settings.clay.precision
-    )
+    return Preprocessing(latlon_order=clay.latlon_order, hour=clay.hour, precision=clay.precision)
 
 
 def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> ModelCard:

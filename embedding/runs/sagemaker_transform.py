@@ -36,6 +36,7 @@ from embedding.wire import ARROW_STREAM, UNTRAINED, read_table
 from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.files import write_atomically
 from lakehouse.settings import Settings
+from lakehouse.settings.transform import TransformSettings
 from lakehouse.transform_job import (
     INPUT_FOLDER,
     MB,
@@ -62,7 +63,7 @@ class _Work:
     """A call: the run, its settings, and the clients of AWS."""
 
     run: Run
-    settings: Settings
+    settings: TransformSettings
     manifest: Manifest
     place: S3Place  # the run's folder
     model: dict[str, Any]  # CreateModel request
@@ -132,7 +133,7 @@ def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
         image=_required(settings.transform.image, "IMAGE"),
         role_arn=_required(settings.transform.role_arn, "ROLE_ARN"),
         environment={
-            **preprocessing_environment(preprocessing_of(settings)),
+            **preprocessing_environment(preprocessing_of(settings.clay)),
             # A server with other weights ends before it embeds anything.
             "CHIPLAKE_EXPECTED_MODEL_ID": manifest.model_id,
         },
@@ -143,12 +144,13 @@ def model_request(settings: Settings, manifest: Manifest) -> dict[str, Any]:
 def _prepare(run: Run, settings: Settings, pending: Sequence[Path], report: Progress) -> _Work:
     """Check everything that needs no AWS, and make the clients."""
     manifest = run.manifest()
-    place = S3Place.parse(_required(settings.transform.s3_uri, "S3_URI")) / run.run_id
+    transform = settings.transform
+    place = S3Place.parse(_required(transform.s3_uri, "S3_URI")) / run.run_id
     model = model_request(settings, manifest)
-    _check_objects(pending, settings.transform.max_payload_mb)
+    _check_objects(pending, transform.max_payload_mb)
     aws = session()
     with plain_errors("cannot reach AWS"):
-        return _Work(run, settings, manifest, place, model, report, aws, client(aws, "s3"), client(aws, "sagemaker"))
+        return _Work(run, transform, manifest, place, model, report, aws, client(aws, "s3"), client(aws, "sagemaker"))
 
 
 def _new_job(work: _Work, paths: Sequence[Path], name: str) -> Job:
@@ -158,7 +160,7 @@ def _new_job(work: _Work, paths: Sequence[Path], name: str) -> Job:
     _ensure_model(work)
     manifest = input_manifest(work.place.uri, [path.name for path in paths])
     put_bytes(work.s3, work.place / input_manifest_path(name), manifest.encode())
-    settings = work.settings.transform
+    settings = work.settings
     request = create_transform_job_request(
         name=name,
         model_name=work.model["ModelName"],
@@ -281,7 +283,7 @@ def _start_job(work: _Work, request: dict[str, Any]) -> Job:
     name = request["TransformJobName"]
     with plain_errors(f"cannot start SageMaker job {name}"):
         try:
-            if work.settings.transform.through == "sagemaker-core":
+            if work.settings.through == "sagemaker-core":
                 _create_through_core(work.aws, work.sagemaker, request)
             else:
                 work.sagemaker.create_transform_job(**request)
@@ -335,7 +337,7 @@ def _wait(work: _Work, job: Job, names: Sequence[str]) -> Job:
             raise ChiplakeError(f"SageMaker job {job.name} no longer exists; call again to start another")
         job = found
         if job.is_running:
-            time.sleep(work.settings.transform.poll_s)
+            time.sleep(work.settings.poll_s)
     return job
 
 

@@ -43,7 +43,7 @@ def serve_command(
             weights_file=(
                 checkpoint or settings.clay.checkpoint or (packaged_weights(model_dir) if model_dir else None)
             ),
-            preprocessing=preprocessing_of(settings),
+            preprocessing=preprocessing_of(settings.clay),
             expected_model_id=expected_model_id,
             host=host,
             port=port,
