@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
+
+if TYPE_CHECKING:  # imports that most tests do not need
+    from pyspark.sql import SparkSession
+    from support.servers.aws import AwsServer
 
 pytest_plugins = ["support.file_times", "support.examples"]
 
@@ -60,7 +65,7 @@ def settings(lake_home: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def spark(settings: Settings) -> Iterator["SparkSession"]:  # noqa: F821, UP037
+def spark(settings: Settings) -> Iterator[SparkSession]:
     """The one Spark session of the test process."""
     from python_udfs.session import get_spark
 
@@ -70,7 +75,7 @@ def spark(settings: Settings) -> Iterator["SparkSession"]:  # noqa: F821, UP037
 
 
 @pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["AwsServer"]:  # noqa: F821, UP037
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
     """AWS on loopback, with the environment pointed at it."""
     from support.servers.aws import aws_server, point_environment
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from assemblies import Synthesised, synthesise
+from support.assemblies import Synthesised, synthesise
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from assemblies import ENVIRONMENT, Synthesised
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from stack.config import check_variables, read_config
 from support.airflow_home import OLDER_BIN, Airflow, airflow_at
+from support.assemblies import ENVIRONMENT, Synthesised
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings

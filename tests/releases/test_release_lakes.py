@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lake_tables import Rows, rows_of
 from pyiceberg.catalog import Catalog
+from releases.lake_tables import Rows, rows_of
 
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import Settings

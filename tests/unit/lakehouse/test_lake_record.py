@@ -1,4 +1,4 @@
-"""A lake knows the settings that it was made with, and a shell with others is told so."""
+"""A lake knows the settings that it was made with, and reports other settings of a shell."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_accepted_change_replaces_the_record(tmp_path: Path) -> None:
     assert len(recorded(tmp_path)) == 15
 
 
-def test_schemas_have_records_of_their_own_and_a_new_one_is_compared_with_the_main_one(tmp_path: Path) -> None:
+def test_schemas_have_their_own_records_and_a_new_one_is_compared_with_the_main_one(tmp_path: Path) -> None:
     made_with(tmp_path, bbox=BOX)
     make_chips(tmp_path)
     assert [one.is_lost_limit for one in meet_lake(settings_of(tmp_path, target_schema="dev_ann"))] == [True]
