@@ -32,6 +32,6 @@ def left_out() -> list[str]:
 
 def test_pixels_and_words_of_all_cases_are_right(cases: Path, tmp_path: Path) -> None:
     script = PROJECT_DIR / "scripts" / "run_cases.py"
-    command = [sys.executable, script, "--cases", cases, "--work", tmp_path, *left_out()]
+    command = [sys.executable, str(script), "--cases", str(cases), "--work", str(tmp_path), *left_out()]
     done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[done.stdout.rfind("\ncase ") :] + done.stderr[-2_000:]

@@ -81,7 +81,8 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
         for name in nodes
         for column in manifest["nodes"][f"model.chiplake.{name}"]["columns"].values()
     }
-    assert {column: pair for column, pair in types.items() if pair[0] != pair[1]} == {}
+    # Iceberg has no tinyint and stores an int.
+    assert {column: pair for column, pair in types.items() if pair[0] != pair[1].replace("tinyint", "int")} == {}
     assert types["fct_filled_chips", "sources"][0] == "array<struct<chip_id:string,acquired_at:timestamp>>"
     assert {name.rsplit(".", 1)[-1] for name in catalog["sources"]} == {
         "stac_items",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from stack.config import check_variables, read_config
 from support.airflow_home import OLDER_BIN, Airflow, airflow_at

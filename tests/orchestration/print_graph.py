@@ -61,7 +61,7 @@ def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 3.0
-        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+        from airflow.models.dagbag import DagBag
 
     os.environ.update(variables)
     blocked = BLOCKED_IN_RUNTIME[os.environ["CHIPLAKE_AIRFLOW_RUNTIME"]]

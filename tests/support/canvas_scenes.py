@@ -177,6 +177,10 @@ class MemoryRaster:
         assert 0 <= col <= self.pixels.shape[1] - width
         out[...] = self.pixels[row : row + height, col : col + width]
 
+    def read_mask_into(self, out: NDArray[np.uint8], row: int, col: int) -> None:
+        """Fail, because the raster has no mask."""
+        raise AssertionError("the raster has no mask")
+
     def close(self) -> None:
         """Note that the raster is closed."""
         self.is_closed = True

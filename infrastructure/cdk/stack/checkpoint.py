@@ -31,7 +31,7 @@ def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]
         ChiplakeError: the checkpoint cannot be used, or AWS refuses it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        archive, card = write_package(Path(folder), checkpoint, preprocessing_of(get_settings()))
+        archive, card = write_package(Path(folder), checkpoint, preprocessing_of(get_settings().clay))
         print(f"    {card.model_id}", file=sys.stderr)
         model = _upload(s3, [archive], S3Place(bucket, f"{layout.MODELS}/{sha256_of(archive)[:16]}"))
     files = [path for path in (checkpoint, checkpoint.with_suffix(".json")) if path.is_file()]

@@ -14,6 +14,7 @@ from support.servers.aws import AwsServer
 from typer.testing import CliRunner
 
 from chiplake.cli.embed import app
+from embedding.aws import upload_files
 from embedding.model.preprocess import Preprocessing
 from embedding.runs import sagemaker_transform
 from embedding.runs.files import Run
@@ -214,7 +215,7 @@ def test_objects_that_s3_has_are_not_sent_again(aws: AwsServer, bucket: str, set
     place = f"embed/runs/{RUN_ID}/input"
     transform_on_sagemaker(run, settings)
     sent = []
-    original = sagemaker_transform.upload_files
+    original = upload_files
 
     def count(*arguments: Any) -> int:
         sent.append(original(*arguments))

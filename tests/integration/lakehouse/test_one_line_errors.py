@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[int]:
     """A Thrift server of its own lake, from the line that says that it is ready; its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    command = [BIN / "chiplake", "serve", "--port", str(port)]
+    command = [str(BIN / "chiplake"), "serve", "--port", str(port)]
     environment = os.environ | {"CHIPLAKE_HOME": str(tmp_path), "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g"}
     with subprocess.Popen(command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -18,7 +18,6 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pyiceberg.expressions import In
 from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import MODELS_WITH_PIXELS, dbt, empty_lake, empty_lake_of, ingest_file, rows
@@ -111,7 +110,8 @@ class Lake:
                 items = [self.items[item_id] for item_id in item_ids]
                 ingest_file(write_items(self.folder / "items.json", items), self.settings)
             else:
-                open_catalog(self.settings).load_table(STAC_ITEMS).delete(In("item_id", item_ids))
+                listed = ", ".join(f"'{item_id}'" for item_id in item_ids)
+                open_catalog(self.settings).load_table(STAC_ITEMS).delete(f"item_id in ({listed})")
 
     def run(self, order: Sequence[Sequence[Event]]) -> Tables:
         """Empty the lake, and run the models after each batch; one raster is missing until the last batch."""

@@ -114,12 +114,13 @@ def _places_at_borders() -> tuple[Floats, Floats]:
     """Return places on every zone border and grid limit, and one float, 0.1 m, 1 km and 5 km away on both sides."""
     choose = np.random.default_rng(20230815)
     beside = np.array([-5_000.0, -1_000.0, -0.1, 0.0, 0.1, 1_000.0, 5_000.0]) / M_PER_DEGREE
-    longitudes, latitudes = [], []
+    longitudes: list[Floats] = []
+    latitudes: list[Floats] = []
     for (south, north), borders in BANDS.items():
         for border in borders:
             for latitude in choose.uniform(south, north, max(4, int((north - south) / 4))):
                 near = border + beside / np.cos(np.radians(latitude))
-                longitudes.append([*near, np.nextafter(border, -np.inf), np.nextafter(border, np.inf)])
+                longitudes.append(np.array([*near, np.nextafter(border, -np.inf), np.nextafter(border, np.inf)]))
                 latitudes.append(np.full(len(longitudes[-1]), latitude))
     for parallel in PARALLELS:
         # At random longitudes, and where the parallel meets a border.
@@ -316,7 +317,9 @@ def _owns_a_place(cells: Ints) -> NDArray[np.bool_]:
     epsg, col, row = (numbers[:, None] for numbers in cells.T)
     zones = np.repeat(cells[:, 0], len(x))
     longitude, latitude = _to_degrees(zones, ((col + x) * CELL_M).ravel(), ((row + y) * CELL_M).ravel())
-    return (_owner(_wrapped(longitude), latitude).reshape(len(cells), -1) == epsg).any(axis=1)
+    is_owned = _owner(_wrapped(longitude), latitude).reshape(len(cells), -1) == epsg
+    owns: NDArray[np.bool_] = is_owned.any(axis=1)
+    return owns
 
 
 def test_primary_cells_are_those_that_own_a_place(ask: Ask, borders: Found, earth: Found) -> None:
@@ -416,6 +419,7 @@ def _scenes() -> pa.Table:
                 easting, northing = _transformer(epsg, True).transform(zone * 6 - 183 + off_meridian, latitude)
                 west, south = easting // 20 * 20.0, northing // 20 * 20.0 - CELL_M
                 footprint = footprint_of_grid(epsg, (10, 0, west, 0, -10, south + 2 * CELL_M), (512, 1024))
+                assert footprint is not None
                 name = f"{epsg}_{latitude}_{off_meridian}"
                 extent = (west, south, west + 4 * CELL_M, south + 2 * CELL_M)
                 rows.append((name, name, "S2A_20230815T095031", epsg, *extent, shapely.to_wkb(footprint.outline)))

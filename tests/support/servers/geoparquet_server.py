@@ -51,7 +51,8 @@ def install_extensions(folder: Path) -> None:
     """Install DuckDB's extensions from their packages into the folder in which DuckDB looks for them."""
     with duckdb.connect(config={"home_directory": str(folder), "extension_directory": str(folder)}) as connection:
         for name in EXTENSIONS:
-            (path,) = files(f"duckdb_extension_{name}").joinpath("extensions").glob(f"*/{name}.duckdb_extension")
+            package = Path(str(files(f"duckdb_extension_{name}")))
+            (path,) = package.glob(f"extensions/*/{name}.duckdb_extension")
             connection.install_extension(str(path))
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from dbt.cli import main as dbt
 
 from chiplake import jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from support.pages import PAGES, blocks_of
 
 from lakehouse.settings import PROJECT_DIR

@@ -58,7 +58,7 @@ def test_a_schema_that_only_a_env_file_names_is_an_error_of_dbt_and_works_in_job
     done: Any = dbtRunner().invoke(["--quiet", "--log-level-file", "none", "parse", *places])
     assert "export CHIPLAKE_TARGET_SCHEMA=dev_ann" in str(done.exception)
 
-    schemas = []
+    schemas: list[str] = []
     parse = dbtRunner.invoke
 
     def invoke(runner: dbtRunner, arguments: list[str]) -> Any:
