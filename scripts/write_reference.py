@@ -35,11 +35,11 @@ def settings_page() -> str:
         rows.setdefault(setting.group, []).append((f"`{setting.variable}`", setting.type, default, setting.description))
     parts = [
         "# Settings\n",
-        "A setting is an environment variable, or a line of a file `.env` of the working directory or of the project;",
-        "the environment has priority over the first, and the first over the second. `CHIPLAKE_ENV_FILE` names another",
-        "file, or none if it is empty. `chiplake doctor` prints the current values. A variable `CHIPLAKE_…` that",
-        "nothing reads is reported. dbt variables of the same name in lower case, without `CHIPLAKE_`, take their",
-        "default from here. A list is its parts with commas between them, or JSON; an object is JSON.",
+        "A setting is an environment variable, or a line of a file `.env`. The environment comes first, then the",
+        "file of the working directory, then that of the project. `CHIPLAKE_ENV_FILE` names another file, or none",
+        "if it is empty. `chiplake doctor` prints the current values. A variable `CHIPLAKE_…` that nothing reads",
+        "is reported. A dbt variable of the same name, in lower case and without `CHIPLAKE_`, has the setting as",
+        "its default. A list is its parts with commas between them, or JSON; an object is JSON.",
         "`CHIPLAKE_AIRFLOW_…` are in `dags/chiplake_airflow/environment.py`, `CHIPLAKE_THRIFT_…` in",
         "`profiles/profiles.yml`.\n",
     ]
