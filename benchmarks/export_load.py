@@ -1,11 +1,10 @@
-"""Export of chips to be embedded, load of their embeddings, and search among them.
+"""Export of chips to be embedded, and load of their embeddings.
 
     python benchmarks/export_load.py [--chips 960] [--answers 20000] [--dimension 1024]
 
 Floors, one process: PyArrow reads the chips' columns from the table's Parquet files and writes them as streams of 16;
-it reads the answers and writes them as one Parquet file, zstd. The floor of a search (`nearest_chips`) is a scan of the
-same embeddings by Spark, `array_max` of each. Chiplake's runs are in a Spark session that has done each before. Every
-number is the best of three. The last line is JSON.
+it reads the answers and writes them as one Parquet file, zstd. Chiplake's runs are in a Spark session that has done
+each before. Every number is the best of three. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from harness.chips import make_chips
-from harness.lakes import compiled, use_lake
+from harness.lakes import use_lake
 from harness.timing import REPEATS, best_s, wall_s
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +41,6 @@ from lakehouse.settings import get_settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
 from python_udfs.session import get_spark
 
-EMBEDDINGS: Final = "fct_chip_embeddings"
 FILES: Final = 8  # files of the table of chips
 EXPORTED: Final = ["chip_id", "input_hash", "acquired_at", *BAND_NAMES, "source_index"]
 
@@ -159,24 +157,6 @@ def measure_load(card: ModelCard, chips: int, folder: Path) -> Result:
     }
 
 
-def measure_search(chips: int) -> Result:
-    """Measure the seconds of a search among the loaded chips, and of one scan of their embeddings."""
-    spark, table = get_spark(), get_settings().lake.table(EMBEDDINGS)
-    spark.sql(
-        f"""
-        create table {table} using iceberg as
-        select
-            chip_id, model_id, embedding, embedded_at,
-            chip_id as cell_id, 'u2' as geohash, timestamp '2024-06-01 10:00:00' as acquired_at
-        from {CLAY_EMBEDDINGS}
-        """  # noqa: S608
-    )
-    statement = compiled("{{ nearest_chips('chip-000007', 10) }}")
-    scan = f"select max(array_max(embedding)) from {table}"  # noqa: S608
-    seconds, scan_s = (best_s(lambda sql=sql: spark.sql(sql).collect()) for sql in (statement, scan))  # type: ignore[misc]
-    return {"chips": chips, "seconds": round(seconds, 2), "floor_seconds": round(scan_s, 2)}
-
-
 def main(chips: int, answers: int, dimension: int) -> Result:
     """Measure everything and print it."""
     with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
@@ -186,10 +166,9 @@ def main(chips: int, answers: int, dimension: int) -> Result:
         measured = {
             "export": measure_export(card, Path(folder) / "objects"),
             "load": measure_load(card, answers, Path(folder) / "answers"),
-            "search": measure_search(answers),
         }
         get_spark().stop()
-    table = Table(title="Export, load, search")
+    table = Table(title="Export, load")
     for column in ("", "chips", "MB", "s", "chips/s", "floor, s", "of the floor's rate"):
         table.add_column(column, justify="right")
     for name, one in measured.items():
@@ -202,7 +181,7 @@ def main(chips: int, answers: int, dimension: int) -> Result:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure export, load and search.")
+    parser = argparse.ArgumentParser(description="Measure export and load.")
     parser.add_argument("--chips", type=int, default=960, help="chips to export")
     parser.add_argument("--answers", type=int, default=20_000, help="embeddings to load")
     parser.add_argument("--dimension", type=int, default=1024, help="length of an embedding")

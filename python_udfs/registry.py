@@ -18,6 +18,7 @@ from python_udfs.functions.statistics import (
     chip_pixel,
     chip_statistics,
 )
+from python_udfs.search.functions import NEAREST, nearest_embeddings
 from python_udfs.sql_function import SqlFunction, load_functions
 
 FUNCTIONS: Final = (
@@ -58,6 +59,13 @@ FUNCTIONS: Final = (
         "red binary, green binary, blue binary [, max_reflectance double]",
         "binary",
         chip_rgb_png,
+    ),
+    SqlFunction(
+        "nearest_embeddings",
+        "scalar",
+        "file string, positions array<bigint>, query_file string, query_position bigint, column string, k int",
+        NEAREST,
+        nearest_embeddings,
     ),
 )
 

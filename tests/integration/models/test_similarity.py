@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +38,9 @@ ODD_IDS = (
     "Šumava 🌍",
     'a "name"',
 )
+DELETED = "a deleted row"
 NEXT = "-- next statement"
+EMBEDDINGS = f"{MODEL_NAMESPACE}.fct_chip_embeddings"
 EMBEDDED_AT = datetime(2023, 9, 1, tzinfo=UTC)
 
 Floats = NDArray[np.float64]
@@ -50,19 +53,24 @@ def chip_ids() -> list[str]:
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession, settings: Settings) -> Iterator[Table]:
-    """Embed all chips by one model, and every second chip by a later model; the last chip's embedding is all zeros."""
+    """Embed all chips by one model, and every second chip by a later model; the last chip's embedding is all zeros.
+
+    Only the first model has embeddings in int8. A further row is deleted by a delete file.
+    """
     empty_lake(spark, settings)
     random = np.random.default_rng(3)
     rows = []
     found: Table = {}
-    for number, chip_id in enumerate(chip_ids()):
+    for number, chip_id in enumerate([*chip_ids(), DELETED]):
         for model_id in (FIRST, LATER)[: 1 + number % 2]:
             embedding = random.standard_normal(DIMENSION).astype(np.float32) * np.float32(
                 10.0 ** random.integers(-3, 4)
             )
             if number == CHIPS - 1:
                 embedding[:] = 0
-            found[chip_id, model_id] = embedding.astype(np.float64)
+            if chip_id != DELETED:
+                found[chip_id, model_id] = embedding.astype(np.float64)
+            whole, scales = as_int8(embedding[None].astype(np.float64))
             rows.append(
                 {
                     "chip_id": chip_id,
@@ -72,15 +80,19 @@ def table(spark: SparkSession, settings: Settings) -> Iterator[Table]:
                     "acquired_at": EMBEDDED_AT - timedelta(days=number),
                     "embedding": embedding.tolist(),
                     "embedded_at": EMBEDDED_AT + timedelta(days=model_id == LATER),
+                    "embedding_int8": whole[0].astype(int).tolist() if model_id == FIRST else None,
+                    "embedding_scale": float(scales[0]) if model_id == FIRST else None,
                 }
             )
     spark.createDataFrame(
         rows,
         "chip_id string, model_id string, cell_id string, geohash string, acquired_at timestamp, "
-        "embedding array<float>, embedded_at timestamp",
-    ).writeTo(f"{MODEL_NAMESPACE}.fct_chip_embeddings").create()
+        "embedding array<float>, embedded_at timestamp, embedding_int8 array<tinyint>, embedding_scale float",
+    ).writeTo(EMBEDDINGS).tableProperty("write.delete.mode", "merge-on-read").create()
+    spark.sql(f"delete from {EMBEDDINGS} where chip_id = '{DELETED}'")
+    assert spark.table(f"{EMBEDDINGS}.delete_files").count() == 1
     yield found
-    spark.sql(f"drop table {MODEL_NAMESPACE}.fct_chip_embeddings purge")
+    spark.sql(f"drop table {EMBEDDINGS} purge")
 
 
 def nearest(table: Table, chip_id: str, model_id: str) -> list[tuple[str, float | None]]:
@@ -94,9 +106,9 @@ def nearest(table: Table, chip_id: str, model_id: str) -> list[tuple[str, float 
     return sorted(distances, key=lambda pair: (pair[1] is None, pair[1], pair[0]))
 
 
-def ask(spark: SparkSession, calls: list[tuple[str, int, str | None]]) -> list[list[Any]]:
-    """Return the rows of nearest_chips for each (chip, k, model), which are passed as dbt variables."""
-    one = "{{ nearest_chips(asked[0], asked[1], asked[2]) }}"
+def ask(spark: SparkSession, calls: list[tuple[Any, ...]]) -> list[list[Any]]:
+    """Return the rows of nearest_chips for each (chip, k, model, int8), which are passed as dbt variables."""
+    one = "{{ nearest_chips(*asked) }}"
     code = compiled(f"{{% for asked in var('calls') %}}{one}{NEXT}{{% endfor %}}", calls=calls)
     return [spark.sql(statement).collect() for statement in code.split(NEXT)[: len(calls)]]
 
@@ -109,8 +121,8 @@ def assert_same(rows: list[Any], expected: list[tuple[str, float | None]], model
 
 
 def test_the_nearest_chips_are_those_of_brute_force_and_any_id_is_safe(spark: SparkSession, table: Table) -> None:
-    asked = [(chip_id, 7, None) for chip_id in chip_ids()[: len(ODD_IDS) + 4]]
-    for (chip_id, k, _), rows in zip(asked, ask(spark, list(asked)), strict=True):
+    asked: list[tuple[Any, ...]] = [(chip_id, 7, None) for chip_id in chip_ids()[: len(ODD_IDS) + 4]]
+    for (chip_id, k, _), rows in zip(asked, ask(spark, asked), strict=True):
         model_id = LATER if (chip_id, LATER) in table else FIRST  # the one that embedded the chip last
         assert_same(rows, nearest(table, chip_id, model_id)[:k], model_id)
 
@@ -132,14 +144,25 @@ def test_a_model_can_be_named_and_k_may_exceed_the_number_of_chips(spark: SparkS
     assert first[0].asDict().keys() == {"chip_id", "model_id", "cell_id", "geohash", "acquired_at", "cosine_distance"}
 
 
-def test_a_search_broadcasts_the_one_chip_and_shuffles_nothing(spark: SparkSession, table: Table) -> None:
-    statement = compiled("{{ nearest_chips('it', 3) }}")
-    (row,) = spark.sql(f"explain {statement}").collect()
-    plan = row[0]
-    assert "BroadcastHashJoin" in plan
-    assert "TakeOrderedAndProject" in plan
-    assert "hashpartitioning" not in plan
-    assert plan.count("BatchScan") == 2, "the chip's own row, and all rows once"
+def test_a_search_in_int8_compares_the_query_with_the_int8_of_the_others(spark: SparkSession, table: Table) -> None:
+    chip_id = chip_ids()[20]
+    (found,) = ask(spark, [(chip_id, 1_000, FIRST, True)])
+    whole = {key: as_int8(embedding[None])[0][0] for key, embedding in table.items()}
+    expected = nearest(whole | {(chip_id, FIRST): table[chip_id, FIRST]}, chip_id, FIRST)
+    assert_same(found, expected, FIRST)
+    with pytest.raises(PySparkException) as refused:
+        ask(spark, [(chip_ids()[11], 3, LATER, True)])
+    assert "has no embedding in int8; set CHIPLAKE_EMBED_INT8=true and run dbt" in str(refused.value)
+
+
+def test_no_embedding_passes_through_spark(spark: SparkSession, table: Table) -> None:
+    for int8 in ("false", "true"):
+        statement = compiled(f"{{{{ nearest_chips('it', 3, int8={int8}) }}}}")
+        (row,) = spark.sql(f"explain {statement}").collect()
+        scans = [line for line in row[0].splitlines() if "BatchScan" in line]
+        assert len(scans) == 4, "the chip's place, twice; the places of all; the columns of the answer"
+        assert not [line for line in scans if re.search(r"\bembedding(_int8)?#", line)]
+        assert "TakeOrderedAndProject" in row[0]
 
 
 @pytest.mark.parametrize("k", [0, -1, "many", "3; drop table x", 2.5, True])
@@ -152,7 +175,8 @@ def test_an_invalid_k_is_refused_with_a_message(table: Table, k: Any, capsys: py
 def as_int8(embeddings: Floats) -> tuple[Floats, Floats]:
     """Quantise each row to symmetric int8; return the whole numbers, and the scales rounded to float32."""
     scales = (np.abs(embeddings).max(axis=1) / 127).astype(np.float32).astype(np.float64)
-    return np.clip(np.rint(embeddings / scales[:, None]), -127, 127), scales
+    steps = np.where(scales == 0, 1, scales)  # all zero
+    return np.clip(np.rint(embeddings / steps[:, None]), -127, 127), scales
 
 
 def test_int8_is_that_of_numpy_with_the_documented_loss(spark: SparkSession) -> None:
