@@ -1,7 +1,7 @@
 {#
     The search is exact: it looks at all embeddings of the model once. Spark interprets SQL for each number of an array,
-    so Python reads the numbers: SQL says which rows count (`_file`, `_pos`), a function returns the nearest of each data
-    file, and SQL returns the nearest of all.
+    so Python reads the numbers: SQL says which rows count (`_file`, `_pos`), a function returns the nearest of each
+    data file, and SQL returns the nearest of all.
 #}
 {% macro nearest_chips(chip_id, k, model_id=none, int8=false) %}
     {%- if k is boolean or not modules.re.fullmatch('[1-9][0-9]{0,8}', k | string) -%}
