@@ -175,7 +175,7 @@ def pyarrow_s(column: str, threads: int) -> float:
     def scan(path: str) -> float:
         parquet = pq.ParquetFile(path.removeprefix("file://"))
         batches = parquet.iter_batches(256, columns=[column], use_threads=False)
-        return max(pc.max(batch.column(0).flatten()).as_py() for batch in batches)
+        return float(max(pc.max(batch.column(0).flatten()).as_py() for batch in batches))
 
     def scan_all() -> float:
         with ThreadPoolExecutor(threads) as pool:

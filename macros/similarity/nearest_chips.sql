@@ -47,7 +47,8 @@
     wanted as (
 
         select
-            coalesce(max(model_id), raise_error({{ text_literal(no_embedding) }})) as model_id,
+            coalesce(max(chip_id), raise_error({{ text_literal(no_embedding) }})) as chip_id,
+            max(model_id) as model_id,
             max(file) as file,
             if(min(is_searchable) = false, raise_error({{ text_literal(no_int8) }}), max(position)) as position
         from found
@@ -56,28 +57,29 @@
 
     files as (
 
-        select
-            file,
-            collect_list(position) as positions
+        select /*+ broadcast(wanted) */
+            chips.file,
+            collect_list(chips.position) as positions
         from chips
-        where chip_id != {{ text_literal(chip_id) }} and model_id = (select model_id from wanted)
-        group by file
+        inner join wanted on chips.model_id = wanted.model_id and chips.chip_id != wanted.chip_id
+        group by chips.file
 
     ),
 
     nearest_of_files as (
 
-        select
-            file,
+        select /*+ broadcast(wanted) */
+            files.file,
             nearest_embeddings(
-                file,
-                positions,
-                (select file from wanted),
-                (select position from wanted),
+                files.file,
+                files.positions,
+                wanted.file,
+                wanted.position,
                 '{{ 'embedding_int8' if int8 else 'embedding' }}',
                 {{ k }}
             ) as nearest
         from files
+        cross join wanted
 
     ),
 

@@ -85,7 +85,8 @@ def candidates(numbers: NDArray[Any], direction: Floats, k: int, bound: float) -
     safe = (squares > _SAFE_SQUARES[0]) & (squares < _SAFE_SQUARES[1])
     error = 2 * (numbers.shape[1] + 8) * _ROUNDING
     bound = min(bound, _kth(about[safe] + error, k))
-    return ~safe | (about - error <= bound)
+    near: NDArray[np.bool_] = ~safe | (about - error <= bound)
+    return near
 
 
 def direction_of(embedding: Floats) -> Floats | None:
