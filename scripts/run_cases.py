@@ -34,6 +34,7 @@ from lakehouse.bands import BAND_BY_NAME, SCL
 from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import Settings, get_settings
+from lakehouse.settings.variables import ENV_FILE_VARIABLE
 from lakehouse.source_schemas import STAC_ITEMS, STAC_REJECTS
 from python_udfs.codec import decode_array
 
@@ -133,10 +134,8 @@ def run_cases(cases: Sequence[Case], maker: Path, work: Path) -> dict[str, Outco
     if any(case.result == "chips" for case in cases):
         for _ in range(2):
             _cut_chips()
-    return {
-        case.name: _outcome(case, uncut if case.result == "item" else cut, problems.get(case.name, ""))
-        for case in cases
-    }
+    tables = {False: _Tables(cut), True: _Tables(uncut)}
+    return {case.name: _outcome(case, tables[case.result == "item"], problems.get(case.name, "")) for case in cases}
 
 
 def _lake(home: Path) -> Settings:
@@ -144,6 +143,7 @@ def _lake(home: Path) -> Settings:
     for name in [name for name in os.environ if name.startswith("CHIPLAKE_")]:
         del os.environ[name]
     os.environ |= {
+        ENV_FILE_VARIABLE: "",
         "CHIPLAKE_HOME": str(home),
         "CHIPLAKE_BANDS": '["red", "swir16"]',
         "CHIPLAKE_SHUFFLE_PARTITIONS": "4",
@@ -206,14 +206,34 @@ def _cut_chips() -> None:
         print_line(f"chip_extraction: {error}")
 
 
-def _outcome(case: Case, settings: Settings, problem: str) -> Outcome:
-    items = [row for row in _rows(settings, STAC_ITEMS) if _is_of(case, row)]
-    rejects = [row for row in _rows(settings, STAC_REJECTS) if _is_of(case, row)]
+class _Tables:
+    """The tables of a lake, each read once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rows: dict[str, list[Row]] = {}
+
+    def rows(self, table: str) -> list[Row]:
+        """Return all rows of a table; none if there is no such table."""
+        if table not in self._rows:
+            catalog = open_catalog(self._settings)
+            is_there = catalog.table_exists(table)
+            self._rows[table] = catalog.load_table(table).scan().to_arrow().to_pylist() if is_there else []
+        return self._rows[table]
+
+    def rows_of_model(self, model: str) -> list[Row]:
+        """Return all rows of a model's table."""
+        return self.rows(self._settings.lake.table(model))
+
+
+def _outcome(case: Case, tables: _Tables, problem: str) -> Outcome:
+    items = [row for row in tables.rows(STAC_ITEMS) if _is_of(case, row)]
+    rejects = [row for row in tables.rows(STAC_REJECTS) if _is_of(case, row)]
     outcome = Outcome(items, rejects, problem=problem)
     if case.result == "chips":
         datatakes = {item["datatake_id"] for item in items}
-        for rows, table in ((outcome.scenes, "int_scenes"), (outcome.chips, "fct_chips")):
-            rows += [row for row in _rows(settings, settings.lake.table(table)) if row["datatake_id"] in datatakes]
+        for rows, model in ((outcome.scenes, "int_scenes"), (outcome.chips, "fct_chips")):
+            rows += [row for row in tables.rows_of_model(model) if row["datatake_id"] in datatakes]
     return outcome
 
 
@@ -222,18 +242,6 @@ def _is_of(case: Case, row: Row) -> bool:
     if case.is_api:
         return json.dumps(row["item_id"]) in (case.input / "api.json").read_text()
     return Path(row["source"]).is_relative_to(case.input)
-
-
-_TABLES: dict[tuple[Path, str], list[Row]] = {}
-
-
-def _rows(settings: Settings, table: str) -> list[Row]:
-    """Return all rows of a table, read once; none if there is no such table."""
-    key = settings.lake.home, table
-    if key not in _TABLES:
-        catalog = open_catalog(settings)
-        _TABLES[key] = catalog.load_table(table).scan().to_arrow().to_pylist() if catalog.table_exists(table) else []
-    return _TABLES[key]
 
 
 # --- What is right ---
