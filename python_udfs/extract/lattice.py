@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from lakehouse.lattice import on_lattice
 from python_udfs.extract.reader import Raster, RasterError, RasterInfo
 from python_udfs.valid_pixels import Mask
 
+_NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # of a file that states none
+
 
 def require_lattice(info: RasterInfo, epsg: int, gsd: int) -> None:
     """Require that the pixels of a raster are those of the grid.
 
-    A file without a CRS is in the zone that its item states.
+    A file without a CRS is in the zone that its item states. A file without a transform lies nowhere.
 
     Args:
         info: the raster.
@@ -26,6 +28,12 @@ def require_lattice(info: RasterInfo, epsg: int, gsd: int) -> None:
     Raises:
         RasterError: the CRS, the pixel size or the origin is another one.
     """
+    if info.transform == _NO_TRANSFORM:
+        missing = "neither CRS nor transform" if info.crs is None else "no transform"
+        raise RasterError(
+            f"the file has {missing}, so nothing says where its pixels lie; write them into it: "
+            f"gdal_edit.py -a_srs EPSG:{epsg} -a_ullr WEST NORTH EAST SOUTH FILE"
+        )
     if info.crs is not None and info.epsg != epsg:
         raise RasterError(f"its CRS is {info.crs}, not EPSG:{epsg}")
     if on_lattice(info.transform, gsd, info.width, info.height) is None:

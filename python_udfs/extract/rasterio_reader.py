@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lakehouse.redaction import without_secrets
@@ -103,12 +104,14 @@ class RasterioReader:
 def _open(address: str, is_likely_jpeg2000: bool) -> rasterio.DatasetReader:
     """Open a raster by the driver that its first bytes ask for; names and media types may say nothing, or lie."""
     drivers = [_JPEG2000, _GEOTIFF] if is_likely_jpeg2000 else [_GEOTIFF, _JPEG2000]
-    try:
-        return rasterio.open(address, driver=drivers[0])
-    except RasterioError as error:
-        if _OTHER_FORMAT not in str(error):
-            raise
-    return rasterio.open(address, driver=drivers[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `require_lattice` refuses such a raster
+        try:
+            return rasterio.open(address, driver=drivers[0])
+        except RasterioError as error:
+            if _OTHER_FORMAT not in str(error):
+                raise
+        return rasterio.open(address, driver=drivers[1])
 
 
 def _info_of(dataset: rasterio.DatasetReader) -> RasterInfo:

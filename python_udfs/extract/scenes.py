@@ -74,7 +74,7 @@ class OpenScenes:
             UnreadableSceneError: a raster cannot be opened, does not lie on the grid, or contradicts its item.
         """
         product = self._open(scene, place, bands, epsg)
-        rasters = product.rasters
+        rasters, hrefs = product.rasters, scene.products[place].hrefs
 
         def read_layer(name: str) -> Layer:
             raster = rasters[name]
@@ -84,11 +84,11 @@ class OpenScenes:
                 return Layer(*read_row_of_cells(raster, row, cols, halo), product.meanings[name])
             except RasterError as error:
                 # The next strip tries again: the content of a chip must not depend on how strips are put into tasks.
-                message = f"{scene.scene_id} asset {name} cannot be read: {error}"
+                message = f"{scene.scene_id} asset {name} cannot be read: {error} {_file(hrefs[name])}"
                 raise UnreadableBlocksError(message, isinstance(error, NoAnswerError)) from None
 
         # Requests to a server overlap. A disk is not faster with several threads.
-        if not any(map(is_remote, scene.products[place].hrefs.values())):
+        if not any(map(is_remote, hrefs.values())):
             return {name: read_layer(name) for name in rasters}
         futures = {name: self._threads.submit(read_layer, name) for name in rasters}
         # Wait for all of them even if one fails: the caller may read again at once, and two threads must not read
@@ -117,8 +117,13 @@ class OpenScenes:
                 opened.meanings[name] = weigh(product, name, raster.info)
             except RasterError as error:
                 _LOG.warning("%s: %s", href, error)
-                opened.problem = f"{scene_id} asset {name} cannot be used: {error}"
+                opened.problem = f"{scene_id} asset {name} cannot be used: {error} {_file(href)}"
                 return opened
         if SCL not in opened.rasters:
             opened.problem = f"{scene_id} has no asset scl"
         return opened
+
+
+def _file(href: str) -> str:
+    """Return the name of a raster's file for an error: the last part of its address, without signature."""
+    return f"(file {href.partition('?')[0].rstrip('/').rpartition('/')[2]})"

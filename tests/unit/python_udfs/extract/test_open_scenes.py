@@ -82,5 +82,7 @@ def test_a_server_that_does_not_answer_gets_one_request_a_strip(
     monkeypatch.setattr(memory.rasters[scene.hrefs["nir"]], "read_into", no_answer)
     places = [(east, 0) for east in range(3)]
     chips = chips_of(extract, strip_row([scene], {place: ([scene.scene_id], []) for place in places}))
-    assert {chip["error"] for chip in chips.values()} == {"scene-26 asset nir cannot be read: the server sent nothing"}
+    file = Path(scene.hrefs["nir"]).name
+    line = f"scene-26 asset nir cannot be read: the server sent nothing (file {file})"
+    assert {chip["error"] for chip in chips.values()} == {line}
     assert len(asked) == 1

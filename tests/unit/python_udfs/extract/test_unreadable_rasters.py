@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 from support.canvas_scenes import (
     ALL_BANDS,
     LAYERS_20M,
@@ -70,7 +72,9 @@ def two_bands(path: Path) -> None:
 def rewritten(at: tuple[int, int] = (0, 0), gsd: int = 20, **profile: Any) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         path.unlink()
-        write_raster(path, np.full((256, 256), 5, np.uint16), at, gsd, **profile)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            write_raster(path, np.full((256, 256), 5, np.uint16), at, gsd, **profile)
 
     return damage
 
@@ -83,6 +87,12 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {  # each with a part o
     "VRT": (vrt, "not recognized"),
     "another CRS": (rewritten(crs="EPSG:32632"), "its CRS is EPSG:32632, not EPSG:32633"),
     "no CRS, no place": (rewritten(crs=None, transform=Affine(1, 0, 0, 0, -1, 1)), "20 m lattice"),
+    "no georeferencing": (
+        rewritten(crs=None, transform=Affine.identity()),
+        "the file has neither CRS nor transform, so nothing says where its pixels lie; write them into it: "
+        "gdal_edit.py -a_srs EPSG:32633 -a_ullr WEST NORTH EAST SOUTH FILE (file ",
+    ),
+    "a CRS, but no transform": (rewritten(transform=Affine.identity()), "the file has no transform, so nothing says"),
     "two bands": (two_bands, "the file has 2 bands"),
     "degrees": (rewritten(crs="EPSG:4326", transform=Affine(1e-4, 0, 15, 0, -1e-4, 45)), "its CRS is EPSG:4326"),
     "off the lattice": (rewritten(transform=Affine(20, 0, WEST + 10, 0, -20, NORTH)), "20 m lattice"),
