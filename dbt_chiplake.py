@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
@@ -25,7 +27,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.errors import ChiplakeError
-from lakehouse.lake_record import meet_lake
+from lakehouse.lake_record import ServedLake, meet_lake
 from lakehouse.locks import Holder, LockedError, lock_call, table_lock, unlock_call, wait_for
 from lakehouse.notices import notice
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
@@ -34,6 +36,8 @@ from lakehouse.settings.listing import list_settings
 from lakehouse.sql_errors import clear_sql_error
 
 PROJECT_NAME: Final = "chiplake"
+
+_RunSql = Callable[[str], Sequence[Sequence[Any]]]  # runs a statement and returns its rows
 
 # Commands that send SQL. The others (parse, list, deps, clean and so on) need no JVM.
 _COMMANDS_WITH_SQL: Final = frozenset(
@@ -44,47 +48,90 @@ _COMMANDS_WITH_SQL: Final = frozenset(
 )
 # Commands that write the pipeline's tables.
 _COMMANDS_THAT_WRITE: Final = frozenset({"build", "run", "retry"})
+# Commands that read a target of profiles.yml.
+_COMMANDS_WITH_TARGET: Final = _COMMANDS_WITH_SQL | {"parse", "list"}
 
 _WRITING_NODES: Final = frozenset({"model", "seed", "snapshot"})
+_SESSION: Final = "session"  # methods of a connection
+_THRIFT: Final = "thrift"
 _interrupted = threading.Event()  # ends the waits for locks
 
 
 class ChiplakePlugin(dbtPlugin):
-    """Passes the settings to dbt, and starts the session for commands that send SQL, except with the target thrift.
+    """Passes the settings to dbt, and starts the session for commands that send SQL if the target's method is session.
 
-    Every model, seed and snapshot holds the lock of its table from its plan to its last write.
+    Every model, seed and snapshot, and every test that stores its failures, holds the lock of its table from its plan
+    to its last write.
     """
 
     def initialize(self) -> None:
         """Prepare a run of dbt. dbt calls this when it loads a project, before it parses anything."""
         if self.project_name != PROJECT_NAME:
             return
-        flags: Any = get_flags()  # type: ignore[no-untyped-call]
+        command = _Command.given()
         settings = get_settings()
-        _check_variables(settings, flags.VARS or {})
-        _check_schema(settings, get_invocation_context().env)
+        _check_variables(settings, command.variables)
+        _check_schema(settings, get_invocation_context().env, command)
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
-        values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, flags))
+        values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
         for variable, value in values.items():
             get_invocation_context().env[variable] = value  # type: ignore[index]
-        if flags.WHICH in _COMMANDS_WITH_SQL and flags.TARGET != "thrift":
-            from python_udfs.session import get_spark  # a heavy import
-
-            try:
-                get_spark()
-            except ChiplakeError as error:
-                raise RuntimeError(str(error)) from None
-        if flags.WHICH in _COMMANDS_WITH_SQL:
+        if command.name in _COMMANDS_WITH_SQL:
+            if command.owns_session:
+                _start_session()
             _list_views()
             _shorten_errors()
             _lock_tables()
-        if flags.WHICH == "generate":
+        if command.name == "generate":
             _describe_catalog()
 
 
-def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class _Command:
+    """What dbt was asked for. The name of a target says nothing; users have profiles of their own."""
+
+    name: str
+    variables: Mapping[str, Any]
+    credentials: Any  # of the target; None if the command has none
+
+    @classmethod
+    def given(cls) -> Self:
+        """Read the command line. `dbt retry` has the target and the variables of the command that it repeats."""
+        from dbt.config.runtime import load_profile
+
+        flags: Any = get_flags()  # type: ignore[no-untyped-call]
+        first = _repeated(flags) if flags.WHICH == "retry" else {}
+        variables = flags.VARS or first.get("vars") or {}
+        if flags.WHICH not in _COMMANDS_WITH_TARGET:
+            return cls(flags.WHICH, variables, None)
+        profile, target = flags.PROFILE or first.get("profile"), flags.TARGET or first.get("target")
+        return cls(flags.WHICH, variables, load_profile(flags.PROJECT_DIR, variables, profile, target).credentials)
+
+    @property
+    def owns_session(self) -> bool:
+        """Whether Spark runs in this process."""
+        return self.credentials is not None and self.credentials.method == _SESSION
+
+
+def _repeated(flags: Any) -> dict[str, Any]:
+    """Return the arguments of the command that `dbt retry` repeats; none if there is none, which dbt reports."""
+    path = Path(flags.PROJECT_DIR) / (flags.STATE or flags.TARGET_PATH or "target") / "run_results.json"
+    arguments: dict[str, Any] = json.loads(path.read_text())["args"] if path.is_file() else {}
+    return arguments
+
+
+def _start_session() -> None:
+    from python_udfs.session import get_spark  # a heavy import
+
+    try:
+        get_spark()
+    except ChiplakeError as error:
+        raise RuntimeError(str(error)) from None
+
+
+def _check_variables(settings: Settings, variables: Mapping[str, Any]) -> None:
     """Validate dbt variables named like settings by the rules of the settings, as their values become SQL.
 
     Args:
@@ -101,17 +148,22 @@ def _check_variables(settings: Settings, variables: dict[str, Any]) -> None:
         raise RuntimeError(f"dbt variable {names[error.variable]}: {error.reason}") from None
 
 
-def _check_schema(settings: Settings, environment: Mapping[str, str]) -> None:
-    """Check that profiles.yml had the schema of the settings; it reads the environment, but no `.env` file.
+def _check_schema(settings: Settings, environment: Mapping[str, str], command: _Command) -> None:
+    """Check that dbt builds into the schema of the settings, which all other commands read.
 
     Raises:
-        RuntimeError: it had another schema.
+        RuntimeError: it would build into another schema.
     """
-    variable = settings.lake.variable("target_schema")
-    if environment.get(variable, DEFAULT_SCHEMA) != settings.lake.target_schema:
+    variable, schema = settings.lake.variable("target_schema"), settings.lake.target_schema
+    if environment.get(variable, DEFAULT_SCHEMA) != schema:
         raise RuntimeError(
-            f"{variable} is in a .env file, which dbt's profile does not read: "
-            f"export {variable}={settings.lake.target_schema}"
+            f"{variable} is in a .env file, which dbt's profile does not read: export {variable}={schema}"
+        )
+    if command.credentials is not None and command.credentials.schema != schema:
+        of_profile = command.credentials.schema
+        raise RuntimeError(
+            f"dbt's profile has the schema {of_profile}, and {variable} is {schema}, which the other commands read: "
+            f"export {variable}={of_profile}, or correct the profile"
         )
 
 
@@ -137,10 +189,10 @@ def _list_views() -> None:
     SparkAdapter.list_relations_without_caching = with_views  # type: ignore[method-assign]
 
 
-def _lost_limits(settings: Settings, flags: Any) -> dict[str, str]:
+def _lost_limits(settings: Settings, command: _Command) -> dict[str, str]:
     """Compare the settings with those that the lake was made with, and tell the user what differs.
 
-    With the target thrift this is the lake of the client's settings, if it exists.
+    Without a session of its own, this is the lake of the server.
 
     Returns:
         Why a setting must not be left out, by its name: the macro `limit` refuses a model that needs it.
@@ -148,19 +200,57 @@ def _lost_limits(settings: Settings, flags: Any) -> dict[str, str]:
     Raises:
         RuntimeError: the lake cannot be opened.
     """
-    is_elsewhere = (
-        flags.TARGET == "thrift" and settings.lake.catalog == "sql" and not settings.lake.catalog_file.exists()
-    )
-    if flags.WHICH not in _COMMANDS_THAT_WRITE or is_elsewhere:
+    if command.name not in _COMMANDS_THAT_WRITE:
         return {}
     try:
-        found = meet_lake(settings, flags.VARS)
+        if command.owns_session:
+            found = meet_lake(settings, command.variables)
+        else:
+            with _connection(command.credentials) as run:
+                lake = ServedLake(run, lambda table: _lock_of_server(run, table))
+                found = meet_lake(settings, command.variables, lake)
     except ChiplakeError as error:
         raise RuntimeError(str(error)) from None
     for difference in found:
         if not difference.is_lost_limit:
             notice(difference.line)
     return {difference.name: difference.line for difference in found if difference.is_lost_limit}
+
+
+@contextmanager
+def _connection(credentials: Any) -> Iterator[_RunSql]:
+    """Connect to the server of a target, apart from dbt's own connections, and yield what runs a statement.
+
+    Raises:
+        ChiplakeError: no server answers, or a statement fails.
+    """
+    from dbt.adapters.contracts.connection import Connection
+    from dbt.adapters.spark.connections import SparkConnectionManager
+
+    connection = Connection(type="spark", name=PROJECT_NAME, credentials=credentials)
+    try:
+        handle: Any = SparkConnectionManager.open(connection).handle
+    except DbtRuntimeError as error:
+        raise ChiplakeError(f"{error.msg}; start a server with `chiplake serve`, or correct dbt's profile") from error
+
+    def run(statement: str) -> Sequence[Sequence[Any]]:
+        cursor = handle.handle.cursor()  # of the driver: dbt's own looks for an answer every few seconds only
+        try:
+            cursor.execute(statement)
+            rows: Sequence[Sequence[Any]] = cursor.fetchall() if cursor.description else []
+        except Exception as error:
+            raise ChiplakeError(clear_sql_error(_message_of(error))) from error
+        return rows
+
+    try:
+        yield run
+    finally:
+        handle.close()
+
+
+def _message_of(error: Exception) -> str:
+    status = getattr(error.args[0], "status", None) if error.args else None  # of PyHive
+    return str(error if status is None else status.errorMessage)
 
 
 def _shorten_errors() -> None:
@@ -184,8 +274,7 @@ def _shorten_errors() -> None:
             error.msg = clear_sql_error(error.msg)
             raise
         except Exception as error:
-            status = getattr(error.args[0], "status", None) if error.args else None  # of PyHive
-            message = str(error if status is None else status.errorMessage)
+            message = _message_of(error)
             log.debug(f"Error while running:\n{sql}\n{message}")
             raise DbtRuntimeError(clear_sql_error(message)) from error
 
@@ -208,17 +297,21 @@ def _lock_tables() -> None:
     def take_lock(adapter: Any, config: Any) -> ExitStack:
         node = config.model
         lock = ExitStack()
-        if node.resource_type in _WRITING_NODES:
+        if node.resource_type in _WRITING_NODES or getattr(node, "should_store_failures", False):
             table = f"{node.schema}.{node.alias}"
             try:
-                if adapter.config.credentials.method == "thrift":
-                    _take_from_server(adapter, table, lock)
-                else:
-                    properties = pyiceberg_properties(get_settings().lake)
-                    lock.enter_context(table_lock(properties, table, _say, _interrupted))
+                lock.enter_context(lock_of(adapter, table))
             except LockedError as error:
                 raise DbtRuntimeError(str(error)) from None
         return lock
+
+    def lock_of(adapter: Any, table: str) -> AbstractContextManager[None]:
+        method = adapter.config.credentials.method
+        if method == _SESSION:
+            return table_lock(pyiceberg_properties(get_settings().lake), table, _say, _interrupted)
+        if method == _THRIFT:
+            return _lock_of_server(lambda statement: adapter.execute(statement, fetch=True)[1].rows, table)
+        return nullcontext()  # `chiplake serve` answers by Thrift only
 
     def free_lock(_adapter: Any, _config: Any, lock: ExitStack) -> None:
         lock.close()
@@ -233,25 +326,33 @@ def _lock_tables() -> None:
     SparkAdapter.cancel_open_connections = cancel_open_connections  # type: ignore[method-assign]
 
 
-def _take_from_server(adapter: Any, table: str, lock: ExitStack) -> None:
-    """Take a lock in the process that owns the Spark session. The server frees it when this client's session ends."""
+@contextmanager
+def _lock_of_server(run: _RunSql, table: str) -> Iterator[None]:
+    """Hold a lock in the process that owns the Spark session. The server frees it when this client's session ends.
+
+    Args:
+        run: runs a statement in the session of this client.
+        table: name with schema.
+
+    Raises:
+        LockedError: another writer held the lock for too long.
+    """
 
     def call(statement: str) -> str:
-        _, answer = adapter.execute(statement, fetch=True)
-        return answer.rows[0][0] or ""
+        return run(statement)[0][0] or ""
 
     def attempt() -> Holder | None:
         holder = call(lock_call(table))
         return Holder.model_validate_json(holder) if holder else None
 
-    def free() -> None:
+    wait_for(attempt, table, get_settings().lake.lock_wait_minutes, _say, _interrupted)
+    try:
+        yield
+    finally:
         try:
             call(unlock_call(table))
-        except DbtRuntimeError as error:  # the connection is gone, and the error of the model says why
+        except (DbtRuntimeError, ChiplakeError) as error:  # the connection is gone; the error of the model says why
             _say(f"the lock of {table} is freed when the session ends: {error}", EventLevel.DEBUG)
-
-    wait_for(attempt, table, get_settings().lake.lock_wait_minutes, _say, _interrupted)
-    lock.callback(free)
 
 
 def _say(line: str, level: EventLevel = EventLevel.WARN) -> None:

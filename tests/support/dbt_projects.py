@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,9 +39,7 @@ class DbtProject:
         Raises:
             AssertionError: dbt ended before it ran a node.
         """
-        places = ["--project-dir", str(self.folder), "--profiles-dir", str(self.folder / "profiles")]
-        own = ["--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs")]
-        done: Any = dbtRunner().invoke(["--quiet", "--log-level-file", "none", *arguments, *places, *own])
+        done = self._invoke(arguments)
         assert done.exception is None, done.exception
         results = getattr(done.result, "results", [])
         return {result.node.name: (str(result.status), str(result.message)) for result in results}
@@ -50,3 +48,14 @@ class DbtProject:
         """Run a dbt command, and assert that every node succeeds."""
         failed = {name: result for name, result in self.run(*arguments).items() if result[0] in ("error", "fail")}
         assert failed == {}
+
+    def failure(self, *arguments: str) -> str:
+        """Run a dbt command in this process that ends before it runs a node, and return its message."""
+        exception = self._invoke(arguments).exception
+        assert exception is not None
+        return str(exception).strip()
+
+    def _invoke(self, arguments: Sequence[str]) -> Any:
+        places = ["--project-dir", str(self.folder), "--profiles-dir", str(self.folder / "profiles")]
+        own = ["--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs")]
+        return dbtRunner().invoke(["--quiet", "--log-level-file", "none", *arguments, *places, *own])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,14 @@ import pytest
 
 from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.errors import ChiplakeError
-from lakehouse.lake_record import meet_lake, read_records, refuse_lost_limits, shaping_settings, write_record
+from lakehouse.lake_record import (
+    ServedLake,
+    meet_lake,
+    read_records,
+    refuse_lost_limits,
+    shaping_settings,
+    write_record,
+)
 from lakehouse.settings import Settings
 
 BOX = (16.24, 45.76, 16.31, 45.79)
@@ -139,3 +149,60 @@ def test_a_setting_of_a_later_release_is_no_difference(tmp_path: Path, monkeypat
     make_chips(tmp_path)
     monkeypatch.undo()
     assert meet_lake(settings_of(tmp_path, embed_int8=True)) == ()
+
+
+@dataclass
+class Server:
+    """A server whose lake has chips of one schema and the recorded settings of it."""
+
+    record: dict[str, str]
+    schema: str = "chiplake"
+    locked: str | None = None
+    written: list[str] = field(default_factory=list)
+
+    def run(self, statement: str) -> Sequence[Sequence[Any]]:
+        if statement.startswith("select schema_name, setting, value from raw.lake_settings"):
+            return [(self.schema, setting, value) for setting, value in self.record.items()]
+        if statement.startswith("show"):
+            return [(self.schema,)] if f"'{self.schema}'" in statement or "'fct_chips'" in statement else []
+        assert self.locked == "raw.lake_settings"
+        self.written.append(statement)
+        return []
+
+    @contextmanager
+    def lock(self, table: str) -> Iterator[None]:
+        self.locked = table
+        yield
+        self.locked = None
+
+    @property
+    def lake(self) -> ServedLake:
+        return ServedLake(self.run, self.lock)
+
+
+def test_a_client_of_a_server_is_told_of_the_settings_of_its_lake(home: Path, tmp_path: Path) -> None:
+    """The client's own lake says nothing: here it does not exist."""
+    server = Server(recorded(home))
+    client = settings_of(tmp_path, bands=("red",))
+    lines = [one.line for one in meet_lake(client, lake=server.lake)]
+    assert lines == [
+        "CHIPLAKE_BANDS is red here; the lake was made with red,nir: set CHIPLAKE_BANDS=red,nir, or accept the change "
+        "with `chiplake settings --record` where the server runs",
+        "the lake was made with CHIPLAKE_BBOX=16.24,45.76,16.31,45.79; none is set here, so whole tiles would be cut: "
+        "set CHIPLAKE_BBOX=16.24,45.76,16.31,45.79, or accept the change with `chiplake settings --record` where the "
+        "server runs",
+    ]
+    assert meet_lake(settings_of(tmp_path, bands=("red", "nir"), bbox=BOX), lake=server.lake) == ()
+    assert server.written == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_client_of_a_schema_records_its_settings_in_the_lake_of_the_server(
+    home: Path, tmp_path: Path
+) -> None:
+    server = Server(recorded(home))
+    client = settings_of(tmp_path, bands=("red", "nir"), bbox=OTHER_BOX, target_schema="dev_ann")
+    assert meet_lake(client, lake=server.lake) == ()
+    assert len(server.written) == 1
+    assert "('bbox', '[1.0, 2.0, 3.0, 4.0]')" in server.written[0]
+    assert list(tmp_path.iterdir()) == []
