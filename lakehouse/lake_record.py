@@ -150,7 +150,7 @@ class ServedLake:
         name = text_literal(schema)
         statement = f"""
             merge into {LAKE_SETTINGS} as target
-            using (values {rows}) as source (setting, value)
+            using (select * from values {rows} as given (setting, value)) as source
             on target.schema_name = {name} and target.setting = source.setting
             when matched then update set value = source.value, recorded_at = current_timestamp()
             when not matched then insert (schema_name, setting, value, recorded_at)

@@ -27,7 +27,7 @@ _WRAPPING: Final = re.compile(
     r"An error occurred while calling \S+\.\s*: |Error running query: "
     r"|Job aborted due to stage failure: .*?\(\S+ executor \w+\): |(?:[\w$]+\.)+[\w$]*(?:Exception|Error): "
 )
-_HAS_STACK: Final = re.compile(r"\n\s*(at \S+\(|\.\.\. \d+ more)|Traceback \(most recent call last\)")
+_HAS_STACK: Final = re.compile(r"\n\s*(at \S+\(|\.\.\. \d+ more)|Traceback \(most recent call last\)|\n== SQL ==")
 _GEOMETRY_OVER_THRIFT: Final = "Unrecognized type name: binary"
 
 

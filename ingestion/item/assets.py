@@ -23,7 +23,7 @@ from ingestion.item.providers import (
     roles_of,
 )
 from ingestion.item.rejection import RejectedError
-from ingestion.item.stated import stated_band, stated_nodata, stated_number
+from ingestion.item.stated import stated_band, stated_bands, stated_data_type, stated_nodata, stated_number
 from ingestion.item.values import as_lenient_number, as_text
 from ingestion.model import Asset, JsonObject, Origin, Reason
 from lakehouse.bands import SCL
@@ -123,7 +123,9 @@ def _all_places(asset: JsonObject) -> Iterator[_Place]:
     stated = format_of(media_type, href)
     yield _Place(href, media_type, stated)
     alternates = asset.get("alternate")
-    for alternate in alternates.values() if isinstance(alternates, dict) else ():
+    if isinstance(alternates, dict):
+        alternates = [*alternates.values()]
+    for alternate in alternates if isinstance(alternates, list) else ():
         entries = alternate if isinstance(alternate, dict) else {"href": alternate}
         href, own_type = entries.get("href"), as_text(entries.get("type"))
         named = format_of(own_type, href)
@@ -198,9 +200,15 @@ def _asset(
     affine, shape = asset_grid(candidate.key, band, asset, properties)
     scale = stated_number(f"asset {key}", descriptions, ("raster:scale", "scale"))
     offset = stated_number(f"asset {key}", descriptions, ("raster:offset", "offset"))
-    if band != SCL:
-        scale = stated_number("the item", [properties], ("raster:scale",)) if scale is None else scale
-        offset = stated_number("the item", [properties], ("raster:offset",)) if offset is None else offset
+    if band != SCL and (scale is None or offset is None):
+        of_item, of_bands = "the item", [*stated_bands(properties, "raster:bands"), *stated_bands(properties, "bands")]
+        if scale is None:
+            scale = stated_number(of_item, [properties, *of_bands], ("raster:scale",))
+            scale = stated_number(of_item, of_bands, ("scale",)) if scale is None else scale
+        if offset is None:
+            offset = stated_number(of_item, [properties, *of_bands], ("raster:offset",))
+            offset = stated_number(of_item, of_bands, ("offset",)) if offset is None else offset
+    described = (*descriptions, properties)
     return Asset(
         href=without_secrets(href),
         media_type=media_type,
@@ -208,18 +216,11 @@ def _asset(
         gsd=float(BAND_GSD_M[band]),
         scale=scale,
         offset=offset,
-        nodata=stated_nodata(f"asset {key}", (*descriptions, properties), ("nodata", "raster:nodata")),
-        data_type=_data_type(descriptions, properties),
+        nodata=stated_nodata(f"asset {key}", described, ("nodata", "raster:nodata")),
+        data_type=stated_data_type(f"asset {key}", described),
         transform=affine,
         shape=shape,
         passed_over=passed_over,
-    )
-
-
-def _data_type(descriptions: Sequence[JsonObject], properties: JsonObject) -> str | None:
-    """Return the data type of the pixels, as `uint16`."""
-    return next(
-        (text.lower() for part in (*descriptions, properties) if (text := as_text(part.get("data_type")))), None
     )
 
 

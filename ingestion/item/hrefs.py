@@ -31,7 +31,8 @@ def resolve_href(href: object, item: JsonObject, origin: Origin) -> str | None:
     Return None for anything else: GDAL's virtual file systems (`/vsi…`), control characters, and local files outside
     the folder that was read, unless the origin allows them.
     """
-    if not isinstance(href, str) or not href or not href.isprintable():
+    href = href.strip() if isinstance(href, str) else ""
+    if not href or not href.isprintable():
         return None
     if _PLAIN_URL.match(href):
         return href

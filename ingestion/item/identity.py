@@ -25,6 +25,10 @@ from ingestion.item.values import as_text, first_integer, first_text, parse_comp
 from ingestion.model import Reason
 
 _PRODUCT: Final = re.compile(r"(S2[A-Z])_MSI(L\w\w)_(\d{8}T\d{6})_")
+# What holds a product may be named instead: its folder, with a path, or an archive of it.
+_PRODUCT_NAME: Final = re.compile(
+    rf"(?:.*/)?({_PRODUCT.pattern}[^/]*?)(?:\.SAFE)?(?:\.(?:zip|tar|tgz|tar\.gz))?/?", re.IGNORECASE
+)
 _PRODUCT_BASELINE: Final = re.compile(r"_N(\d\d)\.?(\d\d)(?:_|\.|$)")
 _DATATAKE: Final = re.compile(r"G?(S2[A-Z])_(\d{8}T\d{6})")
 _DATASTRIP: Final = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
@@ -36,15 +40,16 @@ _LEVEL: Final = re.compile(r"(?:L|MSI|^)(1A|1B|1C|2A)", re.IGNORECASE)
 _RELATIVE_ORBIT: Final = re.compile(r"_R(\d{3})_")
 _BASELINE: Final = re.compile(r"N?(\d\d)\.?(\d\d)", re.IGNORECASE)
 _BASELINE_AS_NUMBER: Final = re.compile(r"(\d{1,2})(?:\.(\d\d|[012]))?")  # 5.1 is 05.10, and 5 is 05.00
-_BASELINE_IN_FULL: Final = re.compile(r"N?(\d\d)\.(\d\d)", re.IGNORECASE)
+_BASELINE_IN_FULL: Final = re.compile(r"N(\d\d)\.?(\d\d)|(\d\d)\.(\d\d)", re.IGNORECASE)
 _TILE: Final = re.compile(r"(?:MGRS-|.*_)?T?(\d{1,2})([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?:_.*)?")
 
 
 def product_name(properties: Mapping[str, Any], item_id: str) -> str | None:
-    """Return the name of the ESA product without `.SAFE`, from a property or from the id."""
+    """Return the name of the ESA product without path and `.SAFE`, from a property or from the id."""
     for candidate in (*(as_text(properties.get(name)) for name in PRODUCT_NAME), item_id):
-        if candidate is not None and _PRODUCT.match(candidate):
-            return candidate.removesuffix(".SAFE")
+        match = _PRODUCT_NAME.fullmatch(candidate.strip()) if candidate is not None else None
+        if match is not None:
+            return match[1].upper()
     return None
 
 
@@ -98,7 +103,7 @@ def processing_baseline(properties: Mapping[str, Any], product: str | None) -> s
     if not stated:
         versions = (as_text(properties.get(name)) for name in BASELINE_OR_SOFTWARE)
         matches = (_BASELINE_IN_FULL.fullmatch(version) for version in versions if version)
-        return next((f"{match[1]}.{match[2]}" for match in matches if match), None)
+        return next((".".join(filter(None, match.groups())) for match in matches if match), None)
     official = {name: baseline for name, baseline in stated.items() if not _is_of_a_user(baseline)}
     if len({baseline >= "04.00" for baseline in official.values()}) > 1:
         detail = ", ".join(f"{name} says processing baseline {baseline}" for name, baseline in official.items())

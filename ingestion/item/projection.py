@@ -35,17 +35,16 @@ TILE_M: Final = 109_800  # side of a Sentinel-2 tile
 
 
 def utm_epsg(item: JsonObject) -> int:
-    """Return the EPSG code of the UTM zone of the rasters, from a code, else from WKT 2 or PROJJSON.
+    """Return the EPSG code of the UTM zone of the rasters, from codes, WKT 2 and PROJJSON.
 
     Raises:
         RejectedError: nothing in the item or its assets names a UTM zone, or it names several.
     """
     stated = [*_stated(item, EPSG)]
     codes = [code for _, value in stated if (code := _epsg_code(value)) is not None]
-    if not any(map(_is_utm, codes)):
-        stated += _stated(item, CRS_DEFINITIONS)
-        definitions = [_defined_code(value) for name, value in stated if name in CRS_DEFINITIONS]
-        codes += [code for code in definitions if code is not None]
+    definitions = [*_stated(item, CRS_DEFINITIONS)]
+    stated += definitions
+    codes += [code for _, value in definitions if (code := _defined_code(value)) is not None]
     zones = [*dict.fromkeys(filter(_is_utm, codes))]
     if len(zones) == 1:
         return zones[0]

@@ -55,12 +55,13 @@ OTHER_ROLES: Final = frozenset({"thumbnail", "overview", "visual", "metadata"})
 RESAMPLED_ROLES: Final = frozenset({"sampling:downsampled", "sampling:upsampled"})
 
 # Earth Search marks JPEG 2000 by `-jp2`. Copernicus Data Space writes the resolution as `_20m`, stactools as `-20m`. In
-# catalogues made from a product's files, keys are paths or file names with tile and time.
+# catalogues made from a product's files, keys are paths or file names with product, tile and time.
 _ASSET_KEY: Final = re.compile(
-    r"(?:.*/)?(?:L2A_)?(?:T\d\d[A-Z]{3}_\d{8}T\d{6}_)?"
-    r"(?P<name>.+?)(?:[_-](?P<gsd>\d{1,4})m)?(?P<jp2>-jp2)?(?:\.(?:tiff?|jp2))?",
+    r"(?P<folders>.*/)?(?:S2[A-Z]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_)?(?:L2A_)?(?:T?\d\d[A-Z]{3}_)?(?:\d{8}T\d{6}_)?"
+    r"(?:R(?P<first_gsd>\d{1,4})m[_-])?(?P<name>.+?)(?:[_-]R?(?P<gsd>\d{1,4})m)?(?P<jp2>-jp2)?(?:\.(?:tiff?|jp2))?",
     re.IGNORECASE,
 )
+_FOLDER_OF_GSD: Final = re.compile(r"(?:^|/)R?(\d{1,4})m/", re.IGNORECASE)  # R10m in a product, r10m in EOPF's
 _ROLE_OF_GSD: Final = re.compile(r"gsd:(\d{1,4})m", re.IGNORECASE)  # as Copernicus Data Space writes it
 
 # Two classes of the SCL that no other classification has under these numbers.
@@ -84,8 +85,9 @@ CLOUD_COVER: Final = ("eo:cloud_cover",)
 NODATA_PERCENT: Final = ("s2:nodata_pixel_percentage", "sentinel2:nodata_pixel_percentage")
 
 # Formats by the words of their media type and by the end of their addresses. The rank is that of the choice between the
-# assets of a band: JPEG 2000 comes last, since it decodes twenty times slower. Formats without a rank are not read.
-UNKNOWN_FORMAT: Final = RasterFormat("an unknown format", (), (), 2)
+# assets of a band: JPEG 2000 decodes twenty times slower than GeoTIFF, and what is unknown may not be readable at all.
+# Formats without a rank are not read.
+UNKNOWN_FORMAT: Final = RasterFormat("an unknown format", (), (), 4)
 COG: Final = RasterFormat("COG", ("cloud-optimized",), (), 0)
 GEOTIFF: Final = RasterFormat("GeoTIFF", ("tiff",), (".tif", ".tiff"), 1)
 FORMATS: Final = (
@@ -94,18 +96,25 @@ FORMATS: Final = (
     RasterFormat("Zarr", ("zarr",), (".zarr", ".zarr.zip"), None),
     RasterFormat("netCDF", ("netcdf",), (".nc", ".nc4", ".cdf"), None),
     RasterFormat("HDF", ("hdf",), (".h5", ".hdf5", ".he5", ".hdf"), None),
+    RasterFormat("tar", ("x-tar", "x-gtar"), (".tar", ".tgz", ".tar.gz"), None),  # before gzip
+    RasterFormat("Icechunk", ("icechunk",), (".icechunk",), None),
+    RasterFormat("VRT", ("vrt",), (".vrt", ".kvrt"), None),
+    RasterFormat("SAFE", (), (".safe", ".safe/"), None),
+    RasterFormat("gzip", ("gzip",), (".gz",), None),
+    RasterFormat("7z", ("x-7z",), (".7z",), None),
     RasterFormat("zip", ("zip",), (".zip",), None),
-    RasterFormat("tar", ("x-tar", "x-gtar"), (".tar", ".tgz", ".tar.gz"), None),
     RasterFormat("GRIB", ("grib",), (".grib", ".grib2", ".grb2"), None),
     RasterFormat("Parquet", ("parquet",), (".parquet",), None),
     RasterFormat("PNG", ("image/png",), (".png",), None),
     RasterFormat("JPEG", ("image/jpeg", "image/jpg"), (".jpg", ".jpeg"), None),
     RasterFormat("JSON", ("json",), (".json", ".geojson"), None),
     RasterFormat("XML", ("xml",), (".xml",), None),
+    RasterFormat("WebP", ("image/webp",), (".webp",), None),
     RasterFormat("HTML", ("html",), (".html", ".htm"), None),
 )
 
-BOA_OFFSET_APPLIED: Final = re.compile(r"(?:\w+:)?boa_offset_applied")  # earthsearch:, sentinel: and others
+# earthsearch:, sentinel: and others; ESA's name of the offset is BOA_ADD_OFFSET
+BOA_OFFSET_APPLIED: Final = re.compile(r"(?:[\w-]+:)?boa[_-](?:add[_-])?offset[_-]applied", re.IGNORECASE)
 DEPRECATED: Final = re.compile("deprecated")
 PLATFORM: Final = ("platform", "eo:platform")
 TILE: Final = ("grid:code", "s2:mgrs_tile", "s2:tile_id", "s2:granule_id")
@@ -128,7 +137,11 @@ def band_of_asset(key: str) -> tuple[str, int | None] | None:
     if match is None:
         return None
     band = BAND_OF_NAME.get(match["name"].lower())
-    return None if band is None else (band, int(match["gsd"]) if match["gsd"] else None)
+    if band is None:
+        return None
+    folder = _FOLDER_OF_GSD.search(match["folders"] or "")
+    gsd = match["gsd"] or match["first_gsd"] or (folder and folder[1])
+    return band, int(gsd) if gsd else None
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from ingestion.item.rejection import RejectedError
 from ingestion.item.values import as_lenient_number
 from ingestion.model import JsonObject, Reason
@@ -77,6 +79,20 @@ def stated_band(key: str, asset: Mapping[str, Any], name: str) -> JsonObject:
     raise unreadable(f"{name} of asset {key}", value, "a list of objects")
 
 
+def stated_bands(properties: Mapping[str, Any], name: str) -> list[JsonObject]:
+    """Return the objects of `raster:bands` or `bands` among an item's properties, which say what its assets have.
+
+    Raises:
+        RejectedError: the item states something else under this name.
+    """
+    value = properties.get(name)
+    if value is None:
+        return []
+    if isinstance(value, list) and (name == "bands" or all(isinstance(entry, dict) for entry in value)):
+        return [entry for entry in value if isinstance(entry, dict)]
+    raise unreadable(f"{name} of the item", value, "a list of objects")
+
+
 def stated_number(place: str, objects: Sequence[Mapping[str, Any]], names: Sequence[str]) -> float | None:
     """Return the number that these objects state under these names.
 
@@ -130,14 +146,44 @@ def _number(name: str, value: object) -> float:
     return number
 
 
-def stated_flag(properties: Mapping[str, Any], names: re.Pattern[str]) -> bool | None:
-    """Return what one of these properties states: true or false, also as text, or as 1 or 0.
+def stated_data_type(place: str, objects: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the first data type of pixels that one of these objects states, as `uint16`; None for STAC's `other`.
+
+    Args:
+        place: what states it, for the message.
+        objects: the objects, the one that decides first.
+
+    Raises:
+        RejectedError: it is none of STAC's data types, and no other name of one.
+    """
+    stated = next((value for _, value in _stated(objects, ("data_type", "raster:data_type"))), None)
+    if stated is None:
+        return None
+    text = stated.strip().lower() if isinstance(stated, str) else ""
+    if text == "other":
+        return None
+    try:
+        kind = np.dtype(text) if text else None
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind not in "uif":
+        raise unreadable(f"data_type of {place}", stated, "a data type such as uint16")
+    return kind.name
+
+
+def stated_flag(objects: Sequence[Mapping[str, Any]], names: re.Pattern[str]) -> bool | None:
+    """Return what properties of these names state: true or false, also as text, or as 1 or 0.
 
     Raises:
         RejectedError: one of them states something else, or they contradict each other.
     """
-    stated = {name: value for name, value in properties.items() if value is not None and names.fullmatch(name)}
-    flags = {name: _flag(name, value) for name, value in stated.items()}
+    flags: dict[str, bool] = {}
+    for entries in objects:
+        stated = {name: value for name, value in entries.items() if value is not None and names.fullmatch(name)}
+        for name, value in stated.items():
+            flag = _flag(name, value)
+            if flags.setdefault(name, flag) is not flag:
+                raise RejectedError(Reason.UNREADABLE_VALUE, f"{name} is true and false, which contradict each other")
     if len(set(flags.values())) > 1:
         shown = " and ".join(f"{name} is {flag}".lower() for name, flag in flags.items())
         raise RejectedError(Reason.UNREADABLE_VALUE, f"{shown}, which contradict each other")

@@ -31,6 +31,8 @@ _MAX_INTEGER_SCALE: Final = 0.01  # reflectance per DN; a larger one leaves no s
 _OFFSET_TOLERANCE: Final = 0.00005  # reflectance, half a step of a chip's pixels
 # Reflectance x 10,000. The offset of the baselines gives at least -999; what lies far below was never measured.
 _LOWEST: Final = -2000
+# Snow and clouds reach 20,000. What lies far above is none, such as digital numbers in floats without a scale.
+_HIGHEST: Final = 100_000
 _CLASSES: Final = range(1, 12)  # SCL classes of pixels with data
 _REMEDY: Final = "say which offset is right: chiplake boa-offsets"
 
@@ -80,8 +82,8 @@ def harmonise(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None =
         missing: mask of the same shape of pixels that are missing whatever their number is.
 
     Returns:
-        uint16 of the same shape; 0 where a pixel is missing, and nowhere else. Missing are NaN, nodata, and negative
-        numbers below every reflectance (-0.2).
+        uint16 of the same shape; 0 where a pixel is missing, and nowhere else. Missing are NaN, infinity, nodata, and
+        negative numbers below every reflectance (-0.2).
     """
     gain, shift = meaning.gain, meaning.shift
     is_unscaled = bool(np.isclose(gain, 1.0, rtol=1e-9)) and float(shift).is_integer()
@@ -102,6 +104,34 @@ def harmonise(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None =
     values = np.clip(values, 1, 65_535)
     values[absent] = 0
     return values.astype(np.uint16)
+
+
+def require_reflectance(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None = None) -> None:
+    """Check that no number of floats or wide integers is far above every reflectance (10).
+
+    The pixels of its chip would be as bright as pixels can be, without notice.
+
+    Args:
+        numbers: of a band, any shape and real dtype.
+        meaning: from `weigh`.
+        missing: mask of the same shape of pixels that are missing whatever their number is.
+
+    Raises:
+        RasterError: one is; the message names it.
+    """
+    if numbers.dtype.kind != "f" and numbers.dtype.itemsize <= 2:
+        return  # the largest numbers of 16 bits say that a detector was saturated
+    is_beyond = numbers > _HIGHEST / meaning.gain - meaning.shift
+    if not is_beyond.any():
+        return
+    beyond = numbers[is_beyond & ~_absent(numbers, meaning.nodata, missing)]
+    if beyond.size:
+        number = float(beyond[0])
+        reflectance = (number + meaning.shift) * meaning.gain / VALUE_PER_REFLECTANCE
+        raise RasterError(
+            f"its number {number:g} would be the reflectance {reflectance:g}; item or file must state its scale, or "
+            "that this is nodata"
+        )
 
 
 def scl_classes(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None = None) -> NDArray[np.uint8]:
@@ -206,7 +236,7 @@ def _held(values: Iterable[float], dtype: np.dtype[Any]) -> tuple[float, ...]:
 
 
 def _absent(numbers: NDArray[Any], nodata: Iterable[float], missing: Mask | None) -> Mask:
-    absent = np.isnan(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, np.bool_)
+    absent = ~np.isfinite(numbers) if numbers.dtype.kind == "f" else np.zeros(numbers.shape, np.bool_)
     for value in nodata:
         absent |= numbers == numbers.dtype.type(value)
     if missing is not None:

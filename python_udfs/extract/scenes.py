@@ -10,7 +10,7 @@ from typing import Final
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL
 from python_udfs.extract.chips import Layer
 from python_udfs.extract.lattice import read_row_of_cells, require_lattice
-from python_udfs.extract.radiometry import Radiometry, weigh
+from python_udfs.extract.radiometry import Radiometry, require_reflectance, weigh
 from python_udfs.extract.reader import NoAnswerError, Raster, RasterError, RasterReader, is_remote
 from python_udfs.extract.strip import Product, Scene
 
@@ -81,7 +81,10 @@ class OpenScenes:
             # Clouds beyond the edge of the cells count for cloud_distance.
             halo = CLOUD_REACH_PIXELS if name == SCL else 0
             try:
-                return Layer(*read_row_of_cells(raster, row, cols, halo), product.meanings[name])
+                layer = Layer(*read_row_of_cells(raster, row, cols, halo), product.meanings[name])
+                if name != SCL:
+                    require_reflectance(layer.numbers, layer.meaning, layer.missing)
+                return layer
             except RasterError as error:
                 # The next strip tries again: the content of a chip must not depend on how strips are put into tasks.
                 message = f"{scene.scene_id} asset {name} cannot be read: {error} {_file(hrefs[name])}"

@@ -22,8 +22,9 @@ from support.dbt_projects import DbtProject
 from support.ingests import write_items
 from support.lakes import ingest_file
 from support.own_models import FIRST_EVENTS, TEXTBOOK, check_textbook_models
+from support.second_settings import BUILD, CELL, MAX_AGE_DAYS, second_settings, write_small_archive
 
-from chiplake.synthetic import ArchiveSpec, write_archive
+from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 pytestmark = pytest.mark.java
@@ -158,31 +159,39 @@ def test_a_client_waits_for_another_and_a_killed_one_holds_nothing(server: Serve
         time.sleep(0.2)
 
 
-@pytest.mark.slow
-def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path: Path) -> None:
-    archive = write_archive(ArchiveSpec.tiny(), tmp_path / "archive")
-    items = json.loads(archive.items_path.read_text())["features"]
-    ingest_file(write_items(tmp_path / "items.json", items), server.settings)
+@dataclass(frozen=True)
+class DbtClient:
+    """dbt on another machine: its own home has no lake."""
 
-    def build(schema: str) -> subprocess.CompletedProcess[str]:
-        folders = {"DBT_TARGET_PATH": str(tmp_path / schema / "target"), "DBT_LOG_PATH": str(tmp_path / schema)}
-        command = [str(Path(sys.executable).with_name("dbt")), "build", "--select", "+fct_chips"]
-        command += ["--indirect-selection", "buildable"]
-        command += ["--target", "thrift", "--threads", "4"]
+    server: Server
+    folder: Path  # of its home and of dbt's files
+
+    def run(self, schema: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of dbt over Thrift."""
+        own = {
+            "CHIPLAKE_HOME": str(self.folder / "home"),
+            "CHIPLAKE_TARGET_SCHEMA": schema,
+            "DBT_TARGET_PATH": str(self.folder / schema / "target"),
+            "DBT_LOG_PATH": str(self.folder / schema),
+        }
+        command = [str(Path(sys.executable).with_name("dbt")), *arguments, "--target", "thrift", "--threads", "4"]
         command += ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
         return subprocess.run(
-            command,
-            env=server.environment | folders | {"CHIPLAKE_TARGET_SCHEMA": schema},
-            capture_output=True,
-            text=True,
-            cwd=PROJECT_DIR,
+            command, env=self.server.environment | own | variables, capture_output=True, text=True, cwd=PROJECT_DIR
         )
 
-    schemas = ("dev_ann", "dev_ben")
+
+def ingest_for(server: Server, archive: Archive, folder: Path) -> None:
+    items = json.loads(archive.items_path.read_text())["features"]
+    ingest_file(write_items(folder / "items.json", items), server.settings)
+
+
+def check_two_builds_at_once(server: Server, dbt: DbtClient, schemas: tuple[str, str]) -> None:
+    """Have two clients build and test all up to the chips into two schemas at once, and compare the chips."""
+    build = ("build", "--select", "+fct_chips", "--indirect-selection", "buildable")
     with ThreadPoolExecutor(2) as pool:
-        for done in pool.map(build, schemas):
-            assert done.returncode == 0, done.stdout[-3000:]
-    shutil.rmtree(archive.root)
+        for done in pool.map(lambda schema: dbt.run(schema, *build), schemas):
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     client = server.connect()
     counts = [
         client.ask(f"select count(*), count(distinct chip_id), count(red) from {one}.fct_chips") for one in schemas
@@ -192,6 +201,58 @@ def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path:
     assert rows == keys == with_pixels > 0
     differing = "select count(*) from (select * from {}.fct_chips except all select * from {}.fct_chips)"
     assert client.ask(differing.format(*schemas)) == [(0,)]
+
+
+@pytest.mark.slow
+def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path: Path) -> None:
+    archive = write_archive(ArchiveSpec.tiny(), tmp_path / "archive")
+    ingest_for(server, archive, tmp_path)
+    check_two_builds_at_once(server, DbtClient(server, tmp_path), ("dev_ann", "dev_ben"))
+    recorded = "select count(*), count(distinct setting) from raw.lake_settings where schema_name = '{}'"
+    counts = [server.connect().ask(recorded.format(schema)) for schema in ("dev_ann", "dev_ben")]
+    assert counts == [[(15, 15)], [(15, 15)]], "the settings of the first build into a schema, once"
+    assert not (tmp_path / "home").exists()
+    shutil.rmtree(archive.root)
+
+
+@pytest.mark.long
+def test_ten_times_two_builds_at_once_are_right(server: Server, tmp_path: Path) -> None:
+    archive = write_archive(ArchiveSpec.tiny(), tmp_path / "archive")
+    ingest_for(server, archive, tmp_path)
+    for number in range(10):
+        schemas = f"ann_{number}", f"ben_{number}"
+        check_two_builds_at_once(server, DbtClient(server, tmp_path), schemas)
+        print(f"two builds at once: {number + 1} of 10 are right", flush=True)
+    shutil.rmtree(archive.root)
+
+
+@pytest.mark.slow
+def test_a_build_under_other_settings_passes_and_a_client_without_the_box_is_refused(
+    server: Server, tmp_path: Path
+) -> None:
+    archive = write_small_archive(tmp_path / "archive")
+    ingest_for(server, archive, tmp_path)
+    dbt, schema = DbtClient(server, tmp_path), "second"
+    settings = second_settings(schema)
+    done = dbt.run(schema, *BUILD, **settings)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+    client = server.connect()
+    chips = client.ask(f"select cell_id, count(*), count(blue), count(green) from {schema}.fct_chips group by cell_id")
+    dates = len({scene.day for scene in archive.scenes})
+    assert chips == [(CELL, dates, dates, 0)]
+    age = "cast(get_json_object(rule_version, '$.max_age_days') as int)"
+    filled = client.ask(f"select {age}, count(*) from {schema}.fct_filled_chips group by all")
+    assert filled == [(MAX_AGE_DAYS, dates)]
+
+    lost = settings | {"CHIPLAKE_BBOX": "null", "CHIPLAKE_FILL_MAX_AGE_DAYS": "60"}
+    refused = dbt.run(schema, "run", "--select", "fct_chips", **lost)
+    assert refused.returncode == 1
+    assert "none is set here, so whole tiles would be cut: set CHIPLAKE_BBOX=" in refused.stdout
+    assert "warning: CHIPLAKE_FILL_MAX_AGE_DAYS is 60 here; the lake was made with 7: " in refused.stderr
+    assert "`chiplake settings --record` where the server runs" in refused.stderr
+    assert not (tmp_path / "home").exists()
+    shutil.rmtree(archive.root)
 
 
 def test_textbook_models_of_a_user_keep_their_rows_over_thrift(

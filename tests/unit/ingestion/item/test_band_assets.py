@@ -11,6 +11,9 @@ from support.stac_items import make_asset, make_item
 
 from ingestion.item.normalise import normalise
 from ingestion.model import Reason, Received, StacItemRow
+from lakehouse.bands import BANDS
+
+NATIVE = {band.name: (band.code, band.gsd) for band in BANDS} | {"scl": ("SCL", 20)}
 
 
 def test_an_asset_of_coarser_resolution_is_not_chosen() -> None:
@@ -107,6 +110,11 @@ def test_scale_1_with_offset_0_is_kept_beside_the_data_type_that_says_what_it_me
         ("https://h/B04.SAFE.ZIP#B04", None, "zip"),
         ("https://h/B04.h5", "application/x-hdf5", "HDF"),
         ("https://h/B04.png", "image/png", "PNG"),
+        ("https://h/B04.vrt", None, "VRT"),
+        ("https://h/B04", "application/vnd.icechunk", "Icechunk"),
+        ("https://h/S2A_MSIL2A.SAFE/", None, "SAFE"),
+        ("https://h/B04.tif.gz", None, "gzip"),
+        ("https://h/B04.tar.gz", None, "tar"),
     ],
 )
 def test_a_format_that_is_not_read_is_rejected_by_its_name(href: str, media_type: str | None, name: str) -> None:
@@ -132,6 +140,34 @@ def test_an_asset_that_is_not_read_never_comes_before_one_that_is() -> None:
     item["assets"] |= {"B04_10m": jp2 | {"href": "https://h/a.zarr", "type": "application/vnd+zarr"}, "B04": jp2}
     red = row_of(item).assets["red"]
     assert (red.asset_key, red.media_type, red.passed_over) == ("B04", JP2, ("B04_10m",))
+
+
+def test_an_unknown_format_comes_after_those_that_are_read() -> None:
+    item = make_item()
+    jp2 = item["assets"].pop("red") | {"href": "https://h/B04", "type": JP2}
+    item["assets"] |= {"B04_10m": jp2 | {"href": "https://h/a.b04", "type": "application/x-new"}, "B04": jp2}
+    assert row_of(item).assets["red"].asset_key == "B04"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("{code}-{gsd}m", "{code}_R{gsd}m", "r{gsd}m_{code}", "T33TWL_{code}_{gsd}m.tif"),
+        *("S2A_MSIL2A_20230801T095031_N0509_R079_T33TWL_20230801T155057_{code}_{gsd}m.tif", "R{gsd}m/{code}"),
+        "GRANULE/L2A_T33TWL_A042547_20230801T095630/IMG_DATA/R{gsd}m/T33TWL_20230801T095031_{code}_{gsd}m.jp2",
+    ],
+)
+def test_keys_of_native_resolution_are_known_whatever_the_order(key: str) -> None:
+    """Keys state the resolution; nothing else does."""
+    for sizes in (("native", "60"), ("60", "native")):
+        item = make_item()
+        assets, item["assets"] = item["assets"], {}
+        for size in sizes:
+            for name, (code, gsd) in NATIVE.items():
+                asset = {"href": f"https://h/{code}_{size}.tif"} if size == "60" else assets[name]
+                item["assets"][key.format(code=code, gsd=60 if size == "60" else gsd)] = asset
+        for name, asset in row_of(item).assets.items():
+            assert asset.asset_key == key.format(code=NATIVE[name][0], gsd=NATIVE[name][1])
 
 
 def places(*order: str, **changes: Any) -> tuple[str, str | None]:
@@ -166,6 +202,8 @@ def test_the_setting_decides_between_several_places() -> None:
     assert places("file", "s3", href=HTTPS, alternate=alternate)[0] == "/data/a/B04.tif"
     assert places("https", "s3", href=S3, alternate={"http": {"href": HTTPS}})[0] == HTTPS
     assert places("s3", href=HTTPS, alternate={})[0] == HTTPS
+    assert places("s3", href=HTTPS, alternate=[{"href": S3}])[0] == S3
+    assert places(href=f" {HTTPS}\n")[0] == HTTPS
 
 
 def test_an_alternate_place_has_a_format_of_its_own() -> None:

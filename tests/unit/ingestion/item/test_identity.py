@@ -84,6 +84,7 @@ NO_TRACE = NO_NAME | dict.fromkeys(("s2:processing_baseline", "s2:datatake_id", 
         (NO_NAME | {"s2:processing_baseline": None, "s2:datatake_id": None}, "05.09"),
         # Then a version that has the form of a baseline; others are of the software.
         (NO_TRACE | {"processing:version": "05.00"}, "05.00"),
+        (NO_TRACE | {"processing:version": "N0509"}, "05.09"),
         (NO_TRACE | {"processing:version": "2.11"}, None),
         (NO_TRACE | {"processing:version": "02.11.00"}, None),
         (NO_TRACE | {"processing:version": "1.4"}, None),
@@ -94,6 +95,24 @@ def test_the_baseline_comes_from_the_name_first_and_has_one_format(
     properties: dict[str, Any], expected: str | None
 ) -> None:
     assert row_of(make_item(**properties)).processing_baseline == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{}.SAFE",
+        "{}.SAFE/",
+        "/eodata/Sentinel-2/MSI/L2A/2023/08/15/{}.SAFE",
+        "s3://eodata/{}.SAFE.zip",
+        "{}.tar.gz",
+        " {} ",
+    ],
+)
+def test_a_product_may_be_named_by_its_path_or_its_archive(name: str) -> None:
+    product = "S2A_MSIL2A_20230815T095031_N0509_R079_T33TWL_20230815T155057"
+    for written in (product, product.lower()):
+        row = row_of(make_item(**NO_TRACE | {"s2:product_uri": name.format(written)}))
+        assert (row.product_id, row.processing_baseline) == (product, "05.09")
 
 
 @pytest.mark.parametrize("value", ["five", "5.9", "509", "05.9", "V5.09", "05.09.1", True, [5], {"value": "05.09"}, ""])

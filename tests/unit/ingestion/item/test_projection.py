@@ -47,6 +47,10 @@ def test_the_zone_is_found_in_wkt_2_and_projjson() -> None:
         ({"proj:code": "UTM33"}, "proj:code is 'UTM33', which names no UTM zone"),
         ({}, "it has none of proj:epsg, proj:code, proj:wkt2, proj:projjson"),
         ({"proj:epsg": 32633, "proj:code": "EPSG:32634"}, "several UTM zones: EPSG:32633, EPSG:32634"),
+        (
+            {"proj:epsg": 32633, "proj:wkt2": CRS.from_epsg(32634).to_wkt()},
+            "several UTM zones: EPSG:32633, EPSG:32634",
+        ),
     ],
 )
 def test_an_item_without_one_utm_zone_is_rejected_with_what_it_states(properties: dict[str, Any], words: str) -> None:

@@ -128,3 +128,47 @@ def test_times_may_have_small_letters_and_leap_seconds(text: str, expected: date
 def test_a_datetime_that_cannot_be_read_is_not_replaced_by_the_start() -> None:
     reject = reject_of(make_item(datetime="noon", start_datetime="2023-08-01T09:58:11Z"))
     assert (reject.reason, reject.detail) == (Reason.NO_DATETIME, "datetime is 'noon'")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["earthsearch:boa_offset_applied", "boa_offset_applied", "s2:BOA_ADD_OFFSET_APPLIED", "my-api:boa-offset-applied"],
+)
+def test_a_flag_is_known_by_its_name_in_the_item_and_in_its_assets(name: str) -> None:
+    assert row_of(make_item(**{name: True})).is_boa_offset_applied is True
+    item = make_item()
+    item["assets"]["red"][name] = "true"
+    assert row_of(item).is_boa_offset_applied is True
+    item["assets"]["blue"][name] = False
+    assert "contradict each other" in reject_of(item).detail
+
+
+@pytest.mark.parametrize("name", ["raster:bands", "bands"])
+def test_bands_among_the_properties_speak_for_all_assets(name: str) -> None:
+    item = make_item(**{name: [{"scale": 0.0001, "offset": 0, "name": "B02"}, {"scale": 0.0001, "offset": 0}]})
+    for asset in item["assets"].values():
+        del asset["raster:bands"]
+    assert {(asset.scale, asset.offset) for band, asset in row_of(item).assets.items() if band != "scl"} == {
+        (0.0001, 0)
+    }
+    item["properties"][name][1]["offset"] = -0.1
+    assert "0 and -0.1, which contradict each other" in reject_of(item).detail
+    item["properties"][name] = "not JSON"
+    assert f"{name} of the item is 'not JSON'" in reject_of(item).detail
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("uint16", "uint16"), ("UInt16", "uint16"), ("<u2", "uint16"), ("double", "float64"), ("other", None)],
+)
+def test_a_data_type_has_one_name(value: str, expected: str | None) -> None:
+    item = make_item()
+    item["assets"]["red"]["raster:bands"][0]["data_type"] = value
+    assert row_of(item).assets["red"].data_type == expected
+
+
+@pytest.mark.parametrize("value", ["unit16", "", 16, "bool", "cfloat32"])
+def test_a_data_type_that_cannot_be_understood_rejects_the_item(value: object) -> None:
+    item = make_item()
+    item["assets"]["red"]["raster:bands"][0]["data_type"] = value
+    assert f"data_type of asset red is {value!r}" in reject_of(item).detail

@@ -50,7 +50,7 @@ NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
         {"scale": 1.0},
     ),
     "reflectance, NaN is nodata": (
-        [(float("nan"), 0), (0.25, 2_500), (float("inf"), 65_535), (0.0, 1)],
+        [(float("nan"), 0), (0.25, 2_500), (float("inf"), 0), (0.0, 1)],
         "float32",
         {"scale": 1.0, "nodata": float("nan")},
     ),
@@ -74,7 +74,7 @@ NUMBERS: dict[str, tuple[Cases, str, dict[str, Any]]] = {
 
 def scene_of_numbers(cases: Cases, dtype: str, **fields: Any) -> CanvasScene:
     """Make a scene of one cell; the first pixels of its only band have the digital numbers of the cases."""
-    blue = np.full((256, 256), 5_000, dtype)
+    blue = np.full((256, 256), 0.5 / fields.get("scale", 0.0001), dtype)
     blue[0, : len(cases)] = [number for number, _ in cases]
     return CanvasScene("scene", {"blue": blue, "scl": np.full((128, 128), 4, np.uint8)}, **fields)
 

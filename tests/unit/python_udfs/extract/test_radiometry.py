@@ -112,6 +112,15 @@ WEIGHED: dict[str, tuple[list[float], str, dict[str, Any], list[int]]] = {
         {"header": (0.0001, -0.1), "reason": "override"},
         [1234, 0],
     ),
+    "infinity is missing": ([float("inf"), float("-inf"), 0.5], "float32", {"scale": 1.0}, [0, 0, 5000]),
+    "a fill value of floats that the item states": (
+        [9.96921e36, 0.5],
+        "float32",
+        {"scale": 1.0, "stated_nodata": {"blue": 9.969209968386869e36}},
+        [0, 5000],
+    ),
+    "digital numbers as floats, with their scale": ([1234.0, 12000.0], "float64", {"scale": 0.0001}, [1234, 12000]),
+    "bright snow, and a saturated number": ([1.9, 6.6], "float32", {"scale": 1.0}, [19000, 65535]),
     "the user's own offset of floats": (
         [0.2234],
         "float32",
@@ -154,6 +163,16 @@ CONTRADICTIONS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"is_scale_stated": False, "boa_offset": -1000, "reason": "file header"},
         "its header says no offset, but that of another band does",
     ),
+    "digital numbers as floats, without a scale": (
+        "float32",
+        {"numbers": [0.0, 1234.0], "scale": 0.0001, "is_scale_stated": False, "reason": "already applied"},
+        "its number 1234 would be the reflectance 1234; item or file must state its scale, or that this is nodata",
+    ),
+    "a fill value that nothing states": (
+        "int32",
+        {"numbers": [2**31 - 1, 1234]},
+        "its number 2.14748e+09 would be the reflectance 214748; item or file must state",
+    ),
     "floats of a baseline with an offset": (
         "float32",
         {"scale": 0.0001, "is_scale_stated": False, "boa_offset": -1000, "reason": "processing baseline"},
@@ -167,8 +186,10 @@ def test_a_contradiction_that_would_change_pixels_is_an_error(
     extract: ExtractChips, memory: MemoryReader, kind: str
 ) -> None:
     dtype, fields, message = CONTRADICTIONS[kind]
-    chip = one_chip(extract, memory.add(scene_of([1], dtype, **fields)))
-    assert f"scene asset blue cannot be used: {message}" in chip["error"]
+    numbers = fields.get("numbers", [1])
+    others = {name: value for name, value in fields.items() if name != "numbers"}
+    chip = one_chip(extract, memory.add(scene_of(numbers, dtype, **others)))
+    assert f"scene asset blue cannot be {'read' if 'numbers' in fields else 'used'}: {message}" in chip["error"]
     assert chip["blue"] is None
 
 
