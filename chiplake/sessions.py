@@ -84,9 +84,9 @@ class ClientSessions:
                 _close_catalog(session)
                 del self._known[name]
                 ended.add(name)
-        for session in self._by_handle.values():
-            if session is not None:  # Py4J has returned None while sessions ended
-                self._known.setdefault(str(session.sessionUUID()), session)
+        # Not `values()`: Py4J asks for the value of each key in turn, and there is none if the session has just ended.
+        for entry in self._by_handle.entrySet():
+            self.see(entry.getValue())
         return ended
 
     def see(self, session: Any) -> str:

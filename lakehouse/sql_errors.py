@@ -27,7 +27,7 @@ _WRAPPING: Final = re.compile(
     r"An error occurred while calling \S+\.\s*: |Error running query: "
     r"|Job aborted due to stage failure: .*?\(\S+ executor \w+\): |(?:[\w$]+\.)+[\w$]*(?:Exception|Error): "
 )
-_HAS_STACK: Final = re.compile(r"\n\s*(at \S+\(|\.\.\. \d+ more)|Traceback \(most recent call last\)|\n== SQL ==")
+_HAS_STACK: Final = re.compile(r"\n\s*(at \S+\(|\.\.\. \d+ more)|Traceback \(most recent call last\)")
 _GEOMETRY_OVER_THRIFT: Final = "Unrecognized type name: binary"
 
 
@@ -49,7 +49,7 @@ def clear_sql_error(message: str) -> str:
     if condition := _CONDITION.search(message):
         if _HAS_STACK.search(message) or _PLACE_BEFORE_PLAN.search(condition[1]):
             return _line(_PLACE_BEFORE_PLAN.sub(r"\1", condition[1]))
-        return message
+        return message[condition.start() :] if message[: condition.start()].strip() else message
     if _HAS_STACK.search(message):
         return _line(_without_wrapping(message))
     return message

@@ -62,6 +62,12 @@ PLAN = ";\n'Project ['nocolumn]\n+- SubqueryAlias lake.chiplake.fct_chips\n"
         ),
         (COLUMN + PLAN, COLUMN),
         (
+            f"{HIVE}[PARSE_SYNTAX_ERROR] org.apache.spark.sql.catalyst.parser.ParseException: \n[PARSE_SYNTAX_ERROR] "
+            "Syntax error at or near 'form'. SQLSTATE: 42601 (line 2, pos 9)\n\n== SQL ==\nselect 1\n  from form",
+            "[PARSE_SYNTAX_ERROR] Syntax error at or near 'form'. SQLSTATE: 42601 (line 2, pos 9)\n\n== SQL ==\n"
+            "select 1\n  from form",
+        ),
+        (
             f"{HIVE}[UNRESOLVED_COLUMN.WITH_SUGGESTION] org.apache.spark.sql.AnalysisException: {COLUMN}{PLAN}{FRAMES}",
             COLUMN,
         ),
