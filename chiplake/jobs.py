@@ -148,7 +148,8 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.
     arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
-    arguments += ["--vars", json.dumps(window.dbt_vars()), "--selector", selector]
+    # Not the target of DBT_TARGET: jobs read and write the lake of the settings.
+    arguments += ["--target", "local", "--vars", json.dumps(window.dbt_vars()), "--selector", selector]
     with _schema_in_environment(get_settings().lake):
         done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:

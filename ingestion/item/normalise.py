@@ -31,7 +31,7 @@ from ingestion.item.plausibility import check_rasters
 from ingestion.item.projection import item_footprint, utm_epsg
 from ingestion.item.providers import BOA_OFFSET_APPLIED, CLOUD_COVER, DATASTRIP, DEPRECATED, NODATA_PERCENT
 from ingestion.item.rejection import RejectedError
-from ingestion.item.stated import stated_flag, with_parsed_members
+from ingestion.item.stated import stated_flag, unreadable, with_parsed_members
 from ingestion.item.values import as_number, as_object, as_text, first_lenient_number, first_text, parse_time
 from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
 from lakehouse.bands import SCL
@@ -139,7 +139,7 @@ def _row(
         content_hash=_content_hash(text, assets, extra_types),
         source=without_secrets(origin.source),
         acquired_at=acquired_at,
-        updated_at=parse_time(properties.get("updated")),
+        updated_at=_update_time(properties),
         platform=platform,
         mgrs_tile=tile,
         product_id=product,
@@ -182,6 +182,15 @@ def _acquisition_time(properties: Mapping[str, Any]) -> datetime:
     if acquired_at is None:
         raise RejectedError(Reason.NO_DATETIME, f"{name} is {properties.get(name)!r}")
     return acquired_at
+
+
+def _update_time(properties: Mapping[str, Any]) -> datetime | None:
+    """Return when the item was updated, which decides which of its versions is current."""
+    stated = properties.get("updated")
+    updated_at = parse_time(stated)
+    if updated_at is None and stated is not None:
+        raise unreadable("updated", stated, "a time")
+    return updated_at
 
 
 def _nodata_percent(properties: Mapping[str, Any]) -> float | None:

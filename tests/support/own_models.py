@@ -76,6 +76,11 @@ models:
     "models/own/own_default.sql": _SELECT,
 }
 
+# A test that keeps the rows that fail it.
+STORED: Final = {
+    "tests/dbt/own_stored.sql": "{{ config(store_failures=true, severity='warn') }} " + _SELECT + " where id < 3",
+}
+
 _EXACT: Final = "materialized='exact_incremental'"
 WRONG: Final = {
     "own_wrong_strategy": (f"{_EXACT}, unique_key='id', incremental_strategy='append'", _SELECT),

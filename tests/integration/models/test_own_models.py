@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,12 +14,15 @@ from support.own_models import (
     EVENTS,
     FIRST_EVENTS,
     REFUSALS,
+    STORED,
     TEXTBOOK,
     WRONG,
     WRONG_FILES,
     check_textbook_models,
 )
 
+from lakehouse.catalog import pyiceberg_properties
+from lakehouse.locks import table_lock
 from lakehouse.settings import Settings, get_settings
 
 pytestmark = pytest.mark.java
@@ -44,7 +48,7 @@ def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="module")
 def project(lake: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    return DbtProject(tmp_path_factory.mktemp("project"), {**TEXTBOOK, **CHANGING, **WRONG_FILES})
+    return DbtProject(tmp_path_factory.mktemp("project"), {**TEXTBOOK, **CHANGING, **STORED, **WRONG_FILES})
 
 
 def snapshots_of_others(lake: SparkSession) -> dict[str, int]:
@@ -98,6 +102,25 @@ def test_exact_incremental_refuses_what_it_cannot_follow(lake: SparkSession, pro
         assert words in lines[0], name
     tables = {row.tableName for row in lake.sql(f"show tables in {SCHEMA}").collect()}
     assert tables & set(WRONG) == set()
+
+
+def test_a_test_that_stores_its_failures_waits_for_another_writer_of_its_table(
+    lake: SparkSession, settings: Settings, project: DbtProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = f"{SCHEMA}_dbt_test__audit.own_stored"
+    monkeypatch.setenv("CHIPLAKE_LOCK_WAIT_MINUTES", "0")
+    get_settings.cache_clear()
+    try:
+        with table_lock(pyiceberg_properties(settings.lake), stored):
+            status, message = project.run("test", "--select", "own_stored")["own_stored"]
+        assert (status, f"{stored} is being written by process {os.getpid()} on" in message) == ("error", True)
+        assert project.run("test", "--select", "own_stored")["own_stored"][0] == "warn"
+        assert lake.table(stored).count() == 3
+    finally:
+        monkeypatch.undo()
+        get_settings.cache_clear()
+        lake.sql(f"drop table if exists {stored}")
+        lake.sql(f"drop schema if exists {stored.partition('.')[0]}")
 
 
 def test_a_seed_of_fields_is_joined_to_the_chips_of_another_schema(

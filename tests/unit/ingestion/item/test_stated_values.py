@@ -172,3 +172,9 @@ def test_a_data_type_that_cannot_be_understood_rejects_the_item(value: object) -
     item = make_item()
     item["assets"]["red"]["raster:bands"][0]["data_type"] = value
     assert f"data_type of asset red is {value!r}" in reject_of(item).detail
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", 20230801])
+def test_an_update_time_that_cannot_be_read_rejects_the_item(value: object) -> None:
+    assert f"updated is {value!r}, not a time" in reject_of(make_item(updated=value)).detail
+    assert row_of(make_item(updated=None)).updated_at is None
