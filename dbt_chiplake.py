@@ -176,7 +176,13 @@ def _list_views() -> None:
     list_tables = SparkAdapter.list_relations_without_caching
 
     def with_views(self: Any, schema_relation: Any) -> list[Any]:
-        tables = list_tables(self, schema_relation)
+        try:
+            tables = list_tables(self, schema_relation)
+        except DbtRuntimeError:
+            # dbt asks for the schemas of all nodes, but makes only those of the selected ones.
+            if self.check_schema_exists(schema_relation.database, schema_relation.schema):
+                raise
+            return []
         if not tables and not self.check_schema_exists(schema_relation.database, schema_relation.schema):
             return tables
         views = self.execute_macro("list_views", kwargs={"schema": schema_relation.schema})
