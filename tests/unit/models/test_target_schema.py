@@ -120,7 +120,7 @@ def test_a_retry_uses_the_target_of_the_command_that_it_repeats(
     monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path / "home"))
     project = project_of_a_user(tmp_path)
     for target, line in (("thrift", "a session was started"), ("prod", "`chiplake serve`"), (None, "`chiplake serve`")):
-        arguments = {"which": "build", "target": target, "vars": {}}
+        arguments: dict[str, Any] = {"which": "build", "target": target, "vars": {}}
         project.write("target/run_results.json", json.dumps({"args": arguments}))
         assert line in project.failure("retry")
     assert sessions == ["session"]
