@@ -112,7 +112,7 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
         remove_partial_exports(settings.lake.transform_dir)
         for unfinished in unfinished_runs(settings.lake.transform_dir):
             if load_leftovers:
-                load_run(get_spark(settings), settings, unfinished)
+                load_run(settings, unfinished)
                 continue
             # Its chips would be exported twice.
             raise ChiplakeError(
@@ -146,7 +146,7 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
         ChiplakeError: the run does not exist.
     """
     with only_embedding_run(settings.lake.transform_dir):
-        return [load_run(get_spark(settings), settings, run) for run in _chosen(settings.lake.transform_dir, run_id)]
+        return [load_run(settings, run) for run in _chosen(settings.lake.transform_dir, run_id)]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _finish(settings: Settings, card: ModelCard, run: Run, on_progress: Progress
     # A run for another model is only loaded: its answers are kept, and this model's export takes its chips again.
     if run.manifest().model_id == card.model_id:
         failures = _transform(settings, run, on_progress).failures
-    return _Finished(load_run(get_spark(settings), settings, run), failures)
+    return _Finished(load_run(settings, run), failures)
 
 
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:

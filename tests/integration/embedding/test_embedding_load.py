@@ -180,6 +180,19 @@ def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small:
     assert table.column_names[5:] == [*BAND_NAMES, "source_index"]
 
 
+def test_an_export_finds_pixels_beside_deleted_rows(spark: SparkSession, small: Settings) -> None:
+    add_chips(spark, [filled_chip(number) for number in range(CHIPS, CHIPS + 3)])
+    spark.sql("alter table chiplake.fct_filled_chips set tblproperties ('write.delete.mode' = 'merge-on-read')")
+    spark.sql("delete from chiplake.fct_filled_chips where chip_id in ('chip-001', 'chip-005')")
+    assert spark.sql("select * from chiplake.fct_filled_chips.delete_files").count() > 0
+
+    run = export(small)
+
+    tables = [read_table((run.input_dir / entry.name).read_bytes(), ARROW_STREAM) for entry in run.manifest().objects]
+    frames = {row["chip_id"]: row["blue"] for table in tables for row in table.to_pylist()}
+    assert frames == {f"chip-{number:03d}": make_chip(number)["blue"] for number in (0, 2, 3, 4, 6, 7)}
+
+
 def test_the_export_names_the_job_that_builds_a_missing_table(spark: SparkSession, small: Settings) -> None:
     spark.sql("drop table chiplake.int_embedding_inputs")
     with pytest.raises(ChiplakeError) as raised:
@@ -201,7 +214,7 @@ def test_invalid_answers_become_error_messages(spark: SparkSession, small: Setti
     answer(run, "chips-00001.arrow", embedding=None)
     (run.output_dir / "chips-00002.arrow.out").write_bytes(b"not arrow")
 
-    report = load_run(spark, small, run)
+    report = load_run(small, run)
 
     assert (report.embedded, report.errors, report.unanswered_objects) == (0, CHIPS, ())
     rows = embeddings(spark)
@@ -218,7 +231,7 @@ def test_an_answer_of_another_model_or_without_the_chip_is_an_error(spark: Spark
     answer(run, "chips-00001.arrow", chip_id=["chip-002", "chip-999"])
     answer(run, "chips-00002.arrow")
 
-    load_run(spark, small, run)
+    load_run(small, run)
 
     rows = embeddings(spark)
     assert rows["chip-000"].error == f"the answer is of other, the request was for {run.manifest().model_id}"
@@ -230,14 +243,14 @@ def test_an_answer_of_another_model_or_without_the_chip_is_an_error(spark: Spark
 def test_an_embedding_replaces_an_error_and_never_the_reverse(spark: SparkSession, small: Settings) -> None:
     run = export(small)
     answer(run, "chips-00000.arrow", embedding=[[0.5] * SEEDED_SIZE.dim, None], error=[None, "first words"])
-    load_run(spark, small, run)
+    load_run(small, run)
     before = snapshots(spark)
 
-    assert load_run(spark, small, run).embedded == 0, "the same answers write nothing"
+    assert load_run(small, run).embedded == 0, "the same answers write nothing"
     assert snapshots(spark) == before
 
     answer(run, "chips-00000.arrow", embedding=[None, [0.25] * SEEDED_SIZE.dim], error=["too late", None])
-    load_run(spark, small, run)
+    load_run(small, run)
 
     rows = embeddings(spark)
     assert (rows["chip-000"].embedding[0], rows["chip-000"].error) == (0.5, None)
