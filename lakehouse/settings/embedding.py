@@ -18,5 +18,5 @@ class EmbeddingSettings(SettingsGroup):
     bbox: BBox | None = Field(
         None, description="Box of west, south, east, north in degrees; only chips whose centre lies in it are embedded."
     )
-    int8: bool = Field(False, description="Whether embeddings are also kept in int8, for a faster search.")
+    int8: bool = Field(False, description="Whether embeddings are also kept in int8, for a search that reads less.")
     chips_per_object: int = Field(16, ge=1, description="Number of chips in one object of a batch transform.")
