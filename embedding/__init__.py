@@ -1,5 +1,5 @@
 """Clay embeddings: the encoder, its inference server, and the export, transform and load around it.
 
 `embedding.pipeline` has the functions to call. The modules that Spark's Python workers import (`wire`,
-`runs.export`) never import torch at module level.
+`runs.object_writer`) never import torch at module level.
 """

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from embedding.model.preprocess import Preprocessing
 from embedding.model.weights import describe_model
-from embedding.runs.export import object_writer
-from embedding.runs.files import ExportedObject, Manifest, Run
+from embedding.runs.files import Manifest, Run
+from embedding.runs.object_writer import write_object
 from embedding.wire import request_schema
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES
 from python_udfs.codec import encode_array
@@ -48,10 +48,8 @@ def write_export(
     run: Run, objects: Sequence[Sequence[dict[str, Any]]], bands: tuple[str, ...], checkpoint: Path | None = None
 ) -> Manifest:
     """Write a run whose objects hold these chips, as export does."""
-    write = object_writer(run.input_dir, bands)
-    entries: list[dict[str, Any]] = []
-    for number, chips in enumerate(objects):
-        rows = make_request(list(chips), bands).append_column("object_index", pa.array([number] * len(chips)))
-        entries += write(rows).to_pylist()
-    card = describe_model(checkpoint, Preprocessing())
-    return run.write_manifest(card, bands, (ExportedObject(**entry) for entry in entries))
+    entries = [
+        write_object(run.input_dir, f"chips-{number:05d}.arrow", make_request(list(chips), bands).sort_by("chip_id"))
+        for number, chips in enumerate(objects)
+    ]
+    return run.write_manifest(describe_model(checkpoint, Preprocessing()), bands, entries)

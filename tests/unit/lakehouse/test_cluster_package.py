@@ -42,7 +42,7 @@ def test_the_package_is_the_same_for_the_same_code_and_holds_what_executors_impo
     with zipfile.ZipFile(package) as members:
         assert all(name.endswith(".py") for name in members.namelist())
 
-    modules = "chiplake, embedding.runs.export, embedding.runs.load, python_udfs.extract.chips as used"
+    modules = "chiplake, embedding.runs.export, embedding.runs.object_writer, python_udfs.extract.chips as used"
     code = f"import {modules}; print(used.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
