@@ -7,10 +7,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyiceberg.io import FileIO
 from pyspark.sql import SparkSession
 from support.embeddings import ACQUIRED_AT, make_chip
 from support.lakes import dbt
@@ -19,9 +21,11 @@ from typer.testing import CliRunner
 from chiplake.cli import embed as commands
 from embedding.model.weights import SEEDED_SIZE
 from embedding.pipeline import run_embedding, run_export, run_load, run_transform
+from embedding.runs import export as export_step
 from embedding.runs import local_transform
 from embedding.runs.files import Run, only_embedding_run, unfinished_runs
 from embedding.runs.load import load_run
+from embedding.runs.object_writer import BatchFunction
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources
@@ -191,6 +195,24 @@ def test_an_export_finds_pixels_beside_deleted_rows(spark: SparkSession, small: 
     tables = [read_table((run.input_dir / entry.name).read_bytes(), ARROW_STREAM) for entry in run.manifest().objects]
     frames = {row["chip_id"]: row["blue"] for table in tables for row in table.to_pylist()}
     assert frames == {f"chip-{number:03d}": make_chip(number)["blue"] for number in (0, 2, 3, 4, 6, 7)}
+
+
+def test_an_export_whose_data_files_are_removed_meanwhile_says_to_run_again(
+    small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = export_step.objects_writer
+
+    def after_maintenance(directory: Path, bands: tuple[str, ...], io: FileIO) -> BatchFunction:
+        files = list(Path(small.lake.warehouse_location).glob("chiplake/fct_filled_chips/data/**/*.parquet"))
+        assert files
+        for file in files:
+            file.unlink()
+        return writer(directory, bands, io)
+
+    monkeypatch.setattr(export_step, "objects_writer", after_maintenance)
+    with pytest.raises(ChiplakeError, match=r"parquet: this file is gone, .*; run this again$"):
+        run_export(small)
+    assert unfinished_runs(small.lake.transform_dir) == []
 
 
 def test_the_export_names_the_job_that_builds_a_missing_table(spark: SparkSession, small: Settings) -> None:
