@@ -41,11 +41,8 @@ def write_data_files(table: Table, pieces: Iterable[pa.Table]) -> list[DataFile]
     Raises:
         OSError: a file cannot be written. Files that were written until then are removed, as for any other exception.
     """
-    target = property_as_int(
-        table.properties,
-        TableProperties.WRITE_TARGET_FILE_SIZE_BYTES,
-        TableProperties.WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT,
-    )
+    default = TableProperties.WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT
+    target = property_as_int(table.properties, TableProperties.WRITE_TARGET_FILE_SIZE_BYTES, default) or default
     schema = schema_to_pyarrow(table.schema(), include_field_ids=True)
     write_id, rest, paths = uuid.uuid4(), iter(pieces), list[str]()
     files: list[DataFile] = []

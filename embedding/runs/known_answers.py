@@ -30,7 +30,7 @@ class KnownAnswers:
 def read_known(table: Table, model_id: str, keys: Iterable[Key]) -> KnownAnswers:
     """Read what the table has of these chips and the model; other rows are not kept in memory."""
     asked = pa.array(["\n".join(key) for key in keys], pa.string())
-    is_of_model = EqualTo("model_id", model_id)
+    is_of_model = EqualTo(term="model_id", value=model_id)
     known = KnownAnswers({}, [])
     for task in table.scan(row_filter=is_of_model).plan_files():
         rows = _read(table, task, table.schema().select(*KEY, "error"), is_of_model)

@@ -25,7 +25,7 @@ from embedding.runs import export as export_step
 from embedding.runs import local_transform
 from embedding.runs.files import Run, only_embedding_run, unfinished_runs
 from embedding.runs.load import load_run
-from embedding.runs.object_writer import BatchFunction
+from embedding.runs.object_writer import BatchFunction, objects_writer
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources
@@ -200,14 +200,12 @@ def test_an_export_finds_pixels_beside_deleted_rows(spark: SparkSession, small: 
 def test_an_export_whose_data_files_are_removed_meanwhile_says_to_run_again(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = export_step.objects_writer
-
     def after_maintenance(directory: Path, bands: tuple[str, ...], io: FileIO) -> BatchFunction:
         files = list(Path(small.lake.warehouse_location).glob("chiplake/fct_filled_chips/data/**/*.parquet"))
         assert files
         for file in files:
             file.unlink()
-        return writer(directory, bands, io)
+        return objects_writer(directory, bands, io)
 
     monkeypatch.setattr(export_step, "objects_writer", after_maintenance)
     with pytest.raises(ChiplakeError, match=r"parquet: this file is gone, .*; run this again$"):

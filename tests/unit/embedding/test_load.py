@@ -165,7 +165,9 @@ def test_a_load_that_fails_while_it_writes_leaves_nothing_and_the_next_one_does_
 ) -> None:
     answers = [embedded("a"), failed("b")]
     with monkeypatch.context() as patch:
-        patch.setattr(data_files.DataFile, "from_args", lambda **_: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(
+            "lakehouse.data_files.DataFile.from_args", lambda **_: (_ for _ in ()).throw(OSError("disk full"))
+        )
         with pytest.raises(OSError, match="disk full"):
             load(lake, answers)
     assert (rows(lake), table(lake).snapshots(), data_files_of(lake)) == ([], [], [])
