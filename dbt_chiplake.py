@@ -8,11 +8,12 @@ written, and tells dbt of the catalog's views, comments and types.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -78,6 +79,7 @@ class ChiplakePlugin(dbtPlugin):
         values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
         for variable, value in values.items():
             get_invocation_context().env[variable] = value  # type: ignore[index]
+        _keep_parsed_files(values)
         if command.name in _COMMANDS_WITH_SQL:
             if command.owns_session:
                 _start_session()
@@ -165,6 +167,35 @@ def _check_schema(settings: Settings, environment: Mapping[str, str], command: _
             f"dbt's profile has the schema {of_profile}, and {variable} is {schema}, which the other commands read: "
             f"export {variable}={of_profile}, or correct the profile"
         )
+
+
+def _keep_parsed_files(values: Mapping[str, str]) -> None:
+    """Let dbt keep what it parsed before, for models that read settings.
+
+    dbt compares the variables that a model reads with those of the process, where settings at their defaults are
+    missing, so it would parse these models again in each run.
+
+    Args:
+        values: the variables of this run.
+    """
+    from dbt.parser.partial import PartialParsing
+
+    compare = getattr(PartialParsing.build_env_vars_to_files, "__wrapped__", PartialParsing.build_env_vars_to_files)
+
+    @wraps(compare)
+    def with_settings(self: Any) -> Any:
+        before = dict(os.environ)
+        os.environ.update(values)
+        try:
+            return compare(self)
+        finally:
+            for variable in values:
+                if variable in before:
+                    os.environ[variable] = before[variable]
+                else:
+                    del os.environ[variable]
+
+    PartialParsing.build_env_vars_to_files = with_settings  # type: ignore[method-assign]
 
 
 @cache

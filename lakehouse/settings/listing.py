@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def list_settings(settings: Settings) -> list[Setting]:
 
 def _settings_of(group_name: str, group: SettingsGroup) -> list[Setting]:
     values = group.model_dump(mode="json")
-    schemas = type(group).model_json_schema()["properties"]
+    schemas = _schemas(type(group))
     return [
         Setting(
             variable=group.variable(field),
@@ -44,6 +45,12 @@ def _settings_of(group_name: str, group: SettingsGroup) -> list[Setting]:
         )
         for field, info in type(group).model_fields.items()
     ]
+
+
+@cache
+def _schemas(group: type[SettingsGroup]) -> dict[str, Any]:
+    properties: dict[str, Any] = group.model_json_schema()["properties"]
+    return properties
 
 
 def _default(value: Any) -> Any:

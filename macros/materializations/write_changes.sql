@@ -8,14 +8,12 @@
     {% call statement('create_source') %}
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
-    {% do process_schema_changes(
-        incremental_validate_on_schema_change(config.get('on_schema_change')), source, existing
-    ) %}
+    {% set selected = adapter.get_columns_in_relation(source) %}
+    {% set present = row_sync_columns(existing, source, selected) | map(attribute='name') | list %}
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(compiled_code) %}
     {% endif %}
-    {% set selected = adapter.get_columns_in_relation(source) | map(attribute='name') | list %}
-    {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | select('in', selected) | list %}
+    {% set columns = present | select('in', selected | map(attribute='name') | list) | list %}
 
     {% if config.get('inputs') %}
         {% do strategy_pending_inputs(source, columns) %}

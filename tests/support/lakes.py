@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +111,15 @@ def _invoke(*arguments: str, on_event: Callable[[Any], None] | None = None) -> A
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
     # Nobody reads the log or the artefacts of these runs.
     silent = ["--quiet", "--log-level-file", "none", "--no-write-json"]
-    return dbtRunner(callbacks=[on_event] if on_event else []).invoke([*silent, *arguments, *project])
+    target = ["--target-path", str(_target_of(arguments))]
+    return dbtRunner(callbacks=[on_event] if on_event else []).invoke([*silent, *arguments, *project, *target])
+
+
+def _target_of(arguments: Sequence[str]) -> Path:
+    """Return a folder for what dbt has parsed. dbt parses the whole project again when the variables are others."""
+    variables = arguments[arguments.index("--vars") + 1] if "--vars" in arguments else "{}"
+    digest = hashlib.sha256(variables.encode()).hexdigest()[:12]
+    return Path(os.environ["DBT_TARGET_PATH"]) / "variables" / digest
 
 
 def snapshots(spark: SparkSession) -> dict[str, int]:

@@ -1,0 +1,3 @@
+{% macro plan_drop(name) %}
+    {% do run_query('drop view ' ~ plan_view(name)) %}
+{% endmacro %}
