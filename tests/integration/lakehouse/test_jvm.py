@@ -18,10 +18,12 @@ from python_udfs.session import get_spark
 spark = get_spark()
 spark.sql("select ST_AsText(ST_Transform(ST_Point(16.4D, 45.8D), 'EPSG:4326', 'EPSG:32633'))").collect()
 print("ready", flush=True)
-try:
-    spark.sql("select raise_error('no such raster') from range(1)").collect()
-except Exception:
-    print("failed", flush=True)
+spark.udf.register("divide_by_zero", lambda number: number / 0)
+for failing in ("raise_error('no such raster')", "divide_by_zero(id)"):
+    try:
+        spark.sql(f"select {failing} from range(1)").collect()
+    except Exception:
+        print("failed", flush=True)
 """
 
 
@@ -34,10 +36,11 @@ def test_only_an_error_of_a_task_is_printed_and_its_trace_is_in_the_log(settings
         done = subprocess.run(
             [sys.executable, "-c", STATEMENTS], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=300
         )
-    assert done.stdout == "ready\nfailed\n", done.stderr
+    assert done.stdout == "ready\nfailed\nfailed\n", done.stderr
     lines = done.stderr.splitlines()
     assert lines
     assert [line for line in lines if " ERROR " not in line] == []
     assert "ERROR Executor: Exception in task " in lines[0]
     assert lines[0].endswith("[USER_RAISED_EXCEPTION] no such raster SQLSTATE: P0001")
+    assert [line for line in lines if line.endswith("ZeroDivisionError: division by zero")]
     assert "QueryExecutionErrors.raiseError" in (home / "logs" / "spark.log").read_text()

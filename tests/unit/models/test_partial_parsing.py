@@ -21,8 +21,8 @@ def parsed_again(target: Path) -> int | None:
 
     get_settings.cache_clear()
     places = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    silent = ["--quiet", "--log-level-file", "none", "--target-path", str(target)]
-    done = dbtRunner(callbacks=[on_event]).invoke([*silent, "parse", *places])
+    places += ["--target-path", str(target)]
+    done = dbtRunner(callbacks=[on_event]).invoke(["--quiet", "--log-level-file", "none", "parse", *places])
     assert done.success, done.exception
     return changed[0] if changed else None
 

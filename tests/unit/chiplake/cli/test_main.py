@@ -62,6 +62,14 @@ def test_the_version_is_the_one_that_pyproject_states(run_main: RunMain, capsys:
         (ChiplakeError("no such lake;\nmake one"), 1, "chiplake: no such lake; make one"),
         (IncompleteError("4 chips failed"), 3, "chiplake: 4 chips failed"),
         (ZeroDivisionError("by 0"), 1, "chiplake: ZeroDivisionError: by 0 (chiplake --debug … shows where)"),
+        (
+            RuntimeError(
+                "An exception was thrown from the Python worker.\nTraceback (most recent call last):\n"
+                '  File "a.py", line 1, in write\n    1 / 0\nOSError: [Errno 27] File too large\n'
+            ),
+            1,
+            "chiplake: RuntimeError: OSError: [Errno 27] File too large (chiplake --debug … shows where)",
+        ),
     ],
 )
 def test_an_error_gives_one_line_and_an_exit_code(
