@@ -307,7 +307,8 @@ def test_a_job_on_a_full_disk_fails_and_the_next_one_completes(tmp_path: Path) -
     assert said(words, "chiplake: ") == 1, "one line"
     assert TOO_LARGE in words.partition("chiplake: ")[2], words
     assert lake.files("*/manifest.json") == [], "an incomplete export has no manifest"
-    assert lake.files("*/input/*") == [], "and no part of an object is there"
+    # No part of an object is there. Another task may have written a smaller object, whole.
+    assert all(pa.ipc.open_stream(path.read_bytes()).read_all().num_rows for path in lake.files("*/input/*"))
     assert lake.rows() == []
 
     code, words = lake.run("run", "embedding_generation", **per_object)
