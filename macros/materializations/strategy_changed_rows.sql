@@ -4,14 +4,12 @@
 #}
 {% macro strategy_changed_rows(source, columns) %}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}
-    {%- set changes = plan_view('changes') -%}
-    {% do plan_cache('changes', row_changes(source, this, keys, columns, config.get('version_columns') or columns)) %}
-    {% if row_exists('select 1 from ' ~ changes) %}
+    {%- set changes = row_changes(source, this, keys, columns, config.get('version_columns') or columns) -%}
+    {% if row_exists(changes) %}
         {% call statement('main') %}
-            {{ row_merge(this, 'select * from ' ~ changes, keys, columns) }}
+            {{ row_merge(this, changes, keys, columns) }}
         {% endcall %}
     {% else %}
         {% call noop_statement('main', 'nothing changed') %}{% endcall %}
     {% endif %}
-    {% do plan_drop('changes') %}
 {% endmacro %}

@@ -8,12 +8,14 @@
     {% call statement('create_source') %}
         {{ create_temporary_view(source, compiled_code) }}
     {% endcall %}
-    {% set selected = adapter.get_columns_in_relation(source) %}
-    {% set present = row_sync_columns(existing, source, selected) | map(attribute='name') | list %}
+    {% do process_schema_changes(
+        incremental_validate_on_schema_change(config.get('on_schema_change')), source, existing
+    ) %}
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(compiled_code) %}
     {% endif %}
-    {% set columns = present | select('in', selected | map(attribute='name') | list) | list %}
+    {% set selected = adapter.get_columns_in_relation(source) | map(attribute='name') | list %}
+    {% set columns = adapter.get_columns_in_relation(this) | map(attribute='name') | select('in', selected) | list %}
 
     {% if config.get('inputs') %}
         {% do strategy_pending_inputs(source, columns) %}
