@@ -8,7 +8,6 @@ written, and tells dbt of the catalog's views, comments and types.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -34,6 +33,7 @@ from lakehouse.notices import notice
 from lakehouse.settings import InvalidSettingError, Settings, get_settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
+from lakehouse.settings.variables import variables_in_environment
 from lakehouse.sql_errors import clear_sql_error
 
 PROJECT_NAME: Final = "chiplake"
@@ -118,7 +118,7 @@ class _Command:
 
 
 def _repeated(flags: Any) -> dict[str, Any]:
-    """Return the arguments of the command that `dbt retry` repeats; none if there is none, which dbt reports."""
+    """Return the arguments of the command that `dbt retry` repeats, empty if there was no such command."""
     path = Path(flags.PROJECT_DIR) / (flags.STATE or flags.TARGET_PATH or "target") / "run_results.json"
     arguments: dict[str, Any] = json.loads(path.read_text())["args"] if path.is_file() else {}
     return arguments
@@ -184,16 +184,8 @@ def _keep_parsed_files(values: Mapping[str, str]) -> None:
 
     @wraps(compare)
     def with_settings(self: Any) -> Any:
-        before = dict(os.environ)
-        os.environ.update(values)
-        try:
+        with variables_in_environment(values):
             return compare(self)
-        finally:
-            for variable in values:
-                if variable in before:
-                    os.environ[variable] = before[variable]
-                else:
-                    del os.environ[variable]
 
     PartialParsing.build_env_vars_to_files = with_settings  # type: ignore[method-assign]
 

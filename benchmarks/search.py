@@ -16,12 +16,11 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from harness.lakes import compiled, use_lake
-from harness.timing import wall_s
+from harness.timing import median_s
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -42,7 +41,6 @@ EMBEDDINGS: Final = "fct_chip_embeddings"
 ROWS_PER_GROUP: Final = 32_768  # as Spark writes with 128 MB a row group
 GROUPS_PER_FILE: Final = 2
 K: Final = 10
-TIMES: Final = 3
 LATENT: Final = 64
 CLUSTERS: Final = 2_000
 TIME: Final = datetime(2024, 6, 1, 10, tzinfo=UTC)
@@ -156,12 +154,6 @@ def lists(numbers: NDArray[Any]) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, pa.array(numbers.reshape(-1)))
 
 
-def median_s(work: Callable[[], object]) -> float:
-    """Return the median seconds of some runs, after one to warm up."""
-    work()
-    return round(median(wall_s(work) for _ in range(TIMES)), 2)
-
-
 def scan_s(column: str) -> float:
     """Return the seconds of a scan by Spark that looks at every number."""
     statement = f"select max(array_max({column})) from {get_settings().lake.table(EMBEDDINGS)}"  # noqa: S608
@@ -213,7 +205,7 @@ def main(chips: int, dimension: int, queries: int) -> Result:
         table.add_column(column, justify="right")
     for name, (search, scan, arrow) in measured.items():
         ratios = (f"{scan / search:.2f}", f"{arrow / search:.2f}")
-        table.add_row(name, f"{search}", f"{chips / search:,.0f}", f"{scan}", f"{arrow}", *ratios)
+        table.add_row(name, f"{search:.2f}", f"{chips / search:,.0f}", f"{scan:.2f}", f"{arrow:.2f}", *ratios)
     Console().print(table)
     search, scan, arrow = measured["embedding"]
     search_int8, scan_int8, arrow_int8 = measured["embedding_int8"]
@@ -221,10 +213,10 @@ def main(chips: int, dimension: int, queries: int) -> Result:
         "benchmark": "search",
         "chips": chips,
         "dimension": dimension,
-        "search_s": search,
+        "search_s": round(search, 2),
         "search_vs_scan": round(scan / search, 2),
         "search_vs_pyarrow": round(arrow / search, 2),
-        "search_int8_s": search_int8,
+        "search_int8_s": round(search_int8, 2),
         "search_int8_vs_scan": round(scan_int8 / search_int8, 2),
         "search_int8_vs_pyarrow": round(arrow_int8 / search_int8, 2),
         "recall_at_10": round(float(recall), 4),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +12,7 @@ from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.lake_record import meet_lake, refuse_lost_limits
 from lakehouse.settings import PROJECT_DIR, get_settings
-from lakehouse.settings.lake import LakeSettings
+from lakehouse.settings.variables import variables_in_environment
 
 if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
@@ -150,25 +148,14 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
     # Not the target of DBT_TARGET: jobs read and write the lake of the settings.
     arguments += ["--target", "local", "--vars", json.dumps(window.dbt_vars()), "--selector", selector]
-    with _schema_in_environment(get_settings().lake):
+    lake = get_settings().lake
+    # profiles.yml reads the environment, and the schema may be in a `.env` file only.
+    with variables_in_environment({lake.variable("target_schema"): lake.target_schema}):
         done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
         raise ChiplakeError(f"dbt build --selector {selector} cannot run: {done.exception}")
     if not done.success:
         raise ChiplakeError(_failure(selector, getattr(done.result, "results", [])))
-
-
-@contextmanager
-def _schema_in_environment(lake: LakeSettings) -> Iterator[None]:
-    """Set the variable that profiles.yml reads, which may be in a `.env` file only, while the context lasts."""
-    variable = lake.variable("target_schema")
-    is_given = variable in os.environ
-    os.environ[variable] = lake.target_schema
-    try:
-        yield
-    finally:
-        if not is_given:
-            del os.environ[variable]
 
 
 def _failure(selector: str, results: Sequence[Any]) -> str:

@@ -84,7 +84,7 @@ class ClientSessions:
                 _close_catalog(session)
                 del self._known[name]
                 ended.add(name)
-        # Not `values()`: Py4J asks for the value of each key in turn, and there is none if the session has just ended.
+        # Py4J's `values()` asks for the value of each key in turn, and a session that has just ended has no value.
         for entry in self._by_handle.entrySet():
             self.see(entry.getValue())
         return ended

@@ -5,7 +5,6 @@ PyIceberg's `append` keeps a whole data file, half a gigabyte, in memory, and wr
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,11 +46,8 @@ def write_data_files(table: Table, pieces: Iterable[pa.Table]) -> list[DataFile]
     write_id, rest, paths = uuid.uuid4(), iter(pieces), list[str]()
     files: list[DataFile] = []
     try:
-        for number in itertools.count():
-            first = next(rest, None)
-            if first is None:
-                return files
-            paths.append(table.location_provider().new_data_location(f"{number:05d}-0-{write_id}.parquet"))
+        while (first := next(rest, None)) is not None:
+            paths.append(table.location_provider().new_data_location(f"{len(files):05d}-0-{write_id}.parquet"))
             files.append(_write_file(table, paths[-1], schema, _until(target, first, rest)))
     except BaseException:
         remove_files(table.io, paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Final
 
 REPEATS: Final = 3
@@ -20,3 +21,9 @@ def best_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
     """Return the seconds of the fastest of some runs, after one to warm up."""
     work()
     return min(wall_s(work) for _ in range(repeats))
+
+
+def median_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median seconds of some runs, after one to warm up."""
+    work()
+    return median(wall_s(work) for _ in range(repeats))

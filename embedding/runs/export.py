@@ -88,7 +88,7 @@ def chips_to_embed(lake: LakeSettings, model_id: str, chips_per_object: int, day
         days: days of acquisition to export.
 
     Returns:
-        A statement whose rows have the columns of `object_writer.PLAN_SCHEMA`.
+        A statement whose rows have the columns that `objects_writer` takes.
     """
     conditions = " and ".join(["true", *days.conditions("inputs.acquired_at")])
     # A chip that was filled again since int_embedding_inputs was built waits until that is built again.

@@ -19,7 +19,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from embedding.runs.answers import Key, checked_answers, keys_asked, keys_of, read_answer
-from embedding.runs.files import OUT_SUFFIX, LoadReport, Manifest, Run, answer_path
+from embedding.runs.files import LoadReport, Manifest, Run, answer_path
 from embedding.runs.known_answers import KnownAnswers, read_known, rows_beside_errors
 from lakehouse.catalog import ensure_sources
 from lakehouse.commits import commit, without_blind_retry
@@ -44,11 +44,10 @@ def load_run(settings: Settings, run: Run) -> LoadReport:
     """
     manifest = run.manifest()
     run.gather_answers()
-    answers = {path.name: path for path in run.output_dir.glob(f"*{OUT_SUFFIX}")}
     requests = {
-        entry.name: keys_asked(run.input_dir / entry.name, answers[f"{entry.name}{OUT_SUFFIX}"])
+        entry.name: keys_asked(run.input_dir / entry.name, answer)
         for entry in manifest.objects
-        if f"{entry.name}{OUT_SUFFIX}" in answers
+        if (answer := answer_path(run.output_dir, entry.name)).is_file()
     }
     news = _News()
     if requests:
@@ -96,7 +95,7 @@ class _News:
 
 
 def _write(table: Table, run: Run, manifest: Manifest, requests: dict[str, list[Key]]) -> _News:
-    """Write the answers that the table does not have, and commit them unless there is none."""
+    """Write the answers that the table does not have, and commit them if there are any."""
     news = _News(read_known(table, manifest.model_id, chain.from_iterable(requests.values())))
 
     def answers() -> Iterator[pa.Table]:

@@ -198,30 +198,32 @@ def _asset(
     key, band, asset = candidate.key, candidate.band, candidate.asset
     descriptions = stated_band(key, asset, "raster:bands"), stated_band(key, asset, "bands"), asset
     affine, shape = asset_grid(candidate.key, band, asset, properties)
-    scale = stated_number(f"asset {key}", descriptions, ("raster:scale", "scale"))
-    offset = stated_number(f"asset {key}", descriptions, ("raster:offset", "offset"))
-    if band != SCL and (scale is None or offset is None):
-        of_item, of_bands = "the item", [*stated_bands(properties, "raster:bands"), *stated_bands(properties, "bands")]
-        if scale is None:
-            scale = stated_number(of_item, [properties, *of_bands], ("raster:scale",))
-            scale = stated_number(of_item, of_bands, ("scale",)) if scale is None else scale
-        if offset is None:
-            offset = stated_number(of_item, [properties, *of_bands], ("raster:offset",))
-            offset = stated_number(of_item, of_bands, ("offset",)) if offset is None else offset
+    numbers = {
+        name: stated_number(f"asset {key}", descriptions, (f"raster:{name}", name)) for name in ("scale", "offset")
+    }
+    if band != SCL:  # what the item states is true of its bands alone
+        numbers = {name: _of_item(properties, name) if own is None else own for name, own in numbers.items()}
     described = (*descriptions, properties)
     return Asset(
         href=without_secrets(href),
         media_type=media_type,
         asset_key=candidate.key,
         gsd=float(BAND_GSD_M[band]),
-        scale=scale,
-        offset=offset,
+        scale=numbers["scale"],
+        offset=numbers["offset"],
         nodata=stated_nodata(f"asset {key}", described, ("nodata", "raster:nodata")),
         data_type=stated_data_type(f"asset {key}", described),
         transform=affine,
         shape=shape,
         passed_over=passed_over,
     )
+
+
+def _of_item(properties: JsonObject, name: str) -> float | None:
+    """Return the scale or the offset that an item states for all its bands."""
+    bands = [*stated_bands(properties, "raster:bands"), *stated_bands(properties, "bands")]
+    number = stated_number("the item", [properties, *bands], (f"raster:{name}",))
+    return stated_number("the item", bands, (name,)) if number is None else number
 
 
 def _unsupported(candidates: Sequence[_Candidate], item: JsonObject, origin: Origin) -> str:

@@ -154,7 +154,7 @@ def stated_data_type(place: str, objects: Sequence[Mapping[str, Any]]) -> str | 
         objects: the objects, the one that decides first.
 
     Raises:
-        RejectedError: it is none of STAC's data types, and no other name of one.
+        RejectedError: it is not a data type of STAC or NumPy.
     """
     stated = next((value for _, value in _stated(objects, ("data_type", "raster:data_type"))), None)
     if stated is None:

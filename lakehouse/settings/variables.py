@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,19 @@ def file_variables() -> dict[str, str]:
 def all_variables() -> dict[str, str]:
     """Return the variables of the `.env` files and of the environment, which has priority, in upper case."""
     return file_variables() | {name.upper(): value for name, value in os.environ.items()}
+
+
+@contextmanager
+def variables_in_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables in the environment of this process while the context lasts, for a library that reads it."""
+    before = {name: os.environ[name] for name in values if name in os.environ}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def notice_unknown(variables: Iterable[str], settings: Iterable[str]) -> None:

@@ -31,7 +31,7 @@ _MAX_INTEGER_SCALE: Final = 0.01  # reflectance per DN; a larger one leaves no s
 _OFFSET_TOLERANCE: Final = 0.00005  # reflectance, half a step of a chip's pixels
 # Reflectance x 10,000. The offset of the baselines gives at least -999; what lies far below was never measured.
 _LOWEST: Final = -2000
-# Snow and clouds reach 20,000. What lies far above is none, such as digital numbers in floats without a scale.
+# Snow and clouds reach 20,000. Numbers far above are no reflectance, such as digital numbers in floats without a scale.
 _HIGHEST: Final = 100_000
 _CLASSES: Final = range(1, 12)  # SCL classes of pixels with data
 _REMEDY: Final = "say which offset is right: chiplake boa-offsets"

@@ -31,7 +31,7 @@ def chips() -> list[dict[str, Any]]:
 
 @pytest.fixture(params=[1, 3], ids=["one file in order", "three files in disorder"])
 def plan(chips: list[dict[str, Any]], tmp_path: Path, request: pytest.FixtureRequest) -> pa.Table:
-    """Return a plan of chips whose data files have other chips, too, and row groups of five rows."""
+    """Return a plan of some chips. Their data files have row groups of five rows, and other chips beside them."""
     files: int = request.param
     chance = random.Random(7)
     others = [make_chip(number, BANDS) for number in range(100, 110)]
