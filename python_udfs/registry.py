@@ -6,8 +6,6 @@ from typing import Final
 
 from lakehouse.settings.runtime import RuntimeSettings
 from python_udfs.extract.header import RASTER_HEADER, raster_header
-from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
-from python_udfs.fill.table_function import FILLED_CHIP, FillChips
 from python_udfs.functions.indices import chip_index
 from python_udfs.functions.masks import chip_fraction, chip_mask, chip_valid
 from python_udfs.functions.rasters import chip_geotiff, chip_rgb_png
@@ -22,21 +20,6 @@ from python_udfs.search.functions import NEAREST, nearest_embeddings
 from python_udfs.sql_function import SqlFunction, load_functions
 
 FUNCTIONS: Final = (
-    SqlFunction(
-        "extract_chips",
-        "table",
-        "table(select epsg, cell_row, bands, valid_scl_classes, scenes, cells)",
-        EXTRACTED_CHIP,
-        ExtractChips,
-    ),
-    SqlFunction(
-        "fill_chips",
-        "table",
-        "table(select cell_id, rule_version, role, chip, chip_id, acquired_at, <bands>, scl, cloud_distance, "
-        "source_index, sources)",
-        FILLED_CHIP,
-        FillChips,
-    ),
     SqlFunction("raster_header", "scalar", "href string", RASTER_HEADER, raster_header),
     SqlFunction("chip_mask", "scalar", "layer binary, values array<int>", "binary", chip_mask),
     SqlFunction("chip_valid", "scalar", "scl binary, classes array<int>, bands struct<binary>", "binary", chip_valid),

@@ -1,6 +1,6 @@
 """The border between pixel arithmetic and files: what cutting needs of a raster, however it is read.
 
-A second reader (byte ranges, async-geotiff, arrays in a test) implements `RasterReader` and is given to `ExtractChips`.
+A second reader (byte ranges, async-geotiff, arrays in a test) implements `RasterReader` and is given to `ChipCutter`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from python_udfs.chip_columns import CHIP_COLUMNS
+
+_PRODUCT: Final = (
+    "item_id: string, hrefs: map<string, string>, scale: double, is_scale_stated: boolean, boa_offset: int, "
+    "boa_offset_reason: string, data_type: string, nodata: map<string, double>"
+)
+# The columns of macro `cut_plan`, Spark DDL.
+STRIP: Final = (
+    "task_id string, epsg int, cell_row int, bands array<string>, valid_scl_classes array<int>, "
+    f"scenes array<struct<scene_id: string, mgrs_tile: string, products: array<struct<{_PRODUCT}>>>>, "
+    f"cells array<struct<chip: struct<{CHIP_COLUMNS}, source_hash: string>, cell_col: int, "
+    "scene_ids: array<string>, whole_scene_ids: array<string>>>"
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +67,8 @@ class Strip:
     cells: list[Cell]
 
 
-def strip_of(row: Any) -> Strip:
-    """Read a strip from a row of macro `cut_plan`, a `pyspark.sql.Row` with rows inside."""
+def strip_of(row: Mapping[str, Any]) -> Strip:
+    """Read a strip from a row of macro `cut_plan`, with structs and maps as dictionaries."""
     return Strip(
         epsg=row["epsg"],
         row=row["cell_row"],
@@ -64,11 +79,11 @@ def strip_of(row: Any) -> Strip:
     )
 
 
-def _scene_of(scene: Any) -> Scene:
-    products = [Product(**product.asDict()) for product in scene["products"]]
+def _scene_of(scene: Mapping[str, Any]) -> Scene:
+    products = [Product(**product) for product in scene["products"]]
     return Scene(scene["scene_id"], scene["mgrs_tile"], products)
 
 
-def _cell_of(cell: Any) -> Cell:
-    chip = cell["chip"].asDict()
+def _cell_of(cell: Mapping[str, Any]) -> Cell:
+    chip = dict(cell["chip"])
     return Cell(chip["chip_id"], chip, cell["cell_col"], cell["scene_ids"], cell["whole_scene_ids"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
 
 _DAY: Final = timedelta(days=1)
+Value = TypeVar("Value", np.uint8, np.uint16)
 _NEVER_SEEN: Final = -1  # in CellState.seen_10m and .seen_20m
 
 
@@ -94,8 +95,8 @@ class CellState:
         valid_20m = any_of_four(valid)
         newest = len(self._chips)
         self._chips.append(chip)
-        self._take_bands(bands, valid, valid_20m)
-        np.copyto(self._scl, scl, where=valid_20m)
+        self._take_bands(bands, _bits(valid, np.uint16), _bits(valid_20m, np.uint16))
+        _take(self._scl, scl, _bits(valid_20m, np.uint8))
         self._seen_10m[valid] = newest
         self._seen_20m[valid_20m] = newest
 
@@ -142,11 +143,25 @@ class CellState:
             mean_age_days=weighted / sum(pixels) if pixels else None,
         )
 
-    def _take_bands(self, bands: Mapping[str, BandPixels], valid: Mask, valid_20m: Mask) -> None:
+    def _take_bands(self, bands: Mapping[str, BandPixels], valid: BandPixels, valid_20m: BandPixels) -> None:
         for name in bands:
             if name not in self._bands:
                 self._bands[name] = np.zeros((BAND_BY_NAME[name].pixels,) * 2, np.uint16)
         for name, layer in self._bands.items():
-            np.copyto(layer, bands.get(name, 0), where=valid if BAND_BY_NAME[name].gsd == 10 else valid_20m)
+            bits = valid if BAND_BY_NAME[name].gsd == 10 else valid_20m
+            _take(layer, bands.get(name, np.uint16(0)), bits)
         # Which bands are null must not depend on chips that are too old to fill.
         self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
+
+
+def _bits(mask: Mask, dtype: type[Value]) -> NDArray[Value]:
+    """Return all bits where a mask is true, and none elsewhere."""
+    bits: NDArray[Value] = np.negative(mask.astype(dtype))
+    return bits
+
+
+def _take(layer: NDArray[Value], pixels: NDArray[Value] | Value, bits: NDArray[Value]) -> None:
+    """Replace the pixels of a layer where bits are set: many times as fast as by a mask whose pixels alternate."""
+    difference = np.bitwise_xor(layer, pixels)
+    np.bitwise_and(difference, bits, out=difference)
+    np.bitwise_xor(layer, difference, out=layer)

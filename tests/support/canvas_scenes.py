@@ -1,4 +1,4 @@
-"""Scenes on a canvas of three by three cells, as arrays and as files, and the chips that `extract_chips` returns."""
+"""Scenes on a canvas of three by three cells, as arrays and as files, and the chips that `ChipCutter` cuts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from pyspark.sql import Row
 
 from python_udfs.codec import decode_array
+from python_udfs.extract.cutter import ChipCutter
 from python_udfs.extract.reader import RasterError, RasterInfo
-from python_udfs.extract.table_function import ExtractChips
 
 EPSG = 32633
 COL, ROW = 156, 1562  # the north-western cell of the canvas
@@ -88,23 +87,23 @@ class CanvasScene:
         canvas[south : south + height, east : east + width] = self.layers[name]
         return canvas
 
-    def as_row(self) -> Row:
-        """Return the scene as SQL passes it to `extract_chips`."""
+    def as_row(self) -> dict[str, Any]:
+        """Return the scene as a plan has it."""
         products = [scene.product_row() for scene in (self, *self.copies)]
-        return Row(scene_id=self.scene_id, mgrs_tile=self.mgrs_tile, products=products)
+        return {"scene_id": self.scene_id, "mgrs_tile": self.mgrs_tile, "products": products}
 
-    def product_row(self) -> Row:
+    def product_row(self) -> dict[str, Any]:
         """Return the scene's own product, or one that is a copy of another scene's."""
-        return Row(
-            item_id=self.item_id or f"item-of-{self.scene_id}",
-            hrefs=self.hrefs,
-            scale=self.scale,
-            is_scale_stated=self.is_scale_stated,
-            boa_offset=self.boa_offset,
-            boa_offset_reason=self.reason,
-            data_type=self.data_type,
-            nodata=self.stated_nodata,
-        )
+        return {
+            "item_id": self.item_id or f"item-of-{self.scene_id}",
+            "hrefs": self.hrefs,
+            "scale": self.scale,
+            "is_scale_stated": self.is_scale_stated,
+            "boa_offset": self.boa_offset,
+            "boa_offset_reason": self.reason,
+            "data_type": self.data_type,
+            "nodata": self.stated_nodata,
+        }
 
 
 def transform_at(at: tuple[int, int], gsd: int) -> Affine:
@@ -222,7 +221,7 @@ class MemoryReader:
         return self.rasters[href]
 
 
-# --- Input and output of extract_chips ---
+# --- Strips, and the chips that are cut from them ---
 
 
 def strip_row(
@@ -230,41 +229,41 @@ def strip_row(
     cells: dict[Place, tuple[list[str], list[str]]],
     bands: Iterable[str] = BANDS,
     **facts: dict[str, Any],
-) -> Row:
+) -> dict[str, Any]:
     """Make a row of macro `cut_plan`: each cell has the scenes that touch it and the scenes that contain it whole.
 
     `facts` are further columns of chips, arrays of one value a scene.
     """
     (south,) = {place[1] for place in cells}
-    return Row(
-        epsg=EPSG,
-        cell_row=ROW - south,
-        bands=list(bands),
-        valid_scl_classes=VALID_CLASSES,
-        scenes=[scene.as_row() for scene in scenes],
-        cells=[
-            Row(
-                chip=Row(
-                    chip_id=f"chip-{place}",
-                    acquired_at=datetime(2023, 8, 15, 10, 0, 1, 234567),
+    return {
+        "epsg": EPSG,
+        "cell_row": ROW - south,
+        "bands": list(bands),
+        "valid_scl_classes": VALID_CLASSES,
+        "scenes": [scene.as_row() for scene in scenes],
+        "cells": [
+            {
+                "chip": {
+                    "chip_id": f"chip-{place}",
+                    "acquired_at": datetime(2023, 8, 15, 10, 0, 1, 234567),
                     **{name: [of_scene[scene] for scene in touching] for name, of_scene in facts.items()},
-                ),
-                cell_col=COL + place[0],
-                scene_ids=touching,
-                whole_scene_ids=whole,
-            )
+                },
+                "cell_col": COL + place[0],
+                "scene_ids": touching,
+                "whole_scene_ids": whole,
+            }
             for place, (touching, whole) in cells.items()
         ],
-    )
+    }
 
 
-def chips_of(function: ExtractChips, strip: Row) -> dict[Place, Chip]:
+def chips_of(function: ChipCutter, strip: dict[str, Any]) -> dict[Place, Chip]:
     """Return the chips of a strip by place, with decoded layers, in the order of the rows."""
     place_of = {cell["chip"]["chip_id"]: (cell["cell_col"] - COL, ROW - strip["cell_row"]) for cell in strip["cells"]}
     chips = {}
-    for chip, layers, measures, error in function.eval(strip):
+    for chip, layers, measures, error in function.cut(strip):
         (given,) = [cell["chip"] for cell in strip["cells"] if cell["chip"]["chip_id"] == chip["chip_id"]]
-        assert chip == given.asDict()
+        assert chip == given
         assert place_of[chip["chip_id"]] not in chips
         chips[place_of[chip["chip_id"]]] = {
             **dict.fromkeys((*ALL_BANDS, *LAYERS_20M)),
@@ -281,7 +280,7 @@ def _decoded(name: str, frame: bytes) -> Array:
     return decode_array(frame, dtype, 2560 // gsd_of(name))
 
 
-def one_chip(function: ExtractChips, scene: CanvasScene, place: Place = (0, 0), **fields: Any) -> Chip:
+def one_chip(function: ChipCutter, scene: CanvasScene, place: Place = (0, 0), **fields: Any) -> Chip:
     """Return the chip of one cell that one scene touches."""
     return chips_of(function, strip_row([scene], {place: ([scene.scene_id], [])}, **fields))[place]
 

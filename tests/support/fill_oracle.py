@@ -1,21 +1,19 @@
-"""Chips to fill, a call of the fold as in Spark, and an oracle that fills one 20 m pixel at a time."""
+"""Chips to fill, the fold of a cell, and an oracle that fills one 20 m pixel at a time."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pyspark.sql import Row
 
 from python_udfs.codec import decode_array, encode_array
-from python_udfs.fill.table_function import FillChips
+from python_udfs.fill.cell_fold import CellFold
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -28,7 +26,7 @@ MEASURES = ("sources", "base_valid_fraction", "complete_fraction", "max_age_days
 NO_CLOUD = 16  # value of cloud_distance without a cloud within 15 pixels
 
 Array = NDArray[Any]
-Filled = dict[str, Any]  # a row of fill_chips: `chip`, the layers as frames, the measures
+Filled = dict[str, Any]  # a row of fct_filled_chips, the layers as frames
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ class Chip:
         return f"chip-{self.acquired_us}"
 
     @property
-    def acquired_at(self) -> pd.Timestamp:
-        """Time of acquisition, in the type that Spark passes."""
-        return pd.Timestamp(datetime(1970, 1, 1) + timedelta(microseconds=self.acquired_us))
+    def acquired_at(self) -> datetime:
+        """Time of acquisition."""
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.acquired_us)
 
 
 @dataclass(frozen=True)
@@ -96,44 +94,39 @@ def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) 
     )
 
 
-# --- The fold, called as in Spark ---
+# --- The fold ---
 
 
 def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
-    """Return a chip as `fct_filled_chips` passes it to `fill_chips`, without the rule."""
+    """Return a chip as a row of fct_chips, with its role in the fold."""
     return {
-        "cell_id": "32633_1_1",
         "role": role,
-        "chip": Row(chip_id=chip.chip_id, acquired_at=chip.acquired_at),
         "chip_id": chip.chip_id,
         "acquired_at": chip.acquired_at,
         **{name: encode_array(chip.bands[name]) if name in chip.bands else None for name in ALL_BANDS},
         "scl": encode_array(chip.scl),
         "cloud_distance": encode_array(chip.cloud_distance),
-        "source_index": None,
-        "sources": None,
     }
 
 
 def seed_row(chip: Chip, filled: Filled) -> dict[str, Any]:
     """Return a filled chip as the next run reads it from the table."""
-    sources = [
-        Row(chip_id=source["chip_id"], acquired_at=pd.Timestamp(source["acquired_at"])) for source in filled["sources"]
-    ]
-    row = input_row(chip, "seed") | {"chip": None, "cloud_distance": None, "sources": sources}
+    row = {"role": "seed", "chip_id": chip.chip_id, "acquired_at": chip.acquired_at, "sources": filled["sources"]}
     return row | {name: filled[name] for name in LAYERS}
 
 
-def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), fill: FillChips | None = None) -> list[Filled]:
-    """Fill chips by one rule."""
-    fill = fill or FillChips()
-    rows_out = [filled for row in rows for filled in fill.eval(row | {"rule_version": rule.as_json()})]
-    return [columns_of(*filled) for filled in (*rows_out, *fill.terminate())]
-
-
-def columns_of(chip: dict[str, Any], layers: dict[str, bytes], measures: dict[str, Any]) -> Filled:
-    """Return the columns that SQL makes of a row."""
-    return {"chip": chip, **dict.fromkeys(LAYERS), **layers, **measures}
+def fold(rows: list[dict[str, Any]], rule: Rule = Rule()) -> list[Filled]:
+    """Fill the chips of a cell by one rule; return the rows of the pending ones."""
+    cell, filled = CellFold(rule.as_json()), []
+    for row in rows:
+        if row["role"] == "seed":
+            cell.go_on_from(row)
+        else:
+            cell.add(row)
+        if row["role"] == "pending":
+            identity = {"chip_id": row["chip_id"], "acquired_at": row["acquired_at"]}
+            filled.append({**dict.fromkeys(LAYERS), **cell.filled(identity)})
+    return filled
 
 
 def decoded(filled: Filled) -> dict[str, Any]:
@@ -247,14 +240,14 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
 def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
     """Assert that the row equals the oracle's result for the last of `chips`."""
     got, expected = decoded(filled), answer(chips, rule)
-    assert got["chip"] == {"chip_id": chips[-1].chip_id, "acquired_at": chips[-1].acquired_at}
+    assert (got["chip_id"], got["acquired_at"]) == (chips[-1].chip_id, chips[-1].acquired_at)
     assert {name for name in ALL_BANDS if got[name] is not None} == set(expected.bands)
     for name, pixels in expected.bands.items():
         assert np.array_equal(got[name], pixels), name
     assert np.array_equal(got["scl"], expected.scl)
     assert np.array_equal(got["source_index"], expected.source_index)
     assert got["sources"] == [
-        {"chip_id": source.chip_id, "acquired_at": source.acquired_at.to_pydatetime()} for source in expected.sources
+        {"chip_id": source.chip_id, "acquired_at": source.acquired_at} for source in expected.sources
     ]
     assert got["base_valid_fraction"] == expected.base_valid_fraction
     assert got["complete_fraction"] == expected.complete_fraction

@@ -151,7 +151,7 @@ def test_the_doctor_shows_the_settings_of_the_lake_beside_those_of_the_shell(hom
     assert findings["lake settings"]["detail"] == (
         "the lake was made with other values of CHIPLAKE_BANDS; see `chiplake settings`"
     )
-    assert {one["name"] for one in printed["functions"]} >= {"extract_chips", "chip_index"}
+    assert {one["name"] for one in printed["functions"]} >= {"raster_header", "chip_index"}
 
 
 def test_the_doctor_fails_where_the_box_of_the_lake_is_not_set(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Table functions, readers and a file server for tests of cutting."""
+"""Cutters, readers and a file server for tests of cutting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import rasterio
 from support.canvas_scenes import MemoryReader
 
 from lakehouse.settings import PROJECT_DIR
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 
 @pytest.fixture
@@ -25,20 +25,20 @@ def memory() -> MemoryReader:
 
 
 @pytest.fixture
-def extract(memory: MemoryReader) -> Iterator[ExtractChips]:
-    """The table function in one task, with the reader `memory`."""
-    function = ExtractChips(reader=memory)
+def extract(memory: MemoryReader) -> Iterator[ChipCutter]:
+    """A task's cutter, with the reader `memory`."""
+    function = ChipCutter(reader=memory)
     yield function
-    assert list(function.terminate()) == []
+    function.close()
     assert all(raster.is_closed for raster in memory.rasters.values() if raster.is_opened)
 
 
 @pytest.fixture
-def extract_files() -> Iterator[ExtractChips]:
-    """The table function in one task, as Spark makes it: it reads files."""
-    function = ExtractChips()
+def extract_files() -> Iterator[ChipCutter]:
+    """A task's cutter as the sink makes it: it reads files."""
+    function = ChipCutter()
     yield function
-    assert list(function.terminate()) == []
+    function.close()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from support.canvas_scenes import (
     uniform_scene,
 )
 
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 
 def cloud_distances(scene: CanvasScene) -> Array:
@@ -52,7 +52,7 @@ def test_the_nearest_cloud_may_lie_in_any_cell(memory: MemoryReader, share: floa
     assert len(np.unique(expected)) == 17 or share > 1e-2
     # The result does not depend on the cells of a strip or on the strips of a task.
     for souths, easts in (((0, 1, 2), (0, 1, 2)), ((2, 0), (2, 0))):
-        task = ExtractChips(reader=memory)
+        task = ChipCutter(reader=memory)
         for south in souths:
             places = [(east, south) for east in easts]
             chips = chips_of(task, strip_row([scene], {place: ([scene.scene_id], []) for place in places}))
@@ -60,7 +60,7 @@ def test_the_nearest_cloud_may_lie_in_any_cell(memory: MemoryReader, share: floa
                 assert np.array_equal(chips[place]["cloud_distance"], cell_of(expected, place)), place
 
 
-def test_the_nearest_cloud_of_all_scenes_counts(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_nearest_cloud_of_all_scenes_counts(extract: ChipCutter, memory: MemoryReader) -> None:
     scenes = [scene_with_clouds(25, (128, 128), 0.001), scene_with_clouds(26, (200, 300), 0.0005, at=(10, 60))]
     scenes[0].layers["scl"][:, 125] = 9  # near the edge of the scene and of the cell
     ids = [memory.add(scene).scene_id for scene in scenes]
@@ -72,9 +72,9 @@ def test_the_nearest_cloud_of_all_scenes_counts(extract: ExtractChips, memory: M
     assert (cell_of(first, (1, 0)) < cell_of(second, (1, 0))).any()
 
 
-def test_without_clouds_the_distance_is_16(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_without_clouds_the_distance_is_16(extract: ChipCutter, memory: MemoryReader) -> None:
     assert (one_chip(extract, memory.add(uniform_scene("clear", 1)))["cloud_distance"] == 16).all()
 
 
-def test_in_a_cloud_the_distance_is_0(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_in_a_cloud_the_distance_is_0(extract: ChipCutter, memory: MemoryReader) -> None:
     assert not one_chip(extract, memory.add(uniform_scene("cloudy", 1, scl=3)))["cloud_distance"].any()

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from support.canvas_scenes import (
     ALL_BANDS,
     BANDS,
-    LAYERS_20M,
-    MEASURES,
     Array,
     CanvasScene,
     MemoryReader,
@@ -24,25 +23,24 @@ from support.canvas_scenes import (
     strip_row,
 )
 
+from lakehouse.settings import PROJECT_DIR
 from python_udfs.chip_columns import CHIP_COLUMNS
-from python_udfs.extract.table_function import EXTRACTED_CHIP, ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 
-def test_declared_columns_are_those_of_the_rows(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_rows_have_the_columns_of_fct_chips(extract: ChipCutter, memory: MemoryReader) -> None:
     scene = memory.add(random_scene(1, (128, 128), ALL_BANDS))
-    ((_, layers, measures, error),) = extract.eval(strip_row([scene], {(0, 0): ([scene.scene_id], [])}, ALL_BANDS))
-    assert (
-        f"chip struct<{CHIP_COLUMNS}, source_hash: string>, "
-        f"layers struct<{', '.join(f'{name}: binary' for name in layers)}>, "
-        f"measures struct<{', '.join(f'{name}: double' for name in measures)}>, error string"
-    ) == EXTRACTED_CHIP
-    assert tuple(layers) == (*ALL_BANDS, *LAYERS_20M)
-    assert tuple(measures) == MEASURES
-    assert error is None
+    (cut,) = extract.cut(strip_row([scene], {(0, 0): ([scene.scene_id], [])}, ALL_BANDS))
+    row = cut.as_row()
+    declared = yaml.safe_load((PROJECT_DIR / "models/chips/fct_chips.yml").read_text())["models"][0]["columns"]
+    identity = {name.split(":")[0] for name in CHIP_COLUMNS.split(", ")} | {"source_hash"}
+    assert {column["name"] for column in declared} == set(row) | identity
+    assert row["is_complete"] is True
+    assert row["error"] is None
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
-def test_cells_are_cut_as_numpy_slices_them(extract_files: ExtractChips, tmp_path: Path, driver: str) -> None:
+def test_cells_are_cut_as_numpy_slices_them(extract_files: ChipCutter, tmp_path: Path, driver: str) -> None:
     scene = random_scene(1, bands=ALL_BANDS).write(tmp_path, driver=driver)
     for south in (0, 1):
         places = [(0, south), (1, south)]
@@ -55,7 +53,7 @@ def test_cells_are_cut_as_numpy_slices_them(extract_files: ExtractChips, tmp_pat
             assert_fractions(chip)
 
 
-def test_cells_of_a_strip_may_have_gaps_and_any_order(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_cells_of_a_strip_may_have_gaps_and_any_order(extract: ChipCutter, memory: MemoryReader) -> None:
     scene = memory.add(random_scene(2, (128, 384)))
     chips = chips_of(extract, strip_row([scene], {(2, 0): ([scene.scene_id], []), (0, 0): ([scene.scene_id], [])}))
     assert list(chips) == [(2, 0), (0, 0)]
@@ -64,9 +62,7 @@ def test_cells_of_a_strip_may_have_gaps_and_any_order(extract: ExtractChips, mem
 
 
 @pytest.mark.parametrize("at", [(28, 0), (0, 100), (28, 100), (1, 127)])
-def test_pixels_outside_of_the_scene_are_nodata(
-    extract: ExtractChips, memory: MemoryReader, at: tuple[int, int]
-) -> None:
+def test_pixels_outside_of_the_scene_are_nodata(extract: ChipCutter, memory: MemoryReader, at: tuple[int, int]) -> None:
     scene = memory.add(random_scene(3, (128, 128), at=at))
     covered = 0.0
     for south in (0, 1):
@@ -78,7 +74,7 @@ def test_pixels_outside_of_the_scene_are_nodata(
     assert covered == 1.0  # each pixel of the scene once
 
 
-def test_the_share_outside_of_the_scene_is_exact(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_share_outside_of_the_scene_is_exact(extract: ChipCutter, memory: MemoryReader) -> None:
     chip = one_chip(extract, memory.add(random_scene(4, (128, 128), at=(0, 100))))
     assert chip["nodata_fraction"] == 100 / 128
     assert not chip["scl"][:, :100].any()
@@ -86,14 +82,14 @@ def test_the_share_outside_of_the_scene_is_exact(extract: ExtractChips, memory: 
     assert chip["nir"][:, 200:].all()
 
 
-def test_a_scene_outside_of_the_cell_gives_nodata(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_scene_outside_of_the_cell_gives_nodata(extract: ChipCutter, memory: MemoryReader) -> None:
     scene = memory.add(random_scene(4, (128, 128), at=(256, 256)))
     chip = one_chip(extract, scene)
     assert chip["nodata_fraction"] == 1.0
     assert not chip["blue"].any()
 
 
-def test_pixels_outside_of_the_scene_are_0_for_any_nodata_value(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_pixels_outside_of_the_scene_are_0_for_any_nodata_value(extract: ChipCutter, memory: MemoryReader) -> None:
     chip = one_chip(extract, memory.add(random_scene(5, (128, 128), at=(0, 64), nodata=65_535, boa_offset=-1_000)))
     assert not chip["blue"][:, :128].any()
     assert not chip["swir22"][:, :64].any()
@@ -103,7 +99,7 @@ def test_pixels_outside_of_the_scene_are_0_for_any_nodata_value(extract: Extract
 # --- Fractions ---
 
 
-def test_fractions_are_counts_of_pixels(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_fractions_are_counts_of_pixels(extract: ChipCutter, memory: MemoryReader) -> None:
     layers: dict[str, Array] = {name: np.full((256, 256), 9, np.uint16) for name in ("blue", "nir")}
     layers["swir22"] = np.full((128, 128), 9, np.uint16)
     layers["scl"] = np.full((128, 128), 4, np.uint8)
@@ -119,11 +115,11 @@ def test_fractions_are_counts_of_pixels(extract: ExtractChips, memory: MemoryRea
     assert chip["valid_fraction"] == 1 - (6 * 4 + 2 + 4) / 65_536
 
 
-def test_fractions_are_those_of_the_returned_pixels(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_fractions_are_those_of_the_returned_pixels(extract: ChipCutter, memory: MemoryReader) -> None:
     assert_fractions(one_chip(extract, memory.add(random_scene(7, (128, 128), missing=0.2))))
 
 
-def test_a_band_without_an_asset_is_null_and_not_nodata(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_band_without_an_asset_is_null_and_not_nodata(extract: ChipCutter, memory: MemoryReader) -> None:
     chip = one_chip(extract, memory.add(random_scene(8, (128, 128), bands=("blue", "swir22"))))
     assert [name for name in ALL_BANDS if chip[name] is not None] == ["blue", "swir22"]
     assert chip["nodata_fraction"] == 0
@@ -131,7 +127,7 @@ def test_a_band_without_an_asset_is_null_and_not_nodata(extract: ExtractChips, m
 
 
 def test_a_band_that_the_rule_leaves_out_is_null_and_not_opened(
-    extract_files: ExtractChips, tmp_path: Path, opened: Counter[str]
+    extract_files: ChipCutter, tmp_path: Path, opened: Counter[str]
 ) -> None:
     scene = random_scene(9, (128, 128)).write(tmp_path)
     chip = one_chip(extract_files, scene, bands=["nir"])
@@ -139,7 +135,7 @@ def test_a_band_that_the_rule_leaves_out_is_null_and_not_opened(
     assert set(opened) == {scene.hrefs["nir"], scene.hrefs["scl"]}
 
 
-def test_cutting_does_not_change_the_digital_numbers(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_cutting_does_not_change_the_digital_numbers(extract: ChipCutter, memory: MemoryReader) -> None:
     scene = random_scene(10, (128, 128), boa_offset=-1_000)
     before = {name: scene.on_canvas(name) for name in BANDS}
     one_chip(extract, memory.add(scene))

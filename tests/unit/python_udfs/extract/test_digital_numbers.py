@@ -10,7 +10,7 @@ import pytest
 import rasterio.shutil
 from support.canvas_scenes import CanvasScene, MemoryReader, assert_cut, one_chip, random_scene
 
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 Cases = list[tuple[float, int]]  # digital numbers of the first pixels, and their expected values
 
@@ -79,7 +79,7 @@ def scene_of_numbers(cases: Cases, dtype: str, **fields: Any) -> CanvasScene:
     return CanvasScene("scene", {"blue": blue, "scl": np.full((128, 128), 4, np.uint8)}, **fields)
 
 
-def assert_reflectance(extract: ExtractChips, scene: CanvasScene, cases: Cases) -> None:
+def assert_reflectance(extract: ChipCutter, scene: CanvasScene, cases: Cases) -> None:
     chip = one_chip(extract, scene)
     missing = sum(value == 0 for _, value in cases)
     assert chip["nodata_fraction"] == missing / 65_536
@@ -88,25 +88,25 @@ def assert_reflectance(extract: ExtractChips, scene: CanvasScene, cases: Cases) 
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-def test_digital_numbers_become_reflectance(extract: ExtractChips, memory: MemoryReader, kind: str) -> None:
+def test_digital_numbers_become_reflectance(extract: ChipCutter, memory: MemoryReader, kind: str) -> None:
     cases, dtype, fields = NUMBERS[kind]
     assert_reflectance(extract, memory.add(scene_of_numbers(cases, dtype, **fields)), cases)
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-def test_files_state_their_dtype_and_nodata(extract_files: ExtractChips, tmp_path: Path, kind: str) -> None:
+def test_files_state_their_dtype_and_nodata(extract_files: ChipCutter, tmp_path: Path, kind: str) -> None:
     cases, dtype, fields = NUMBERS[kind]
     assert_reflectance(extract_files, scene_of_numbers(cases, dtype, **fields).write(tmp_path), cases)
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16"])
-def test_the_byte_order_of_the_file_does_not_matter(extract_files: ExtractChips, tmp_path: Path, dtype: str) -> None:
+def test_the_byte_order_of_the_file_does_not_matter(extract_files: ChipCutter, tmp_path: Path, dtype: str) -> None:
     cases: Cases = [(0, 0), (1, 1), (258, 258), (12_345, 12_345)]
     assert_reflectance(extract_files, scene_of_numbers(cases, dtype).write(tmp_path, ENDIANNESS="BIG"), cases)
     assert (tmp_path / "scene_blue.tif").read_bytes()[:2] == b"MM"
 
 
-def test_jpeg_2000_gives_the_same_pixels(extract_files: ExtractChips, tmp_path: Path) -> None:
+def test_jpeg_2000_gives_the_same_pixels(extract_files: ChipCutter, tmp_path: Path) -> None:
     scene = random_scene(6, (128, 128), bands=("blue",)).write(tmp_path)
     path = tmp_path / "blue.jp2"
     rasterio.shutil.copy(scene.hrefs["blue"], path, driver="JP2OpenJPEG", QUALITY=100, REVERSIBLE="YES")

@@ -24,7 +24,7 @@ from support.canvas_scenes import (
     uniform_scene,
 )
 
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 
 def merged(scenes: list[CanvasScene], whole: list[str], place: Place) -> tuple[dict[str, Array], Array]:
@@ -64,9 +64,7 @@ def assert_merged(chip: Chip, scenes: list[CanvasScene], whole: list[str], place
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_each_pixel_comes_from_the_first_scene_with_data(
-    extract: ExtractChips, memory: MemoryReader, seed: int
-) -> None:
+def test_each_pixel_comes_from_the_first_scene_with_data(extract: ChipCutter, memory: MemoryReader, seed: int) -> None:
     scenes = [
         memory.add(random_scene(seed * 10 + 0, (256, 160), missing=0.1, mgrs_tile="33AAA")),
         memory.add(random_scene(seed * 10 + 1, (200, 200), missing=0.2, mgrs_tile="33AAB", at=(40, 60))),
@@ -82,7 +80,7 @@ def test_each_pixel_comes_from_the_first_scene_with_data(
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_the_order_in_which_scenes_are_listed_does_not_matter(
-    extract: ExtractChips, memory: MemoryReader, step: int
+    extract: ChipCutter, memory: MemoryReader, step: int
 ) -> None:
     scenes = [memory.add(random_scene(seed, (128, 128), missing=0.2, mgrs_tile=f"33AA{seed}")) for seed in (4, 5, 6)]
     ids = [scene.scene_id for scene in scenes]
@@ -90,7 +88,7 @@ def test_the_order_in_which_scenes_are_listed_does_not_matter(
     assert_merged(chip, scenes, ids, (0, 0))
 
 
-def test_a_scene_with_the_whole_cell_precedes_a_clearer_one(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_scene_with_the_whole_cell_precedes_a_clearer_one(extract: ChipCutter, memory: MemoryReader) -> None:
     cloudy = memory.add(uniform_scene("cloudy", 1, scl=9, mgrs_tile="33ZZZ"))
     clear = memory.add(uniform_scene("clear", 2, mgrs_tile="33AAA"))
     chip = chips_of(extract, strip_row([clear, cloudy], {(0, 0): (["clear", "cloudy"], ["cloudy"])}))[0, 0]
@@ -100,7 +98,7 @@ def test_a_scene_with_the_whole_cell_precedes_a_clearer_one(extract: ExtractChip
 
 @pytest.mark.parametrize("whole", [[], ["clear", "cloudy"]])
 def test_the_clearer_of_two_scenes_with_the_whole_cell_is_first(
-    extract: ExtractChips, memory: MemoryReader, whole: list[str]
+    extract: ChipCutter, memory: MemoryReader, whole: list[str]
 ) -> None:
     cloudy = memory.add(uniform_scene("cloudy", 1, scl=9, mgrs_tile="33AAA"))
     clear = memory.add(uniform_scene("clear", 2, mgrs_tile="33ZZZ"))
@@ -108,14 +106,14 @@ def test_the_clearer_of_two_scenes_with_the_whole_cell_is_first(
     assert (chip["blue"] == 2).all()
 
 
-def test_the_tile_name_orders_scenes_that_are_equally_clear(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_tile_name_orders_scenes_that_are_equally_clear(extract: ChipCutter, memory: MemoryReader) -> None:
     later = memory.add(uniform_scene("a", 1, mgrs_tile="33ZZZ"))
     first = memory.add(uniform_scene("b", 2, mgrs_tile="33AAA"))
     chip = chips_of(extract, strip_row([later, first], {(0, 0): (["a", "b"], [])}))[0, 0]
     assert (chip["blue"] == 2).all()
 
 
-def test_a_band_that_one_scene_lacks_is_missing_in_its_pixels(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_band_that_one_scene_lacks_is_missing_in_its_pixels(extract: ChipCutter, memory: MemoryReader) -> None:
     without = uniform_scene("without", 1, bands=("blue",), mgrs_tile="33AAA")
     without.layers["scl"][64:] = 0  # the scene has data in the northern half
     with_band = uniform_scene("with", 2, bands=("blue", "swir22"), mgrs_tile="33ZZZ")

@@ -10,12 +10,12 @@ import pytest
 import rasterio
 from support.canvas_scenes import Array, MemoryReader, assert_cut, chips_of, one_chip, random_scene, strip_row
 
+from python_udfs.extract.cutter import ChipCutter
 from python_udfs.extract.reader import NoAnswerError
-from python_udfs.extract.table_function import ExtractChips
 
 
 def test_a_raster_is_opened_once_for_all_strips(
-    extract_files: ExtractChips, tmp_path: Path, opened: Counter[str]
+    extract_files: ChipCutter, tmp_path: Path, opened: Counter[str]
 ) -> None:
     scenes = [random_scene(seed, (384, 128)).write(tmp_path) for seed in (17, 18)]
     ids = [scene.scene_id for scene in scenes]
@@ -26,16 +26,14 @@ def test_a_raster_is_opened_once_for_all_strips(
 
 
 def test_a_scene_that_no_cell_of_the_strip_needs_is_not_opened(
-    extract_files: ExtractChips, tmp_path: Path, opened: Counter[str]
+    extract_files: ChipCutter, tmp_path: Path, opened: Counter[str]
 ) -> None:
     needed, other = (random_scene(seed, (128, 128)).write(tmp_path) for seed in (19, 20))
     chips_of(extract_files, strip_row([needed, other], {(0, 0): ([needed.scene_id], [])}))
     assert set(opened) == set(needed.hrefs.values())
 
 
-def test_an_unusable_scene_is_not_opened_again(
-    extract_files: ExtractChips, tmp_path: Path, opened: Counter[str]
-) -> None:
+def test_an_unusable_scene_is_not_opened_again(extract_files: ChipCutter, tmp_path: Path, opened: Counter[str]) -> None:
     scene = random_scene(21).write(tmp_path)
     Path(scene.hrefs["blue"]).unlink()
     errors = [one_chip(extract_files, scene, (0, south))["error"] for south in (0, 1)]
@@ -54,15 +52,15 @@ def test_rasters_are_closed_at_the_end_of_the_task(tmp_path: Path, monkeypatch: 
         return datasets[-1]
 
     monkeypatch.setattr(rasterio, "open", recording_open)
-    extract = ExtractChips()
+    extract = ChipCutter()
     chips_of(extract, strip_row([scene, broken], {(0, 0): ([scene.scene_id, broken.scene_id], [])}))
     assert len(datasets) > len(scene.hrefs)
     assert not any(dataset.closed for dataset in datasets)
-    list(extract.terminate())
+    extract.close()
     assert all(dataset.closed for dataset in datasets)
 
 
-def test_rasters_on_a_server_give_the_same_pixels(extract_files: ExtractChips, tmp_path: Path, address: str) -> None:
+def test_rasters_on_a_server_give_the_same_pixels(extract_files: ChipCutter, tmp_path: Path, address: str) -> None:
     scene = random_scene(25).write(tmp_path)
     scene.hrefs = {name: f"{address}/{Path(href).name}" for name, href in scene.hrefs.items()}
     for south in (0, 1):
@@ -70,7 +68,7 @@ def test_rasters_on_a_server_give_the_same_pixels(extract_files: ExtractChips, t
 
 
 def test_a_server_that_does_not_answer_gets_one_request_a_strip(
-    extract: ExtractChips, memory: MemoryReader, monkeypatch: pytest.MonkeyPatch
+    extract: ChipCutter, memory: MemoryReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = memory.add(random_scene(26, (128, 384)))
     asked = []

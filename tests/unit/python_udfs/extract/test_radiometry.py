@@ -10,8 +10,8 @@ import pytest
 import rasterio
 from support.canvas_scenes import Array, CanvasScene, MemoryReader, chips_of, one_chip, strip_row
 
+from python_udfs.extract.cutter import ChipCutter
 from python_udfs.extract.header import raster_header
-from python_udfs.extract.table_function import ExtractChips
 
 NAN = float("nan")
 
@@ -132,7 +132,7 @@ WEIGHED: dict[str, tuple[list[float], str, dict[str, Any], list[int]]] = {
 
 @pytest.mark.parametrize("kind", WEIGHED)
 def test_item_file_and_rule_say_together_what_numbers_mean(
-    extract: ExtractChips, memory: MemoryReader, kind: str
+    extract: ChipCutter, memory: MemoryReader, kind: str
 ) -> None:
     numbers, dtype, fields, values = WEIGHED[kind]
     assert blue_of(one_chip(extract, memory.add(scene_of(numbers, dtype, **fields))), len(values)) == values
@@ -183,7 +183,7 @@ CONTRADICTIONS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("kind", CONTRADICTIONS)
 def test_a_contradiction_that_would_change_pixels_is_an_error(
-    extract: ExtractChips, memory: MemoryReader, kind: str
+    extract: ChipCutter, memory: MemoryReader, kind: str
 ) -> None:
     dtype, fields, message = CONTRADICTIONS[kind]
     numbers = fields.get("numbers", [1])
@@ -204,7 +204,7 @@ CLASSES: dict[str, tuple[list[float], str, float | None, dict[str, float], list[
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_only_the_classes_of_scl_are_classes(extract: ExtractChips, memory: MemoryReader, kind: str) -> None:
+def test_only_the_classes_of_scl_are_classes(extract: ChipCutter, memory: MemoryReader, kind: str) -> None:
     numbers, dtype, nodata, stated, classes = CLASSES[kind]
     scl = np.full((128, 128), 4, dtype)
     scl[0, : len(numbers)] = numbers
@@ -220,7 +220,7 @@ def test_only_the_classes_of_scl_are_classes(extract: ExtractChips, memory: Memo
 
 @pytest.mark.parametrize("stated", [None, {"scl": 4.0}])
 def test_a_class_as_nodata_of_scl_is_an_error(
-    extract: ExtractChips, memory: MemoryReader, stated: dict[str, float] | None
+    extract: ChipCutter, memory: MemoryReader, stated: dict[str, float] | None
 ) -> None:
     scene = memory.add(scene_of([1234], stated_nodata=stated))
     if stated is None:
@@ -229,7 +229,7 @@ def test_a_class_as_nodata_of_scl_is_an_error(
     assert "its nodata value is 4, which is a class of SCL" in one_chip(extract, scene)["error"]
 
 
-def test_what_lies_outside_of_a_signed_raster_is_missing(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_what_lies_outside_of_a_signed_raster_is_missing(extract: ChipCutter, memory: MemoryReader) -> None:
     """There 0 is dark ground in the raster, and nothing beside it."""
     blue, scl = np.full((256, 256), 0, np.int16), np.full((128, 128), 4, np.uint8)
     scene = memory.add(CanvasScene("scene", {"blue": blue, "scl": scl}, nodata=-9999, at=(64, 0)))
@@ -256,7 +256,7 @@ def write_masked(path: Path, numbers: Array, is_there: Array, **profile: Any) ->
 
 @pytest.mark.parametrize("profile", [{}, {"count": 2, "alpha": "yes"}], ids=["mask", "alpha band"])
 def test_the_mask_inside_a_file_tells_which_pixels_are_missing(
-    extract_files: ExtractChips, tmp_path: Path, profile: dict[str, Any]
+    extract_files: ChipCutter, tmp_path: Path, profile: dict[str, Any]
 ) -> None:
     scene = scene_of([3777, 2234], nodata=None, boa_offset=-1000, reason="processing baseline").write(tmp_path)
     is_there = np.ones((256, 256), bool)
@@ -282,7 +282,7 @@ def test_a_header_says_scale_offset_and_dtype(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("crs", "noise"), [(None, 0.0), ("EPSG:32633", 1e-10)])
 def test_a_raster_without_crs_and_noise_in_its_transform_have_their_pixels(
-    extract_files: ExtractChips, tmp_path: Path, crs: str | None, noise: float
+    extract_files: ChipCutter, tmp_path: Path, crs: str | None, noise: float
 ) -> None:
     scene = scene_of([1234, 4321]).write(tmp_path)
     for name, href in scene.hrefs.items():
@@ -299,7 +299,7 @@ def test_a_raster_without_crs_and_noise_in_its_transform_have_their_pixels(
 @pytest.mark.parametrize("name", ["blue", "blue.tif", "blue.jp2"])
 @pytest.mark.parametrize("driver", ["GTiff", "JP2OpenJPEG"])
 def test_the_content_of_a_file_says_its_format(
-    extract_files: ExtractChips, tmp_path: Path, driver: str, name: str
+    extract_files: ChipCutter, tmp_path: Path, driver: str, name: str
 ) -> None:
     scene = scene_of([1234, 4321]).write(tmp_path)
     lossless = {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
@@ -310,7 +310,7 @@ def test_the_content_of_a_file_says_its_format(
     assert blue_of(one_chip(extract_files, scene), 2) == [1234, 4321]
 
 
-def test_a_raster_on_a_server_needs_no_suffix(extract_files: ExtractChips, tmp_path: Path, address: str) -> None:
+def test_a_raster_on_a_server_needs_no_suffix(extract_files: ChipCutter, tmp_path: Path, address: str) -> None:
     scene = scene_of([1234, 4321]).write(tmp_path)
     for name, href in list(scene.hrefs.items()):
         Path(href).rename(tmp_path / name)
@@ -334,16 +334,16 @@ def copies_of(memory: MemoryReader, second: list[float], lost: str = "blue") -> 
 
 
 @pytest.mark.parametrize("lost", ["blue", "scl"])
-def test_a_copy_is_cut_if_the_first_cannot_be_read(extract: ExtractChips, memory: MemoryReader, lost: str) -> None:
+def test_a_copy_is_cut_if_the_first_cannot_be_read(extract: ChipCutter, memory: MemoryReader, lost: str) -> None:
     scene, _ = copies_of(memory, [1234], lost)
     strip = strip_row([scene], {(0, 0): (["scene"], [])}, item_ids={"scene": "first"}, boa_offsets={"scene": -1000})
-    ((chip, layers, _, error),) = extract.eval(strip)
+    ((chip, layers, _, error),) = extract.cut(strip)
     assert error is None
     assert (chip["item_ids"], chip["boa_offsets"]) == (["copy"], [0])
     assert layers is not None
 
 
-def test_the_error_names_all_copies(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_the_error_names_all_copies(extract: ChipCutter, memory: MemoryReader) -> None:
     scene, copy = copies_of(memory, [1234])
     lost = scene.hrefs["blue"], copy.hrefs["blue"]
     del memory.rasters[copy.hrefs["blue"]]

@@ -13,7 +13,7 @@ import pytest
 from support.canvas_scenes import assert_cut, one_chip, random_scene
 
 from lakehouse.settings import get_settings
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 SECRET = "s3cr3t"
 
@@ -73,7 +73,7 @@ def guarded(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.usefixtures("signer")
 @pytest.mark.parametrize("signer", ["add_signature"], indirect=True)
-def test_rasters_that_need_a_signature_are_read(guarded: str, tmp_path: Path, extract_files: ExtractChips) -> None:
+def test_rasters_that_need_a_signature_are_read(guarded: str, tmp_path: Path, extract_files: ChipCutter) -> None:
     scene = random_scene(1, (128, 128)).write(tmp_path)
     scene.hrefs = {name: f"{guarded}/{Path(href).name}" for name, href in scene.hrefs.items()}
     chip = one_chip(extract_files, scene)
@@ -84,7 +84,7 @@ def test_rasters_that_need_a_signature_are_read(guarded: str, tmp_path: Path, ex
 @pytest.mark.usefixtures("signer")
 @pytest.mark.parametrize("signer", ["add_signature"], indirect=True)
 def test_no_error_and_no_log_holds_the_signature(
-    guarded: str, tmp_path: Path, extract_files: ExtractChips, caplog: pytest.LogCaptureFixture
+    guarded: str, tmp_path: Path, extract_files: ChipCutter, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     for number, damage in enumerate((b"", b"no raster")):
@@ -100,7 +100,7 @@ def test_no_error_and_no_log_holds_the_signature(
 
 @pytest.mark.usefixtures("signer")
 @pytest.mark.parametrize("signer", ["refuse", "nobody"], indirect=True)
-def test_a_signer_that_fails_makes_errors_of_the_chips(tmp_path: Path, extract_files: ExtractChips) -> None:
+def test_a_signer_that_fails_makes_errors_of_the_chips(tmp_path: Path, extract_files: ChipCutter) -> None:
     scene = random_scene(1, (128, 128)).write(tmp_path)
     error = one_chip(extract_files, scene)["error"]
     assert "its address cannot be signed" in error

@@ -31,7 +31,7 @@ from support.canvas_scenes import (
     write_raster,
 )
 
-from python_udfs.extract.table_function import ExtractChips
+from python_udfs.extract.cutter import ChipCutter
 
 
 def missing(path: Path) -> None:
@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {  # each with a part o
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("layer", ["swir22", "scl"])
 def test_only_chips_of_the_unusable_scene_are_errors(
-    extract_files: ExtractChips, tmp_path: Path, damage: str, layer: str
+    extract_files: ChipCutter, tmp_path: Path, damage: str, layer: str
 ) -> None:
     broken, sound = random_scene(11).write(tmp_path), random_scene(12, (256, 384)).write(tmp_path)
     make, message = DAMAGES[damage]
@@ -129,7 +129,7 @@ def test_only_chips_of_the_unusable_scene_are_errors(
         assert_fractions(chips[2, south])
 
 
-def test_the_error_names_every_unusable_scene(extract_files: ExtractChips, tmp_path: Path) -> None:
+def test_the_error_names_every_unusable_scene(extract_files: ChipCutter, tmp_path: Path) -> None:
     scenes = [random_scene(seed, (128, 128)).write(tmp_path) for seed in (13, 14)]
     for scene in scenes:
         Path(scene.hrefs["blue"]).unlink()
@@ -138,7 +138,7 @@ def test_the_error_names_every_unusable_scene(extract_files: ExtractChips, tmp_p
     assert all(scene_id in error for scene_id in ids)
 
 
-def test_a_scene_without_scl_is_an_error(extract: ExtractChips, memory: MemoryReader) -> None:
+def test_a_scene_without_scl_is_an_error(extract: ChipCutter, memory: MemoryReader) -> None:
     scene = memory.add(random_scene(15, (128, 128)))
     del scene.hrefs["scl"]
     assert one_chip(extract, scene)["error"] == "scene-15 has no asset scl"
@@ -146,7 +146,7 @@ def test_a_scene_without_scl_is_an_error(extract: ExtractChips, memory: MemoryRe
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["sound strip first", "broken strip first"])
 def test_an_unreadable_strip_does_not_affect_other_strips(
-    extract_files: ExtractChips, tmp_path: Path, order: tuple[int, int]
+    extract_files: ChipCutter, tmp_path: Path, order: tuple[int, int]
 ) -> None:
     scene = random_scene(16).write(tmp_path)
     path = Path(scene.hrefs["swir22"])
@@ -158,7 +158,7 @@ def test_an_unreadable_strip_does_not_affect_other_strips(
     assert chips[1]["blue"] is None
 
 
-def test_a_cell_beside_unreadable_scl_is_an_error(extract_files: ExtractChips, tmp_path: Path) -> None:
+def test_a_cell_beside_unreadable_scl_is_an_error(extract_files: ChipCutter, tmp_path: Path) -> None:
     scene = random_scene(16, (384, 128)).write(tmp_path)
     path = Path(scene.hrefs["scl"])
     path.write_bytes(path.read_bytes()[:-100])  # the southernmost of three blocks
@@ -184,7 +184,7 @@ def damage_block(path: Path, col: int) -> None:
         file.write(bytes(size))
 
 
-def assert_only_the_middle_is_an_error(extract: ExtractChips, scene: CanvasScene, layer: str) -> None:
+def assert_only_the_middle_is_an_error(extract: ChipCutter, scene: CanvasScene, layer: str) -> None:
     places = [(east, 0) for east in range(3)]
     chips = chips_of(extract, strip_row([scene], {place: ([scene.scene_id], [scene.scene_id]) for place in places}))
     assert f"{scene.scene_id} asset {layer} cannot be read: ZIPDecode" in chips[1, 0]["error"]
@@ -194,14 +194,14 @@ def assert_only_the_middle_is_an_error(extract: ExtractChips, scene: CanvasScene
 
 
 @pytest.mark.parametrize("layer", ["nir", "swir22"])
-def test_a_damaged_block_is_an_error_of_its_own_cells(extract_files: ExtractChips, tmp_path: Path, layer: str) -> None:
+def test_a_damaged_block_is_an_error_of_its_own_cells(extract_files: ChipCutter, tmp_path: Path, layer: str) -> None:
     scene = random_scene(24, (128, 384)).write(tmp_path)
     damage_block(Path(scene.hrefs[layer]), gsd_of("swir22") // gsd_of(layer))
     assert_only_the_middle_is_an_error(extract_files, scene, layer)
 
 
 def test_a_damaged_block_on_a_server_is_an_error_of_its_own_cells(
-    extract_files: ExtractChips, tmp_path: Path, address: str
+    extract_files: ChipCutter, tmp_path: Path, address: str
 ) -> None:
     scene = random_scene(27, (128, 384)).write(tmp_path)
     damage_block(Path(scene.hrefs["blue"]), 2)

@@ -6,14 +6,12 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from support.fill_oracle import (
     ALL_BANDS,
-    LAYERS,
-    MEASURES,
     VALID_CLASSES,
     Chip,
     Rule,
-    columns_of,
     decoded,
     fold,
     input_row,
@@ -21,24 +19,19 @@ from support.fill_oracle import (
     seed_row,
 )
 
+from lakehouse.settings import PROJECT_DIR
 from python_udfs.chip_columns import CHIP_COLUMNS
 from python_udfs.codec import decode_array
-from python_udfs.fill.table_function import FILLED_CHIP, FillChips
+from python_udfs.fill.cell_fold import CellFold
 
 
-def test_declared_columns_are_those_of_the_rows() -> None:
-    fill = FillChips()
-    assert list(fill.eval(input_row(plain(0, 1, ALL_BANDS)) | {"rule_version": Rule().as_json()})) == []
-    ((_, layers, measures),) = fill.terminate()
-    sources, *numbers = measures
-    assert (
-        f"chip struct<{CHIP_COLUMNS}, cloud_fraction: double, nodata_fraction: double, input_hash: string, "
-        f"rule_version: string>, layers struct<{', '.join(f'{name}: binary' for name in layers)}>, "
-        f"measures struct<{sources}: array<struct<chip_id: string, acquired_at: timestamp>>, "
-        f"{', '.join(f'{name}: double' for name in numbers)}>"
-    ) == FILLED_CHIP
-    assert tuple(layers) == LAYERS
-    assert tuple(measures) == MEASURES
+def test_rows_have_the_columns_of_fct_filled_chips() -> None:
+    (row,) = fold([input_row(plain(0, 1, ALL_BANDS))])
+    declared = yaml.safe_load((PROJECT_DIR / "models/filling/fct_filled_chips.yml").read_text())["models"][0]["columns"]
+    identity = {name.split(":")[0] for name in CHIP_COLUMNS.split(", ")}
+    given = identity | {"cloud_fraction", "nodata_fraction", "input_hash", "rule_version"}
+    assert {column["name"] for column in declared} == set(row) | given
+    assert (row["is_complete"], row["error"]) == (True, None)
 
 
 def test_a_chip_without_gaps_stays_unchanged() -> None:
@@ -120,31 +113,12 @@ def test_the_fold_can_start_from_a_fully_cloudy_seed() -> None:
     assert fold([seed_row(cloudy, at_once[0]), input_row(clear), input_row(again)]) == at_once[1:]
 
 
-def test_pixels_of_one_cell_do_not_fill_another() -> None:
-    here = [input_row(chip) for chip in (plain(0, 1), plain(1, 2, scl=9))]
-    there = [input_row(plain(day, 3, ("blue",), scl=9)) | {"cell_id": "32633_1_2"} for day in (0, 1)]
-    assert fold(here + there) == fold(here) + fold(there)
-    assert fold(there + here) == fold(there) + fold(here)
-
-
 def test_returned_rows_do_not_change_when_the_fold_continues() -> None:
-    fill = FillChips()
-    (first,) = fold([input_row(plain(0, 1))], fill=fill)
-    before = decoded(first)
-    fold([input_row(plain(1, 2))], fill=fill)
-    assert (before["blue"] == 1).all()
-    assert (decoded(first)["blue"] == 1).all()
-
-
-def test_each_row_is_returned_exactly_once_in_batches() -> None:
-    rows = [input_row(plain(day, day + 1, ("rededge1",))) for day in range(37)]
-    fill, calls = FillChips(), []
-    for row in rows:
-        calls.append(list(fill.eval(row | {"rule_version": Rule().as_json()})))
-    calls.append(list(fill.terminate()))
-    assert max(map(len, calls)) < len(rows)
-    assert [columns_of(*filled) for call in calls for filled in call] == fold(rows)
-    assert list(fill.terminate()) == []
+    cell = CellFold(Rule().as_json())
+    cell.add(input_row(plain(0, 1)))
+    first = cell.filled({})
+    cell.add(input_row(plain(1, 2)))
+    assert (decode_array(first["blue"], "uint16", 256) == 1).all()
 
 
 def many_sources(count: int) -> list[dict[str, Any]]:
@@ -213,16 +187,8 @@ def test_snow_is_filled_where_its_class_is_not_valid() -> None:
     assert (without_snow["base_valid_fraction"], without_snow["complete_fraction"]) == (0.0, 1.0)
 
 
-def test_pixels_of_a_fold_do_not_fill_a_fold_by_another_rule() -> None:
-    rows = [input_row(chip) for chip in (plain(0, 1), plain(1, 2, scl=9))]
-    short, long = Rule(max_age_days=1), Rule(max_age_days=9)
-    fill = FillChips()
-    assert fold(rows, short, fill) + fold(rows, long, fill) == fold(rows, short) + fold(rows, long)
-
-
 def test_an_unknown_rule_is_refused() -> None:
-    row = input_row(plain(0, 1))
     rule = json.loads(Rule().as_json())
     for unknown in ({"method": "median"}, {"max_age_days": None}, {"feather": 3}):
         with pytest.raises(ValueError, match=next(iter(unknown))):
-            list(FillChips().eval(row | {"rule_version": json.dumps(rule | unknown)}))
+            CellFold(json.dumps(rule | unknown))

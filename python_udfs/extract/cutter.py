@@ -1,4 +1,4 @@
-"""Table function `extract_chips`, as Spark calls it.
+"""Cutting chips: the work of one task, strip after strip.
 
 Its unit of work is a strip: one row of grid cells, cut from a home scene and the scenes that overlap it. The strips of
 a task come from north to south, and a task ends at the edge of a row of blocks of the home scene. So a task opens each
@@ -8,14 +8,13 @@ that the next task decodes again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import BAND_NAMES, CLOUD_DISTANCE, SCL
-from python_udfs.chip_columns import CHIP_COLUMNS
+from lakehouse.bands import CLOUD_DISTANCE, SCL
 from python_udfs.codec import encode_layers
 from python_udfs.extract.chips import ChipPixels, merge_pixels, split_row
 from python_udfs.extract.rasterio_reader import RasterioReader
@@ -24,29 +23,35 @@ from python_udfs.extract.scenes import OpenScenes, UnreadableBlocksError, Unread
 from python_udfs.extract.strip import Cell, Product, Scene, Strip, strip_of
 from python_udfs.valid_pixels import CLOUD_CLASSES, Mask, class_table
 
-_LAYERS: Final = (*BAND_NAMES, SCL, CLOUD_DISTANCE)
-# Few columns of structs: Spark takes 0.3 ms a chip to make Arrow of 17 columns, half of that for these four.
-EXTRACTED_CHIP: Final = (
-    f"chip struct<{CHIP_COLUMNS}, source_hash: string>, "
-    f"layers struct<{', '.join(f'{name}: binary' for name in _LAYERS)}>, "
-    "measures struct<valid_fraction: double, cloud_fraction: double, nodata_fraction: double>, "
-    "error string"
-)
+
+class CutChip(NamedTuple):
+    """A chip of fct_chips, or why there is none."""
+
+    chip: dict[str, Any]  # the columns that identify it
+    layers: dict[str, bytes] | None  # band name, scl and cloud_distance to frame; bands that were not cut are left out
+    measures: dict[str, float] | None
+    error: str | None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row of fct_chips; columns that are left out are null."""
+        measures = self.measures or {}
+        # The satellite saw the whole cell; clouds may still hide the ground.
+        is_complete = measures.get("nodata_fraction") == 0
+        return {**self.chip, **(self.layers or {}), **measures, "is_complete": is_complete, "error": self.error}
 
 
-class ExtractChips:
-    """Cut the chips of one strip of grid cells out of the scenes of one datatake.
+class ChipCutter:
+    """Cuts the chips of the strips of a task out of their scenes.
 
-    Takes one row a strip, from macro `cut_plan`; partition by task, order from north to south.
-    Returns one row a chip. If a raster of a scene cannot be read, the scene's next copy is read instead; `item_ids` and
-    `boa_offsets` name the copy. If none can be read, the chip has an `error` and no pixels.
+    If a raster of a scene cannot be read, the scene's next copy is read instead; `item_ids` and `boa_offsets` name the
+    copy. If none can be read, the chip has an `error` and no pixels.
     """
 
     def __init__(self, *, reader: RasterReader | None = None) -> None:
         self._scenes = OpenScenes(reader or RasterioReader())
 
-    def eval(self, row: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield the chips of one strip."""
+    def cut(self, row: Mapping[str, Any]) -> Iterator[CutChip]:
+        """Yield the chips of one strip, a row of macro `cut_plan`."""
         strip = strip_of(row)
         is_valid_class = class_table(strip.valid_scl_classes)
         problems: dict[str, list[str]] = {}
@@ -63,15 +68,14 @@ class ExtractChips:
                     candidates.setdefault(cell.chip_id, []).append((order, pixels))
         for cell in strip.cells:
             if cell.chip_id in problems:
-                yield _error_row(cell.chip, "; ".join(problems[cell.chip_id]))
+                yield CutChip(cell.chip, None, None, "; ".join(problems[cell.chip_id]))
                 continue
             in_order = sorted(candidates[cell.chip_id], key=lambda candidate: candidate[0])
-            yield _chip_row(cell.chip, merge_pixels([pixels for _, pixels in in_order]), is_valid_class)
+            yield _cut_chip(cell.chip, merge_pixels([pixels for _, pixels in in_order]), is_valid_class)
 
-    def terminate(self) -> Iterator[tuple[Any, ...]]:
+    def close(self) -> None:
         """Close the rasters of the task."""
         self._scenes.close()
-        return iter(())
 
     def _read_cells(
         self, scene: Scene, strip: Strip, cells: list[Cell], place: int = 0, problems: tuple[str, ...] = ()
@@ -121,7 +125,7 @@ def _merge_order(cell: Cell, scene: Scene, pixels: ChipPixels, is_valid_class: M
     return is_partial, -valid_share, scene.mgrs_tile, scene.scene_id
 
 
-def _chip_row(chip: dict[str, Any], pixels: ChipPixels, is_valid_class: Mask) -> tuple[Any, ...]:
+def _cut_chip(chip: dict[str, Any], pixels: ChipPixels, is_valid_class: Mask) -> CutChip:
     layers: dict[str, NDArray[Any]] = {**pixels.bands, SCL: pixels.scl, CLOUD_DISTANCE: pixels.cloud_distance}
     is_cloud = class_table(CLOUD_CLASSES)[pixels.scl]
     measures = {
@@ -129,11 +133,7 @@ def _chip_row(chip: dict[str, Any], pixels: ChipPixels, is_valid_class: Mask) ->
         "cloud_fraction": _share(is_cloud),
         "nodata_fraction": 1.0 - _share(pixels.has_data),
     }
-    return chip, encode_layers(layers), measures, None
-
-
-def _error_row(chip: dict[str, Any], error: str) -> tuple[Any, ...]:
-    return chip, None, None, error
+    return CutChip(chip, encode_layers(layers), measures, None)
 
 
 def _share(mask: Mask) -> float:

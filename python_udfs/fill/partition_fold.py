@@ -1,0 +1,143 @@
+"""Filling all cells of a partition of the table, from data files that the task reads itself.
+
+A plan says for each chip in which file and at which position its pixels are. Files are read one after the other, oldest
+first, so all cells advance date by date. A chip that is read before an earlier one of its cell waits in memory: files
+that maintenance has rewritten hold several dates. If too much waits, the chips that wait are dropped and read again
+later, one by one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+from pyiceberg.io import FileIO
+
+from lakehouse.bands import BAND_NAMES, CLOUD_DISTANCE, SCL
+from python_udfs.fill.cell_fold import CellFold
+from python_udfs.fill.plan import PENDING, SEED, Step
+from python_udfs.fill.source_index import SOURCE_INDEX
+from python_udfs.pixel_store.reader import read_rows
+
+MAX_WAITING_BYTES: Final = 384 * 1024 * 1024
+
+_TIME: Final = pa.timestamp("us", "UTC")
+_FRAMES: Final = [pa.field(name, pa.large_binary()) for name in (*BAND_NAMES, SCL)]
+_CHIP: Final = pa.schema([*_FRAMES, pa.field(CLOUD_DISTANCE, pa.large_binary())])
+_FILLED: Final = pa.schema(
+    [
+        *_FRAMES,
+        pa.field(SOURCE_INDEX, pa.large_binary()),
+        pa.field("sources", pa.list_(pa.struct([("chip_id", pa.string()), ("acquired_at", _TIME)]))),
+    ]
+)
+
+
+@dataclass
+class _Fold:
+    """A fold, and the steps that are still to do."""
+
+    fold: CellFold
+    steps: deque[Step] = field(default_factory=deque)
+
+
+class PartitionFold:
+    """The folds of a partition."""
+
+    def __init__(self, steps: Sequence[Step], io: FileIO, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+        """Prepare the folds.
+
+        Args:
+            steps: their chips, in any order.
+            io: of the lake.
+            max_waiting_bytes: bytes of frames that may wait in memory.
+        """
+        self._io, self._max_waiting = io, max_waiting_bytes
+        self._folds: dict[tuple[str, str], _Fold] = {}
+        self._by_file: dict[str, list[Step]] = {}
+        for step in sorted(steps, key=lambda step: (step.acquired_at, step.chip_id)):
+            if step.fold not in self._folds:
+                self._folds[step.fold] = _Fold(CellFold(step.fold[1]))
+            self._folds[step.fold].steps.append(step)
+            self._by_file.setdefault(step.file, []).append(step)
+        self._waiting: dict[Step, dict[str, Any]] = {}
+        self._waiting_bytes = 0
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the pending chips.
+
+        Raises:
+            MissingFileError: a file is gone, because the table was maintained since the plan was made.
+            ValueError: a frame is damaged, or a chip has too many sources.
+        """
+        # The files are in order of their oldest step, as `_by_file` was filled in order of time.
+        for steps in self._by_file.values():
+            for step, frames in self._read(steps):
+                if self._folds[step.fold].steps[0] is not step:
+                    self._wait(step, frames)
+                    continue
+                yield from self._advance(step, frames)
+        for fold in list(self._folds.values()):
+            while fold.steps:
+                ((step, frames),) = self._read([fold.steps[0]])
+                yield from self._advance(step, frames)
+
+    def _advance(self, step: Step, frames: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+        """Do a step of a fold, and the next ones that wait."""
+        fold = self._folds[step.fold]
+        while frames is not None:
+            fold.steps.popleft()
+            row = {**frames, "chip_id": step.chip_id, "acquired_at": step.acquired_at}
+            if step.role == SEED:
+                fold.fold.go_on_from(row)
+            else:
+                fold.fold.add(row)
+            if step.role == PENDING:
+                yield fold.fold.filled(step.chip or {})
+            if not fold.steps:
+                del self._folds[step.fold]  # its pixels are not needed any more
+                return
+            step = fold.steps[0]
+            frames = self._waiting.pop(step, None)
+            if frames is not None:
+                self._waiting_bytes -= _size(frames)
+
+    def _wait(self, step: Step, frames: Mapping[str, Any]) -> None:
+        # A buffer of Arrow would keep its whole row group in memory.
+        self._waiting[step] = {
+            name: bytes(value) if isinstance(value, pa.Buffer) else value for name, value in frames.items()
+        }
+        self._waiting_bytes += _size(frames)
+        if self._waiting_bytes > self._max_waiting:
+            self._waiting.clear()
+            self._waiting_bytes = 0
+
+    def _read(self, steps: Sequence[Step]) -> Iterator[tuple[Step, dict[str, Any]]]:
+        """Yield the steps of one file with the columns of their rows, in the order of the file."""
+        at: dict[int, list[Step]] = {}
+        for step in steps:
+            at.setdefault(step.position, []).append(step)
+        positions = sorted(at)
+        columns = _FILLED if steps[0].role == SEED else _CHIP
+        number = 0
+        for batch in read_rows(steps[0].file, positions, columns, self._io):
+            for index in range(batch.num_rows):
+                frames = {name: _value(batch.column(place), index) for place, name in enumerate(columns.names)}
+                yield from ((step, frames) for step in at[positions[number]])
+                number += 1
+
+
+def _value(column: pa.Array, index: int) -> Any:
+    value = column[index]
+    return value.as_buffer() if isinstance(value, pa.LargeBinaryScalar) and value.is_valid else value.as_py()
+
+
+def _own(value: Any) -> Any:
+    return bytes(value) if isinstance(value, pa.Buffer) else value
+
+
+def _size(frames: Mapping[str, Any]) -> int:
+    return sum(len(value) for value in frames.values() if isinstance(value, bytes | pa.Buffer))

@@ -1,0 +1,41 @@
+"""The plan of filling: for each chip of a fold, its role and where its pixels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from python_udfs.chip_columns import CHIP_COLUMNS
+
+SEED: Final = "seed"  # a filled chip from which the fold goes on
+SOURCE: Final = "source"  # a chip that only later ones need
+PENDING: Final = "pending"  # a chip to fill
+
+# The columns of model fct_filled_chips, Spark DDL.
+STEP: Final = (
+    "geohash_4 string, cell_id string, rule_version string, role string, chip_id string, acquired_at timestamp, "
+    "file string, position bigint, "
+    f"chip struct<{CHIP_COLUMNS}, cloud_fraction: double, nodata_fraction: double, input_hash: string, "
+    "rule_version: string>"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A chip of a fold, and where its pixels are."""
+
+    fold: tuple[str, str]  # cell_id and rule_version
+    role: str
+    chip_id: str
+    acquired_at: datetime
+    file: str
+    position: int
+    chip: Mapping[str, Any] | None  # the columns of a pending chip that are not computed
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Step:
+        """Read a row of the plan."""
+        names = ("role", "chip_id", "acquired_at", "file", "position", "chip")
+        return cls((row["cell_id"], row["rule_version"]), *(row[name] for name in names))

@@ -1,0 +1,107 @@
+"""A partition's cells are filled alike, however their chips lie in data files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, plain, seed_row
+
+from python_udfs.fill.partition_fold import PartitionFold
+from python_udfs.fill.plan import Step
+
+IO = PyArrowFileIO()
+RULE = Rule()
+CELLS = ("32633_1_1", "32633_2_1", "32633_3_1")
+DAYS = 5
+Places = dict[tuple[str, int], tuple[str, int]]  # cell and day to file and position
+
+
+def chips_of(cell: str) -> list[Chip]:
+    """Make chips of random pixels, a third of which is cloudy, one a day."""
+    rng = np.random.default_rng(CELLS.index(cell))
+    chips = [plain(day, day + 1, ("blue", "rededge1")) for day in range(DAYS)]
+    for chip in chips:
+        chip.bands["blue"][:] = rng.integers(1, 9_000, (256, 256))
+        chip.scl[:] = rng.choice([4, 5, 9], (128, 128))
+    return chips
+
+
+def write_files(folder: Path, files: list[list[tuple[str, int]]], rows_per_group: int = 2) -> Places:
+    """Write chips, given by cell and day, into files in this order."""
+    places: Places = {}
+    for number, of_file in enumerate(files):
+        rows = [input_row(chips_of(cell)[day]) for cell, day in of_file]
+        path = folder / f"{number}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=rows_per_group)
+        places |= {one: (str(path), position) for position, one in enumerate(of_file)}
+    return places
+
+
+def step(cell: str, day: int, places: Places, role: str = "pending", rule: Rule = RULE) -> Step:
+    chip = chips_of(cell)[day]
+    identity = {"acquired_at": chip.acquired_at, "cell_id": cell, "rule_version": rule.as_json()}
+    return Step((cell, rule.as_json()), role, chip.chip_id, chip.acquired_at, *places[cell, day], identity)
+
+
+def by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the layers and measures of rows by cell, in order of time."""
+    found: dict[str, list[dict[str, Any]]] = {cell: [] for cell in CELLS}
+    for row in rows:
+        found[row["cell_id"]].append(row)
+    return {cell: sorted(of_cell, key=lambda row: row["acquired_at"]) for cell, of_cell in found.items()}
+
+
+def layers_of(rows: list[dict[str, Any]]) -> list[Any]:
+    return [([row.get(name) for name in LAYERS], row["sources"], row["complete_fraction"]) for row in rows]
+
+
+DATE_BY_DATE = [[(cell, day) for cell in CELLS] for day in range(DAYS)]
+CELL_BY_CELL = [[(cell, day) for cell in CELLS for day in range(DAYS)]]
+LATE_DAY = [[(cell, day) for cell in CELLS for day in (0, 2, 3, 4)], [(cell, 1) for cell in CELLS]]
+BACKWARDS = [[(cell, day) for day in reversed(range(DAYS)) for cell in CELLS]]
+
+
+@pytest.mark.parametrize("files", [DATE_BY_DATE, CELL_BY_CELL, LATE_DAY, BACKWARDS])
+@pytest.mark.parametrize("max_waiting_bytes", [0, 10**9])
+def test_chips_are_filled_alike_in_any_layout_of_files(
+    tmp_path: Path, files: list[list[tuple[str, int]]], max_waiting_bytes: int
+) -> None:
+    places = write_files(tmp_path, files)
+    steps = [step(cell, day, places) for cell in CELLS for day in range(DAYS)]
+    rows = by_cell(list(PartitionFold(steps, IO, max_waiting_bytes).rows()))
+    for cell in CELLS:
+        expected = fold([input_row(chip) for chip in chips_of(cell)])
+        assert layers_of(rows[cell]) == layers_of(expected), cell
+
+
+def test_sources_and_rules_are_those_of_the_plan(tmp_path: Path) -> None:
+    places, short = write_files(tmp_path, DATE_BY_DATE), Rule(max_age_days=1)
+    here, there, both = CELLS
+    steps = [step(here, day, places, "source" if day < 3 else "pending") for day in range(DAYS)]
+    steps += [step(there, day, places) for day in (1, 3)]  # the other days are not in the plan
+    steps += [step(both, day, places, rule=rule) for day in range(2) for rule in (RULE, short)]
+    rows = by_cell(list(PartitionFold(steps, IO).rows()))
+    assert layers_of(rows[here]) == layers_of(fold([input_row(chip) for chip in chips_of(here)])[3:])
+    chosen = [input_row(chips_of(there)[day]) for day in (1, 3)]
+    assert layers_of(rows[there]) == layers_of(fold(chosen))
+    twice = [input_row(chip) for chip in chips_of(both)[:2]]
+    for rule in (RULE, short):
+        of_rule = [row for row in rows[both] if row["rule_version"] == rule.as_json()]
+        assert layers_of(of_rule) == layers_of(fold(twice, rule))
+
+
+def test_a_fold_goes_on_from_the_file_of_a_filled_chip(tmp_path: Path) -> None:
+    places, cell = write_files(tmp_path, DATE_BY_DATE), CELLS[0]
+    chips = chips_of(cell)
+    at_once = fold([input_row(chip) for chip in chips])
+    filled = tmp_path / "filled.parquet"
+    pq.write_table(pa.Table.from_pylist([seed_row(chips[1], at_once[1])]), filled)
+    seed = Step((cell, RULE.as_json()), "seed", chips[1].chip_id, chips[1].acquired_at, str(filled), 0, None)
+    rows = list(PartitionFold([*(step(cell, day, places) for day in (2, 3, 4)), seed], IO).rows())
+    assert layers_of(rows) == layers_of(at_once[2:])
