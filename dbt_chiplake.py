@@ -24,6 +24,7 @@ from dbt_common.events.functions import fire_event
 from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
+from chiplake.version import project_version
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.errors import ChiplakeError
@@ -76,6 +77,7 @@ class ChiplakePlugin(dbtPlugin):
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
+        values["CHIPLAKE_CODE_VERSION"] = project_version()
         values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
         for variable, value in values.items():
             get_invocation_context().env[variable] = value  # type: ignore[index]

@@ -47,7 +47,7 @@ COPY seeds /opt/chiplake/seeds
 COPY snapshots /opt/chiplake/snapshots
 COPY analyses /opt/chiplake/analyses
 COPY tests/dbt /opt/chiplake/tests/dbt
-COPY pyproject.toml dbt_project.yml selectors.yml dbt_chiplake.py /opt/chiplake/
+COPY pyproject.toml dbt_project.yml selectors.yml dbt_chiplake.py pyspark_chiplake.py /opt/chiplake/
 COPY lakehouse /opt/chiplake/lakehouse
 COPY python_udfs /opt/chiplake/python_udfs
 COPY ingestion /opt/chiplake/ingestion

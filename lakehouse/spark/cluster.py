@@ -42,6 +42,8 @@ def cluster_conf(runtime: RuntimeSettings, environment: Mapping[str, str]) -> di
     return {
         "spark.jars": ",".join(str(path) for path in ensure_jars(runtime)),
         **{f"spark.executorEnv.{name}": value for name, value in passed_on.items()},
+        # Spark puts the package on the path of functions, but not of data sources. It lies in the executor's folder.
+        "spark.executorEnv.PYTHONPATH": package_name(),
     }
 
 
@@ -53,15 +55,28 @@ def send_package(spark: SparkSession, home: Path) -> None:
 
 
 def write_package(folder: Path) -> Path:
-    """Write a zip of the project's Python code under a name that follows from its content; return its path."""
+    """Write a zip of the project's Python code under the name `package_name`; return its path."""
+    packed = _packed()
+    target = folder / _name_of(packed)
+    if not target.is_file():
+        write_atomically(target, packed)
+    return target
+
+
+def package_name() -> str:
+    """Return the name of the zip of the project's Python code, which follows from its content."""
+    return _name_of(_packed())
+
+
+def _name_of(packed: bytes) -> str:
+    return f"chiplake-{hashlib.sha256(packed).hexdigest()[:16]}.zip"
+
+
+def _packed() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as package:
         for name in EXECUTOR_PACKAGES:
             for path in sorted((PROJECT_DIR / name).rglob("*.py")):
                 member = zipfile.ZipInfo(path.relative_to(PROJECT_DIR).as_posix(), _TIME)
                 package.writestr(member, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    packed = content.getvalue()
-    target = folder / f"chiplake-{hashlib.sha256(packed).hexdigest()[:16]}.zip"
-    if not target.is_file():
-        write_atomically(target, packed)
-    return target
+    return content.getvalue()

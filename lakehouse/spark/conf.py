@@ -82,13 +82,18 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.sql.autoBroadcastJoinThreshold": "64m",
         # A MERGE must shuffle pixels, but need not sort them.
         "spark.sql.join.preferSortMergeJoin": "false",
-        # PySpark passes timestamps to functions in the local time of their process.
-        "spark.executorEnv.TZ": TIME_ZONE,
     }
-    conf |= {f"spark.executorEnv.{name}": value for name, value in GDAL_ENVIRONMENT.items()}
-    conf["spark.executorEnv.CHIPLAKE_HREF_SIGNER"] = settings.cutting.href_signer
+    conf |= {f"spark.executorEnv.{name}": value for name, value in worker_environment(settings).items()}
     conf |= cluster_conf(settings.runtime, os.environ) if is_cluster(settings.runtime) else _local_conf()
     return conf | spark_catalog_conf(settings.lake)
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables of the Python workers. Spark gives them to functions, but not to data sources."""
+    return GDAL_ENVIRONMENT | {
+        "CHIPLAKE_HREF_SIGNER": settings.cutting.href_signer,
+        "TZ": TIME_ZONE,  # PySpark passes timestamps to functions in the local time of their process
+    }
 
 
 def _local_conf() -> dict[str, str]:

@@ -12,7 +12,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from lakehouse.catalog import ensure_sources
-from lakehouse.settings import Settings
+from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.spark.cluster import is_cluster, send_package
 from lakehouse.spark.conf import TIME_ZONE, spark_conf
 from lakehouse.spark.jvm import start_jvm
@@ -41,6 +41,9 @@ def open_session(
     # PySpark logs the whole trace of every failed statement in addition to the exception.
     logging.getLogger("SQLQueryContextLogger").disabled = True
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # The JVM starts processes that plan the work of data sources, and Spark looks for these in all modules.
+    python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, python_path), str(PROJECT_DIR)]))
     if not is_cluster(settings.runtime):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     conf = SparkConf().setAll(list((spark_conf(settings) | dict(more_conf or {})).items()))

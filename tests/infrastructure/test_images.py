@@ -70,7 +70,7 @@ def test_the_packages_of_the_spark_image_are_all_that_jobs_import() -> None:
         # The image does not have the demo.
         if path.name not in ("__main__.py", "__init__.py") and not {"demo", "synthetic"} & set(path.parts)
     )
-    packages = ["chiplake", "embedding", "ingestion", "lakehouse", "python_udfs", "dbt_chiplake"]
+    packages = ["chiplake", "embedding", "ingestion", "lakehouse", "python_udfs", "dbt_chiplake", "pyspark_chiplake"]
     script = f"""
 import sys
 allowed = {[*sorted(allowed), *modules, *packages]!r}
@@ -81,7 +81,7 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {{name!r}}: not in the image", name=name)
 sys.meta_path.insert(0, Refuse())
 import importlib
-for module in {modules!r} + ["dbt_chiplake", "boto3", "dbt.adapters.spark.session", "sedona.spark"]:
+for module in {modules!r} + ["dbt_chiplake", "pyspark_chiplake", "boto3", "dbt.adapters.spark.session", "sedona.spark"]:
     importlib.import_module(module)
 """
     done = subprocess.run(
