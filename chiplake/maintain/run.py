@@ -21,7 +21,8 @@ from chiplake.maintain.procedures import call_procedure
 from chiplake.maintain.state import expirable, table_state
 from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError, error_line
-from lakehouse.locks import LockedError, table_lock
+from lakehouse.locks import FOLDER_PROPERTY, LockedError, table_lock
+from lakehouse.publication import dead_branches
 from lakehouse.settings import Settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.source_schemas import RAW_NAMESPACE
@@ -127,6 +128,7 @@ class _Maintenance:
             table = self.catalog.load_table(name)
             known = _snapshot_ids(table)
             report = replace(report, before=table_state(self.spark, table))
+            self._remove_dead_branches(table)
             unwritten = 0
             if Step.COMPACT in self.steps:
                 unwritten = compact(self.spark, table, lambda: self._is_written_by_others(name, known))
@@ -144,6 +146,12 @@ class _Maintenance:
             return replace(report, outcome=outcome, detail=error_line(error))
         is_changed = report.before != report.after or report.expired or report.orphans
         return replace(report, outcome=Outcome.DONE if is_changed else Outcome.UNCHANGED)
+
+    def _remove_dead_branches(self, table: Table) -> None:
+        """Remove what runs have left that ended without publishing; their files go when the snapshots expire."""
+        for branch in dead_branches(table, has_locks=FOLDER_PROPERTY in self.catalog.properties):
+            table.manage_snapshots().remove_branch(branch).commit()
+            table.refresh()
 
     def _expirable(self, table: Table) -> set[int]:
         return expirable(table.metadata, self.retention) if Step.EXPIRE in self.steps else set()

@@ -19,7 +19,7 @@
             ~ "materialized='incremental'"
         ) -%}
     {%- endif -%}
-    {%- for key in ['plans', 'days_of_plan'] if config.get(key) and not config.get('inputs') -%}
+    {%- for key in ['plans', 'days_of_plan', 'sink'] if config.get(key) and not config.get('inputs') -%}
         {%- do problems.append(key ~ " needs inputs") -%}
     {%- endfor -%}
     {%- if config.get('version_columns') and config.get('inputs') -%}

@@ -17,6 +17,11 @@
     {% if flags.EMPTY and not is_first_run %}
         {#- `--empty` makes every input look empty, so an existing table must not change. -#}
         {% call noop_statement('main', 'left as it is') %}{% endcall %}
+    {% elif config.get('sink') %}
+        {% do row_add_declared_columns(existing) if existing is not none and not existing.is_view %}
+        {% do write_by_sink(existing, compiled_code) %}
+        {% do plan_drop_all() %}
+        {% do persist_docs(this, model) %}
     {% else %}
         {% do row_add_declared_columns(existing) if not is_first_run %}
         {% do plan_make_all() %}

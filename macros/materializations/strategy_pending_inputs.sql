@@ -1,8 +1,9 @@
 {#
     The select returns rows for the inputs that the first plan names. It does not run when that plan is empty. Rows are
     merged on `unique_key`. If the table has no row of these inputs, as on most nights, they are inserted instead: Spark
-    never broadcasts the target of a MERGE, so it would shuffle and sort the pixels without replacing any row. Then rows
-    whose input is gone are deleted.
+    never broadcasts the target of a MERGE, so it would shuffle the rows without replacing any. An append never
+    conflicts with another one, so a catalog without locks gets the MERGE, which fails if another run has added the rows
+    meanwhile. Then rows whose input is gone are deleted.
 #}
 {% macro strategy_pending_inputs(source, columns) %}
     {%- set inputs = config.get('inputs') -%}
@@ -19,7 +20,7 @@
         {% call noop_statement('main', 'nothing pending') %}{% endcall %}
     {% else %}
         {% set changes = 'select *, false as is_gone from ' ~ source %}
-        {% set adds_only = not row_exists(rows_again) %}
+        {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(rows_again) %}
         {% call statement('main') %}
             {{ row_insert(this, source, columns) if adds_only else row_merge(this, changes, keys, columns) }}
         {% endcall %}

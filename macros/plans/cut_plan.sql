@@ -1,12 +1,13 @@
 {#
-    A strip is the unit of work of extract_chips: the pending chips of one task in one row of cells, and their scenes.
+    A strip is the unit of work of cutting: the pending chips of one task in one row of cells, and their scenes.
 
     The home of a chip is the first scene that contains its whole cell, or else the first that touches it. A task cuts
     the chips of some rows of blocks of their home's 20 m rasters. Each of these rows equals two rows of blocks of the
     10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
 
     A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
-    least 3 rows of blocks, or a whole scene if there are scenes for all cores.
+    least 3 rows of blocks, or a whole scene if there are scenes for all cores. Tasks are dealt to as many groups as
+    Spark has partitions, the largest first.
 #}
 {% macro cut_plan(inputs) %}
     {%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}
@@ -108,9 +109,21 @@
         inner join scenes on strip_scene_ids.scene_id = scenes.scene_id
         group by strip_scene_ids.task_id, strip_scene_ids.cell_row
 
+    ),
+
+    task_groups as (
+
+        select
+            task_id,
+            (row_number() over (order by sum(size(cells)) desc, task_id) - 1)
+            % {{ setting('shuffle_partitions') | int }} as task_group
+        from strips
+        group by task_id
+
     )
 
     select
+        task_groups.task_group,
         strips.task_id,
         strips.epsg,
         strips.cell_row,
@@ -121,4 +134,5 @@
     from strips
     inner join strip_scenes
         on strips.task_id = strip_scenes.task_id and strips.cell_row = strip_scenes.cell_row
+    inner join task_groups on strips.task_id = task_groups.task_id
 {% endmacro %}

@@ -5,7 +5,8 @@
       one new date reads two chips a cell, however long the history is.
     - source: a chip after the seed (without a seed, any chip that is not too old) that only later chips need.
 
-    The plan reads no pixels.
+    The cells of a partition of the table (geohash_4) are folded together. Partitions are dealt to as many groups as
+    Spark has partitions, the largest first. The plan reads no pixels.
 #}
 {% macro fill_plan(inputs) %}
     with pending as (
@@ -70,18 +71,49 @@
             )
             {% endif %}
 
+    ),
+
+    all_chips as (
+
+        select * from sources
+        {% if updates_table() %}
+        union all
+        select
+            cell_id,
+            rule_version,
+            chip_id,
+            acquired_at,
+            cast(null as string) as input_hash,
+            'seed' as role
+        from seeds
+        {% endif %}
+
+    ),
+
+    located as (
+
+        select
+            all_chips.*,
+            left(grid_cells.geohash, 4) as geohash_4
+        from all_chips
+        inner join {{ ref('dim_grid_cells') }} as grid_cells on all_chips.cell_id = grid_cells.cell_id
+
+    ),
+
+    task_groups as (
+
+        select
+            geohash_4,
+            (row_number() over (order by count(*) desc, geohash_4) - 1)
+            % {{ setting('shuffle_partitions') | int }} as task_group
+        from located
+        group by geohash_4
+
     )
 
-    select * from sources
-    {% if updates_table() %}
-    union all
     select
-        cell_id,
-        rule_version,
-        chip_id,
-        acquired_at,
-        cast(null as string) as input_hash,
-        'seed' as role
-    from seeds
-    {% endif %}
+        located.*,
+        task_groups.task_group
+    from located
+    inner join task_groups on located.geohash_4 = task_groups.geohash_4
 {% endmacro %}

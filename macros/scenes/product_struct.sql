@@ -1,4 +1,4 @@
-{# What extract_chips takes of a product: python_udfs/extract/strip.py has the same fields. #}
+{# What cutting takes of a product: python_udfs/extract/strip.py has the same fields. #}
 {% macro product_struct(relation) -%}
     struct(
         {%- for name in [

@@ -1,4 +1,4 @@
-{# The rule is JSON, because fill_chips reads it from the row that it fills, so each row is filled by its own rule. #}
+{# The rule is JSON, because the fold reads it from the plan, so each row is filled by its own rule. #}
 {% macro fill_rule_version() -%}
     '{{ tojson({
         'method': 'newest-valid-v1',

@@ -8,39 +8,31 @@
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
     inputs=inputs,
-    plans=['pending_inputs', 'cut_plan']
+    plans=['pending_inputs', 'cut_plan'],
+    sink='cut'
 ) }}
 
-with strips as ( -- noqa: ST03
+-- What is to be cut. Workers cut the chips of each strip and write them (python_udfs/sinks).
+with strips as (
 
-    -- Two tasks in one partition run one after the other. With many partitions, most of them empty, this is rare.
-    select /*+ repartition({{ 8 * (setting('shuffle_partitions') | int) }}, task_id) */ *
+    -- Partitions with the most chips come first, so that no core is left with a large one at the end.
+    select /*+ repartition_by_range({{ setting('shuffle_partitions') }}, task_group) */ *
     from {{ plan('cut_plan', inputs) }}
-
-),
-
-extracted as (
-
-    select *
-    from extract_chips(table(strips) partition by task_id order by cell_row desc)
 
 ),
 
 final as (
 
     select
-        {{ chip_columns('chip') }},
-        chip.source_hash,
-        {{ band_columns('layers.') }},
-        layers.scl,
-        layers.cloud_distance,
-        measures.valid_fraction,
-        measures.cloud_fraction,
-        measures.nodata_fraction,
-        -- The satellite saw the whole cell; clouds may still hide the ground.
-        coalesce(measures.nodata_fraction = 0, false) as is_complete,
-        error
-    from extracted
+        task_id,
+        epsg,
+        cell_row,
+        bands,
+        valid_scl_classes,
+        scenes,
+        cells
+    from strips
+    sort by task_group, task_id, cell_row desc
 
 )
 

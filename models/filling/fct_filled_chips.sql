@@ -8,9 +8,11 @@
     tblproperties=chip_table_properties(band_names() + ['scl', 'source_index']),
     inputs=inputs,
     plans=['pending_inputs', 'fill_plan'],
-    days_of_plan='fill_plan'
+    days_of_plan='fill_plan',
+    sink='fill'
 ) }}
 
+-- What is to be filled, and where its pixels are. Workers read them, fold the cells and write them (python_udfs/sinks).
 with planned as (
 
     select * from {{ plan('fill_plan', inputs) }}
@@ -19,96 +21,89 @@ with planned as (
 
 chips as (
 
-    select *
+    select
+        *,
+        _file,
+        _pos
     from {{ ref('fct_chips') }}
     where error is null {{ in_days_of_plan('fill_plan', 'acquired_at') }}
 
 ),
 
--- The plan is broadcast: a join with a shuffle would send the pixels over the network once more than the fold needs.
-planned_chips as (
+steps as (
 
     select /*+ broadcast(planned) */
-        chips.*,
-        planned.input_hash,
+        planned.task_group,
+        planned.geohash_4,
+        chips.cell_id,
         planned.rule_version,
-        planned.role
+        planned.role,
+        chips.chip_id,
+        chips.acquired_at,
+        chips._file as file,
+        chips._pos as position,
+        if(
+            planned.role = 'pending',
+            struct(
+                {{ chip_columns('chips') }},
+                chips.cloud_fraction,
+                chips.nodata_fraction,
+                planned.input_hash,
+                planned.rule_version
+            ),
+            null
+        ) as chip
     from chips
     inner join planned on chips.chip_id = planned.chip_id
     where planned.role in ('source', 'pending')
-
-),
-
-chips_in_order as ( -- noqa: ST03
-
-    -- A task has whole partitions of the table, so that it writes few files.
-    select
-        left(geohash, 4) as geohash_4,
-        cell_id,
-        rule_version,
-        role,
-        struct(
-            {{ chip_columns('planned_chips') }}, cloud_fraction, nodata_fraction, input_hash, rule_version
-        ) as chip,
-        chip_id,
-        acquired_at,
-        {{ band_columns() }},
-        scl,
-        cloud_distance,
-        cast(null as binary) as source_index,
-        cast(null as array<struct<chip_id: string, acquired_at: timestamp>>) as sources
-    from planned_chips
     {% if updates_table() %}
     union all
     select /*+ broadcast(planned) */
-        left(filled.geohash, 4) as geohash_4,
+        planned.task_group,
+        planned.geohash_4,
         filled.cell_id,
         planned.rule_version,
         planned.role,
-        null as chip,
         filled.chip_id,
         filled.acquired_at,
-        {{ band_columns('filled.') }},
-        filled.scl,
-        null as cloud_distance,
-        filled.source_index,
-        filled.sources
-    from (select * from {{ this }} where true {{ in_days_of_plan('fill_plan', 'acquired_at') }}) as filled
+        filled._file as file,
+        filled._pos as position,
+        null as chip
+    from (
+        select
+            *,
+            _file,
+            _pos
+        from {{ this }}
+        where true {{ in_days_of_plan('fill_plan', 'acquired_at') }}
+    ) as filled
     inner join planned on filled.chip_id = planned.chip_id and planned.role = 'seed'
     {% endif %}
 
 ),
 
-folded as (
+-- A worker has whole partitions of the table, so that it writes few files. The largest come first.
+steps_of_tasks as (
 
-    select *
-    -- noqa: disable=LT01,LT02,LT06
-    from fill_chips(
-        table(chips_in_order) partition by (geohash_4) order by (cell_id, rule_version, acquired_at, chip_id)
-    )
-    -- noqa: enable=all
+    select /*+ repartition_by_range({{ setting('shuffle_partitions') }}, task_group) */ *
+    from steps
 
 ),
 
 final as (
 
     select
-        {{ chip_columns('chip') }},
-        chip.cloud_fraction,
-        chip.nodata_fraction,
-        chip.input_hash,
-        chip.rule_version,
-        {{ band_columns('layers.') }},
-        layers.scl,
-        layers.source_index,
-        measures.sources,
-        measures.base_valid_fraction,
-        measures.complete_fraction,
-        measures.max_age_days,
-        measures.mean_age_days,
-        measures.complete_fraction >= {{ parse_fill_rule('chip.rule_version') }}.min_complete as is_complete,
-        cast(null as string) as error
-    from folded
+        geohash_4,
+        cell_id,
+        rule_version,
+        role,
+        chip_id,
+        acquired_at,
+        file,
+        position,
+        chip
+    from steps_of_tasks
+    sort by task_group, geohash_4
 
 )
 
