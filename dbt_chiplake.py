@@ -27,11 +27,12 @@ from dbt_common.exceptions import DbtRuntimeError
 from chiplake.version import project_version
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import pyiceberg_properties
+from lakehouse.code_digest import code_digest
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import ServedLake, meet_lake
 from lakehouse.locks import Holder, LockedError, lock_call, table_lock, unlock_call, wait_for
 from lakehouse.notices import notice
-from lakehouse.settings import InvalidSettingError, Settings, get_settings
+from lakehouse.settings import PROJECT_DIR, InvalidSettingError, Settings, get_settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
 from lakehouse.settings.variables import variables_in_environment
@@ -77,6 +78,7 @@ class ChiplakePlugin(dbtPlugin):
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
+        values["CHIPLAKE_CODE_DIGEST"] = code_digest(PROJECT_DIR, settings.runtime.function_names)
         values["CHIPLAKE_CODE_VERSION"] = project_version()
         values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
         for variable, value in values.items():

@@ -17,6 +17,7 @@ from lakehouse.settings.variables import variables_in_environment
 if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
+_WARNING: Final = "warning of"
 _DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
 OnLine = Callable[[str], None]  # takes one line about a finished step
@@ -104,7 +105,7 @@ def check_job(name: str, recompute: bool) -> None:
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:
-    """Run a job by name.
+    """Run a job by name. A night does nothing if nothing has changed since the last one that did everything.
 
     Args:
         name: one of JOBS.
@@ -118,7 +119,30 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
     check_job(name, window.recompute)
     if name in LIMITED_JOBS:
         refuse_lost_limits(meet_lake(get_settings()))
-    JOBS[name](window, on_line)
+    if name == nightly.__name__ and not window.recompute:
+        _night_if_needed(window, on_line)
+    else:
+        JOBS[name](window, on_line)
+
+
+def _night_if_needed(window: Window, on_line: OnLine) -> None:
+    """Run all jobs, unless nothing has changed since the last night that did everything."""
+    from chiplake.night_record import record_complete_night, was_complete
+
+    settings = get_settings()
+    if not settings.jobs.compare_always and was_complete(settings, window):
+        on_line("nothing has changed since the last complete night")
+        return
+    warnings: list[str] = []
+
+    def note(line: str) -> None:
+        if line.startswith(_WARNING):
+            warnings.append(line)
+        on_line(line)
+
+    JOBS[nightly.__name__](window, note)
+    if not warnings:  # a warning is given each night
+        record_complete_night(settings, window)
 
 
 def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
@@ -139,7 +163,7 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
             node = event.data.node_info.node_name
             on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
         elif event.info.name == "LogTestResult" and event.data.status == "warn":
-            on_line(f"warning of {event.data.name}: {event.data.num_failures} rows")
+            on_line(f"{_WARNING} {event.data.name}: {event.data.num_failures} rows")
         elif event.info.name == "JinjaLogInfo" or (event.info.name == "Note" and event.info.level == "warn"):
             on_line(event.data.msg)  # rows that were there twice; a wait for another writer
 

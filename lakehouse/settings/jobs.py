@@ -1,4 +1,4 @@
-"""How commands and jobs end."""
+"""What jobs do, and how commands end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from lakehouse.settings.base import PREFIX, SettingsGroup
 
 
 class JobSettings(SettingsGroup):
-    """Exit codes."""
+    """Work that a job may leave out, and exit codes."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
+    compare_always: bool = Field(
+        False,
+        description="Whether dbt compares each model with its inputs, even if its code, its SQL and its inputs are "
+        "those of its last run.",
+    )
     incomplete_exit_code: int = Field(
         3,
         ge=0,

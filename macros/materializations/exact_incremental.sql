@@ -5,7 +5,8 @@
     - without `inputs`: all rows that the table should have (strategy_changed_rows).
     - with `inputs`: the rows of those inputs that the table does not have yet (strategy_pending_inputs).
 
-    A model's plans (`plans`) are made first, each once, into small views over cached rows (plan_make_all).
+    A model's plans (`plans`) are made first, each once, into small views over cached rows (plan_make_all). Nothing is
+    compared if the code, the SQL and the inputs are those of the last run (row_made_from).
 #}
 {% materialization exact_incremental, adapter='spark', supported_languages=['sql'] %}
     {%- do exact_check_config() -%}
@@ -14,14 +15,19 @@
 
     {{ run_hooks(pre_hooks) }}
 
+    {#- Before the plans, so that a change of an input meanwhile is seen by the next run. -#}
+    {% set made_from = row_made_from(compiled_code) %}
     {% if flags.EMPTY and not is_first_run %}
         {#- `--empty` makes every input look empty, so an existing table must not change. -#}
         {% call noop_statement('main', 'left as it is') %}{% endcall %}
+    {% elif not is_first_run and row_is_unchanged(this, made_from) %}
+        {% call noop_statement('main', 'unchanged') %}{% endcall %}
     {% elif config.get('sink') %}
         {% do row_add_declared_columns(existing) if existing is not none and not existing.is_view %}
         {% do write_by_sink(existing, compiled_code) %}
         {% do plan_drop_all() %}
         {% do persist_docs(this, model) %}
+        {% do row_mark(this, made_from, is_unique=true) %}
     {% else %}
         {% do row_add_declared_columns(existing) if not is_first_run %}
         {% do plan_make_all() %}
@@ -35,6 +41,7 @@
         {% endif %}
         {% do plan_drop_all() %}
         {% do persist_docs(this, model) %}
+        {% do row_mark(this, made_from, is_unique=not is_first_run) %}
     {% endif %}
 
     {{ run_hooks(post_hooks) }}

@@ -2,7 +2,7 @@
     Two INSERTs of the same rows at the same time, of a release without locks, leave each row twice. Rows of one key
     that differ stay, and the model's unique test reports them.
 
-    Nothing is read if the table is as the model's last run left it (row_mark_unique). Otherwise the key columns are,
+    Nothing is read if the table is as the model's last run left it (row_mark). Otherwise the key columns are,
     and whole rows only if a key is there twice. One MERGE then deletes all rows of such a key and inserts them once:
     Iceberg's row numbers (_pos) cannot be used for tables that copy on write.
 #}

@@ -22,6 +22,5 @@
     {% else %}
         {% do strategy_changed_rows(source, columns) %}
     {% endif %}
-    {% do row_mark_unique(this) %}
     {% do run_query('drop view if exists ' ~ source) %}
 {% endmacro %}

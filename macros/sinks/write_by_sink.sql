@@ -36,5 +36,4 @@
             {% do run_query('delete from ' ~ this ~ ' as target where ' ~ condition) %}
         {% endfor %}
     {% endif %}
-    {% do row_mark_unique(this) %}
 {% endmacro %}

@@ -39,7 +39,7 @@ def test_a_second_build_passes_every_test_and_writes_no_snapshot(shell: Shell) -
     exported = sorted(shell.home.glob("transform/**/*"))
     assert set(before) >= {f"chiplake.{model}" for model in MODELS}
 
-    output = shell.dbt("build")
+    output = shell.dbt("build", CHIPLAKE_COMPARE_ALWAYS="true")
     shell("chiplake", "run", "embedding_generation")
 
     assert "ERROR=0" in output

@@ -43,6 +43,16 @@ def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings)
     get_settings.cache_clear()
 
 
+@contextmanager
+def compared_always() -> Iterator[None]:
+    """Let dbt compare every model with its inputs, also those for which the marks of their tables say "unchanged"."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPLAKE_COMPARE_ALWAYS", "true")
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
+
+
 def data_files(spark: SparkSession, table: str) -> dict[str, str]:
     """Return the data file of each chip's row; it changes when the row is written again."""
     found = spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()

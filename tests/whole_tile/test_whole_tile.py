@@ -52,7 +52,10 @@ class Configuration:
 
 
 ONE_CORE = Configuration("local[1]", 8)
-OTHERS = (Configuration("local[2]", 8), Configuration("local[2]", 64))
+OTHERS = (
+    pytest.param(Configuration("local[2]", 64), id="two cores, 64 partitions"),
+    pytest.param(Configuration("local[2]", 8), id="two cores, 8 partitions", marks=pytest.mark.long),
+)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +189,7 @@ def columns_without_bands(settings: Settings, table: str) -> list[str]:
     return [field.name for field in schema.fields if field.name not in BANDS]
 
 
-@pytest.mark.parametrize("configuration", OTHERS, ids=lambda one: f"{one.master}, {one.shuffle_partitions} partitions")
+@pytest.mark.parametrize("configuration", OTHERS)
 def test_rows_do_not_depend_on_cores_and_partitions(
     scenes: Path, reference: Digests, tmp_path: Path, configuration: Configuration
 ) -> None:

@@ -56,7 +56,7 @@ class Kills:
     least_of_the_load: int = 1
 
 
-TEN = Kills(total=10, by_the_clock=3, of_the_transform=5, least_of_the_transform=2)
+FIVE = Kills(total=5, by_the_clock=1, of_the_transform=3, least_of_the_transform=1)
 MANY = Kills(total=20, by_the_clock=5, of_the_transform=10, least_of_the_transform=5)
 
 
@@ -226,7 +226,7 @@ def pause(process: BaseProcess, seconds: float) -> bool:
 
 @pytest.mark.parametrize(
     "kills",
-    [pytest.param(TEN, id="ten", marks=pytest.mark.slow), pytest.param(MANY, id="many", marks=pytest.mark.long)],
+    [pytest.param(FIVE, id="five", marks=pytest.mark.slow), pytest.param(MANY, id="many", marks=pytest.mark.long)],
 )
 def test_a_repeatedly_killed_job_ends_like_an_undisturbed_one(tmp_path: Path, kills: Kills) -> None:
     chips = [make_chip(number, BANDS) for number in range(CHIPS)]
@@ -264,7 +264,7 @@ def test_a_repeatedly_killed_job_ends_like_an_undisturbed_one(tmp_path: Path, ki
             assert ended(process) == 0, lake.log.read_text()
             assert len(lake.rows()) == CHIPS, "it only ends on its own when all is done"
             ended_alone += 1
-            assert ended_alone < kills.total // 2
+            assert ended_alone < kills.total
             continue
         reached[stage] += 1
 

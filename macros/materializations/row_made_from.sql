@@ -1,0 +1,27 @@
+{#
+    A digest of everything that decides a model's table: the project's code, the model's configuration and columns, its
+    SQL and that of its plans, and the snapshot of each table that it reads. None if this is not known: an input is a
+    view, refs are those of another environment, or the SQL asks for the time or for a random number.
+#}
+{% macro row_made_from(compiled_code) %}
+    {%- set sql = [compiled_code] -%}
+    {%- for name in plan_names() -%}
+        {%- do sql.append(context[name](config.get('inputs'))) -%}
+    {%- endfor -%}
+    {%- set changing = '(?i)\\b(current_timestamp|current_date|localtimestamp|now|rand|randn|random|uuid)\\b' -%}
+    {%- if flags.DEFER or flags.SAMPLE or modules.re.search(changing, sql | join(' ')) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set snapshots = [] -%}
+    {%- for table in row_input_tables(model) | unique | sort -%}
+        {%- set snapshot = row_table_properties(table).get('current-snapshot-id') -%}
+        {%- if snapshot is none -%}
+            {{ return(none) }}
+        {%- endif -%}
+        {%- do snapshots.append(table ~ ' ' ~ snapshot) -%}
+    {%- endfor -%}
+    {%- set of_model = {'config': model.config, 'columns': model.columns, 'description': model.description} -%}
+    {{ return(local_md5(
+        ([env_var('CHIPLAKE_CODE_DIGEST'), tojson(of_model, sort_keys=true)] + sql + snapshots) | join('\n')
+    )) }}
+{% endmacro %}
