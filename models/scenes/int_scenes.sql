@@ -133,41 +133,7 @@ final as (
 
     select
         *,
-        -- Everything that the scene's cells and chips depend on. What is null is not in the JSON, so that scenes that
-        -- state nothing unusual keep their hash.
-        sha2(
-            to_json(
-                struct(
-                    {{ grid_version() }} as grid_version,
-                    item_id,
-                    platform,
-                    processing_baseline,
-                    unix_micros(acquired_at) as acquired_us,
-                    sha2(geometry, 256) as footprint,
-                    epsg,
-                    boa_offset,
-                    scale,
-                    utm_xmin,
-                    utm_ymin,
-                    utm_xmax,
-                    utm_ymax,
-                    array_sort(
-                        transform(map_entries(hrefs), entry -> concat(entry.key, ' ', entry.value))
-                    ) as addresses,
-                    nullif(data_type, 'uint16') as data_type,
-                    nullif(
-                        array_sort(
-                            transform(
-                                filter(map_entries(nodata), entry -> entry.value != 0),
-                                entry -> concat(entry.key, ' ', entry.value)
-                            )
-                        ),
-                        cast(array() as array<string>)
-                    ) as nodata
-                )
-            ),
-            256
-        ) as scene_hash,
+        {{ scene_hash('scenes') }} as scene_hash,
         case when size(copies) > 0 then sha2(to_json(copies), 256) end as copies_hash
     from scenes
 
