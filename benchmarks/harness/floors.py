@@ -1,10 +1,12 @@
-"""The floors of cutting and filling: the time of GDAL and numpy for the same pixels, one process a core."""
+"""Floors and ceiling of cutting and filling: the time of GDAL and numpy for the same pixels, one process a core."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +16,7 @@ from rasterio.windows import Window
 
 from harness.scenes import TILE_NORTH, TILE_WEST, gsd_of
 from lakehouse.bands import CHIP_SIZE_M
+from lakehouse.spark.conf import MALLOC_ENVIRONMENT
 from python_udfs.codec import encode_array
 
 VALID: Final = (2, 4, 5, 6, 7, 11)
@@ -23,6 +26,21 @@ def read_whole(path: str) -> int:
     """Decode a raster and drop its pixels."""
     with rasterio.open(path) as dataset:
         return int(dataset.read(1).size)
+
+
+def decode_pack_and_write(files: tuple[str, str]) -> None:
+    """Decode a raster, pack each part of it that is as large as a chip's layer, and write the frames to one file.
+
+    Args:
+        files: path of the raster, and of the file to write.
+    """
+    source, target = files
+    with rasterio.open(source) as dataset, Path(target).open("wb") as file:
+        side = round(CHIP_SIZE_M / dataset.res[0])
+        pixels = dataset.read(1)
+        for top in range(0, pixels.shape[0] - side + 1, side):
+            for left in range(0, pixels.shape[1] - side + 1, side):
+                file.write(encode_array(np.ascontiguousarray(pixels[top : top + side, left : left + side])))
 
 
 def open_for_chip(chip: tuple[dict[str, str], int, int]) -> None:
@@ -71,6 +89,7 @@ def timed(work: Callable[[Any], Any], tasks: list[Any], cores: int) -> float:
         tasks: arguments of `work`.
         cores: number of processes.
     """
+    os.environ.update(MALLOC_ENVIRONMENT)  # as for Spark's Python workers; the fork server starts with it
     with multiprocessing.get_context("forkserver").Pool(cores) as pool:
         pool.map(abs, range(4 * cores), chunksize=1)
         start = time.perf_counter()
