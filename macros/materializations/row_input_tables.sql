@@ -1,4 +1,4 @@
-{# Models that are ephemeral have no table; what they read counts instead. #}
+{# Schema and name of each. Models that are ephemeral have no table; what they read counts instead. #}
 {% macro row_input_tables(node) %}
     {%- set tables = [] -%}
     {%- for node_id in node.depends_on.nodes -%}
@@ -6,7 +6,7 @@
         {%- if input.resource_type == 'model' and input.config.materialized == 'ephemeral' -%}
             {%- do tables.extend(row_input_tables(input)) -%}
         {%- else -%}
-            {%- do tables.append(input.relation_name) -%}
+            {%- do tables.append((input.schema, input.alias or input.identifier)) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(tables) }}

@@ -13,12 +13,15 @@
         {{ return(none) }}
     {%- endif -%}
     {%- set snapshots = [] -%}
-    {%- for table in row_input_tables(model) | unique | sort -%}
-        {%- set snapshot = row_table_properties(table).get('current-snapshot-id') -%}
+    {%- for schema, name in row_input_tables(model) | unique | sort -%}
+        {#- A model may depend on another only for its place in the lineage, before that one exists. -#}
+        {%- set table = adapter.get_relation(database=none, schema=schema, identifier=name) -%}
+        {%- set properties = row_table_properties(table) if table is not none and not table.is_view else {} -%}
+        {%- set snapshot = 'missing' if table is none else properties.get('current-snapshot-id') -%}
         {%- if snapshot is none -%}
             {{ return(none) }}
         {%- endif -%}
-        {%- do snapshots.append(table ~ ' ' ~ snapshot) -%}
+        {%- do snapshots.append(schema ~ '.' ~ name ~ ' ' ~ snapshot) -%}
     {%- endfor -%}
     {%- set of_model = {'config': model.config, 'columns': model.columns, 'description': model.description} -%}
     {{ return(local_md5(
