@@ -2,18 +2,21 @@
     Publishes the staged files together with the removal of rows. If another writer moves main meanwhile, the removal is
     done again on what main is then. Only a change of the same rows ends the run.
 #}
-{% macro sink_publish(planned_at, pending, removed) %}
+{% macro sink_publish(planned_at, removed) %}
+    {%- set staged = this ~ '.branch_' ~ sink_branch() -%}
     {%- set attempts = 5 -%}
     {% set state = namespace(is_done=false) %}
     {% for attempt in range(attempts) %}
         {% if not state.is_done %}
             {% set head = sink_branches().get('main') %}
-            {% do sink_refuse_conflict(planned_at, head, pending) if head != planned_at %}
+            {% do sink_refuse_conflict(planned_at, head, staged) if head != planned_at %}
             {% set onto = none if not removed or head is none else sink_branch() ~ '_' ~ attempt %}
             {% if onto is not none %}
                 {% do run_query('alter table ' ~ this ~ ' create branch ' ~ onto ~ ' as of version ' ~ head) %}
-                {% for condition in removed %}
-                    {% do run_query('delete from ' ~ this ~ '.branch_' ~ onto ~ ' as target where ' ~ condition) %}
+                {% for kind in removed %}
+                    {% do run_query(
+                        'delete from ' ~ this ~ '.branch_' ~ onto ~ ' as target where ' ~ sink_is_removed(kind, staged)
+                    ) %}
                 {% endfor %}
             {% endif %}
             {% do run_query(sink_view('publisher', {'work': 'publish', 'planned_at': head, 'onto': onto})) %}

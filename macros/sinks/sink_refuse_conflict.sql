@@ -1,5 +1,8 @@
-{# Rows differ if they have another version. Compaction changes no row, and rows of other keys do not matter. #}
-{% macro sink_refuse_conflict(planned_at, head, pending) %}
+{#
+    Rows differ if they have another version. Compaction changes no row, and rows of other keys do not matter. The plan
+    cannot say which rows this run writes: Spark computes what it has cached again when a table changes.
+#}
+{% macro sink_refuse_conflict(planned_at, head, staged) %}
     {%- set inputs = config.get('inputs') -%}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}
     {%- set compared = (keys + [inputs.version] + (['error'] if inputs.retry_errors else [])) | join(', ') -%}
@@ -9,8 +12,8 @@
         ~ ('.snapshot_id_' ~ planned_at if planned_at is not none else ' where false') -%}
     {%- set changed = '(' ~ now ~ ' except ' ~ then ~ ') union all (' ~ then ~ ' except ' ~ now ~ ')' -%}
     {%- set count = run_query(
-        'select count(*) from ' ~ pending ~ ' as pending left semi join (' ~ changed ~ ') as changed on '
-        ~ row_matches(keys, 'pending', 'changed')
+        'select count(*) from ' ~ staged ~ ' as staged left semi join (' ~ changed ~ ') as changed on '
+        ~ row_matches(keys, 'staged', 'changed')
     ).rows[0][0] | int -%}
     {%- if count -%}
         {% do sink_drop_own_branches() %}

@@ -1,18 +1,12 @@
-{# Conditions on rows of the table, named target; a condition that no row meets is left out. #}
+{# A kind that no row of the table is of is left out, because most runs remove nothing. #}
 {% macro sink_rows_to_remove(pending, is_pending) %}
-    {%- set inputs = config.get('inputs') -%}
-    {%- set keys = row_key_columns(config.get('unique_key')) -%}
     {%- if should_full_refresh() -%}
-        {{ return(['true']) }}
+        {{ return(['all']) }}
     {%- endif -%}
-    {%- set is_replaced -%}
-        exists (select 1 from {{ pending }} as pending where {{ row_matches(keys, 'pending', 'target') }})
-    {%- endset -%}
-    {%- set wanted = [is_replaced] if is_pending else [] -%}
     {%- set found = [] -%}
-    {%- for condition in wanted + [row_is_obsolete(inputs, keys)] -%}
-        {%- if row_exists('select 1 from ' ~ this ~ ' as target where ' ~ condition) -%}
-            {%- do found.append(condition) -%}
+    {%- for kind in (['replaced'] if is_pending else []) + ['obsolete'] -%}
+        {%- if row_exists('select 1 from ' ~ this ~ ' as target where ' ~ sink_is_removed(kind, pending)) -%}
+            {%- do found.append(kind) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}

@@ -28,12 +28,12 @@
             insert into {{ plan_view('sink') }} by name
             {{ compiled_code }}
         {% endcall %}
-        {% do sink_publish(planned_at, pending, removed) if removed or not sink_is_published() %}
+        {% do sink_publish(planned_at, removed) if removed or not sink_is_published() %}
         {% do run_query('drop view ' ~ plan_view('sink')) %}
     {% else %}
         {% call noop_statement('main', 'nothing pending') %}{% endcall %}
-        {% for condition in removed %}
-            {% do run_query('delete from ' ~ this ~ ' as target where ' ~ condition) %}
+        {% for kind in removed %}
+            {% do run_query('delete from ' ~ this ~ ' as target where ' ~ sink_is_removed(kind, pending)) %}
         {% endfor %}
     {% endif %}
 {% endmacro %}

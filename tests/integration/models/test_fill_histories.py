@@ -60,6 +60,7 @@ class Version:
 
 History = list[list[Version]]  # the chips of a cell before each run
 
+GEOHASH = "u2400000"
 KINDS = ("settled", "settled", "older", "unreadable", "absent")
 
 
@@ -101,7 +102,7 @@ def chip_row(version: Version) -> dict[str, Any]:
     about = {
         "chip_id": version.chip_id,
         "cell_id": version.cell_id,
-        "geohash": "u2400000",
+        "geohash": GEOHASH,
         "acquired_at": version.acquired_at,
         "datatake_id": version.chip_id,
         "platform": "sentinel-2a",
@@ -184,7 +185,8 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
     rng = random.Random(7)
     histories = [make_history(rng, number) for number in range(CELLS)]
     cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
-    put(lake, "dim_grid_cells", [{"cell_id": one, "longitude": 15.0, "latitude": 45.0} for one in cells])
+    place = {"geohash": GEOHASH, "longitude": 15.0, "latitude": 45.0}
+    put(lake, "dim_grid_cells", [{"cell_id": one, **place} for one in cells])
     for run in range(RUNS):
         put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
         # The second run is limited to some days; the third must also fill the others.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from support.lakes import data_files, dbt, empty_lake_of, ingest_file, rows, try
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from chiplake.version import project_version
-from lakehouse.catalog import MODEL_NAMESPACE
+from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import Settings
 
 CHIPS = f"{MODEL_NAMESPACE}.fct_chips"
@@ -32,12 +31,12 @@ def archive(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Te
         yield write_archive(spec, folder / "archive")
 
 
-def plan(archive: Archive, settings: Settings, folder: Path, *days: int) -> None:
+def plan(archive: Archive, settings: Settings, *days: int) -> None:
     """Ingest days, and plan their chips."""
     all_days = sorted({scene.day for scene in archive.scenes})
     wanted = {scene.item_id for scene in archive.scenes if all_days.index(scene.day) in days}
     items = [item for item in json.loads(archive.items_path.read_text())["features"] if item["id"] in wanted]
-    ingest_file(write_items(folder / "items.json", items), settings)
+    ingest_file(write_items(archive.root.parent / "items.json", items), settings)
     dbt("run", "--select", "+int_chip_inputs")
 
 
@@ -71,17 +70,19 @@ def copy_of(spark: SparkSession, chip_id: str, of: str) -> None:
     spark.sql(f"insert into {CHIPS} select {selected} from {CHIPS} where chip_id = '{of}'")
 
 
+@pytest.mark.filterwarnings("ignore:Merge on read is not yet supported")
 def test_rows_of_other_keys_and_compaction_do_not_stop_a_run(
-    archive: Archive, spark: SparkSession, settings: Settings, tmp_path: Path, meanwhile: Any
+    archive: Archive, spark: SparkSession, settings: Settings, meanwhile: Any
 ) -> None:
-    plan(archive, settings, tmp_path, 0)
+    plan(archive, settings, 0)
     dbt("run", "--select", "fct_chips")
     first = sorted(rows(spark, "fct_chips"))
     (added,) = spark.sql(f"select * from {CHIPS}.snapshots").collect()
     assert added.summary["chiplake.code-version"] == project_version()
 
-    plan(archive, settings, tmp_path, 1)
-    meanwhile(SINK, lambda: spark.sql(f"delete from {CHIPS} where chip_id = '{first[0]}'"))
+    plan(archive, settings, 1)
+    # Not by this session: Spark would compute the plan again.
+    meanwhile(SINK, lambda: open_catalog(settings).load_table(CHIPS).delete(f"chip_id = '{first[0]}'"))
     dbt("run", "--select", "fct_chips")
     planned = {row.chip_id for row in spark.table(f"{MODEL_NAMESPACE}.int_chip_inputs").collect()}
     assert set(rows(spark, "fct_chips")) == planned - {first[0]}
@@ -105,12 +106,12 @@ def test_rows_of_other_keys_and_compaction_do_not_stop_a_run(
 
 
 def test_a_change_of_the_same_rows_ends_the_run_with_one_line_and_the_next_one_repairs_it(
-    archive: Archive, spark: SparkSession, settings: Settings, tmp_path: Path, meanwhile: Any
+    archive: Archive, spark: SparkSession, settings: Settings, meanwhile: Any
 ) -> None:
-    plan(archive, settings, tmp_path, 0)
+    plan(archive, settings, 0)
     dbt("run", "--select", "fct_chips")
     before = set(rows(spark, "fct_chips"))
-    plan(archive, settings, tmp_path, 2)
+    plan(archive, settings, 2)
     planned = {row.chip_id for row in spark.table(f"{MODEL_NAMESPACE}.int_chip_inputs").collect()}
     stolen = min(planned - before)
 
@@ -128,10 +129,8 @@ def test_a_change_of_the_same_rows_ends_the_run_with_one_line_and_the_next_one_r
     assert spark.table(CHIPS).count() == len(planned)
 
 
-def test_what_a_dead_run_left_is_removed_by_the_next(
-    archive: Archive, spark: SparkSession, settings: Settings, tmp_path: Path
-) -> None:
-    plan(archive, settings, tmp_path, 0)
+def test_what_a_dead_run_left_is_removed_by_the_next(archive: Archive, spark: SparkSession, settings: Settings) -> None:
+    plan(archive, settings, 0)
     dbt("run", "--select", "fct_chips")
     spark.sql(f"alter table {CHIPS} create branch run_20200101000000_0123abcd")
     assert dbt("run", "--select", "fct_chips")["fct_chips"] == "nothing pending"
