@@ -1,14 +1,14 @@
 {#
     A digest of everything that decides a model's table: the project's code, the model's configuration and columns, its
-    SQL and that of its plans, and the snapshot of each table that it reads. None if this is not known: an input is a
-    view, refs are those of another environment, or the SQL asks for the time or for a random number.
+    SQL and that of its plans, and the snapshot and columns of each table that it reads. None if this is not known: an
+    input is a view, refs are those of another environment, or the SQL asks for the time or for a random number.
 #}
 {% macro row_made_from(compiled_code) %}
     {%- set sql = [compiled_code] -%}
     {%- for name in plan_names() -%}
         {%- do sql.append(context[name](config.get('inputs'))) -%}
     {%- endfor -%}
-    {%- set changing = '(?i)\\b(current_timestamp|current_date|localtimestamp|now|rand|randn|random|uuid)\\b' -%}
+    {%- set changing = '(?i)\\b(current_(timestamp|date|time)|localtimestamp|(now|rand|randn|random|uuid)\\s*\\()' -%}
     {%- if flags.DEFER or flags.SAMPLE or modules.re.search(changing, sql | join(' ')) -%}
         {{ return(none) }}
     {%- endif -%}
@@ -21,7 +21,12 @@
         {%- if snapshot is none -%}
             {{ return(none) }}
         {%- endif -%}
+        {#- A change of columns makes no snapshot. -#}
+        {%- set columns = adapter.get_columns_in_relation(table) if table is not none else [] -%}
         {%- do snapshots.append(schema ~ '.' ~ name ~ ' ' ~ snapshot) -%}
+        {%- for column in columns -%}
+            {%- do snapshots.append(column.name ~ ' ' ~ column.dtype) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- set of_model = {'config': model.config, 'columns': model.columns, 'description': model.description} -%}
     {{ return(local_md5(

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import duckdb
 import uvicorn
 from rustac import DuckdbClient
@@ -42,6 +43,7 @@ def main() -> None:
             stac_fastapi_landing_id="geoparquet", stac_fastapi_collections_href=str(arguments.collections)
         )
         api = create(settings, client)
+        take_one_request_at_a_time(api)
         if arguments.get_only:
             take_get_only(api)
         uvicorn.run(api.app, host="127.0.0.1", port=arguments.port, log_level="warning")
@@ -54,6 +56,16 @@ def install_extensions(folder: Path) -> None:
             package = Path(str(files(f"duckdb_extension_{name}")))
             (path,) = package.glob(f"extensions/*/{name}.duckdb_extension")
             connection.install_extension(str(path))
+
+
+def take_one_request_at_a_time(api: StacApi) -> None:
+    """Let one thread search. Two can wait for each other for ever: one holds rustac's lock, the other Python's."""
+
+    async def in_one_thread(request: Request, answer: RequestResponseEndpoint) -> Response:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        return await answer(request)
+
+    api.app.middleware("http")(in_one_thread)
 
 
 def take_get_only(api: StacApi) -> None:
