@@ -78,7 +78,7 @@ class ChiplakePlugin(dbtPlugin):
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
-        values["CHIPLAKE_CODE_DIGEST"] = code_digest(PROJECT_DIR, settings.runtime.function_names)
+        values["CHIPLAKE_CODE_DIGEST"] = _code_digest(settings, command)
         values["CHIPLAKE_CODE_VERSION"] = project_version()
         values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
         for variable, value in values.items():
@@ -220,6 +220,13 @@ def _list_views() -> None:
         ]
 
     SparkAdapter.list_relations_without_caching = with_views  # type: ignore[method-assign]
+
+
+def _code_digest(settings: Settings, command: _Command) -> str:
+    """Return the digest of the code that makes rows; empty for a command that makes none."""
+    if command.name not in _COMMANDS_THAT_WRITE:
+        return ""
+    return code_digest(PROJECT_DIR, settings.runtime.function_names)
 
 
 def _lost_limits(settings: Settings, command: _Command) -> dict[str, str]:

@@ -12,24 +12,18 @@
     {%- if flags.DEFER or flags.SAMPLE or modules.re.search(changing, sql | join(' ')) -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set snapshots = [] -%}
+    {%- set states = [] -%}
     {%- for schema, name in row_input_tables(model) | unique | sort -%}
         {#- A model may depend on another only for its place in the lineage, before that one exists. -#}
         {%- set table = adapter.get_relation(database=none, schema=schema, identifier=name) -%}
-        {%- set properties = row_table_properties(table) if table is not none and not table.is_view else {} -%}
-        {%- set snapshot = 'missing' if table is none else properties.get('current-snapshot-id') -%}
-        {%- if snapshot is none -%}
+        {%- set state = 'missing' if table is none else row_table_state(table) -%}
+        {%- if state is none -%}
             {{ return(none) }}
         {%- endif -%}
-        {#- A change of columns makes no snapshot. -#}
-        {%- set columns = adapter.get_columns_in_relation(table) if table is not none else [] -%}
-        {%- do snapshots.append(schema ~ '.' ~ name ~ ' ' ~ snapshot) -%}
-        {%- for column in columns -%}
-            {%- do snapshots.append(column.name ~ ' ' ~ column.dtype) -%}
-        {%- endfor -%}
+        {%- do states.append(schema ~ '.' ~ name ~ ' ' ~ state) -%}
     {%- endfor -%}
     {%- set of_model = {'config': model.config, 'columns': model.columns, 'description': model.description} -%}
     {{ return(local_md5(
-        ([env_var('CHIPLAKE_CODE_DIGEST'), tojson(of_model, sort_keys=true)] + sql + snapshots) | join('\n')
+        ([env_var('CHIPLAKE_CODE_DIGEST'), tojson(of_model, sort_keys=true)] + sql + states) | join('\n')
     )) }}
 {% endmacro %}

@@ -6,12 +6,11 @@ import gc
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from dbt.cli.main import dbtRunner
 from dbt.graph.thread_pool import DbtThreadPool
 from pyspark.sql import Row, SparkSession
@@ -19,6 +18,7 @@ from pyspark.sql import Row, SparkSession
 from ingestion import IngestRequest, IngestSummary, ingest
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
+from lakehouse.settings.variables import variables_in_environment
 from lakehouse.source_schemas import RAW_NAMESPACE
 
 MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
@@ -33,24 +33,27 @@ def empty_lake(spark: SparkSession, settings: Settings) -> None:
 
 
 @contextmanager
-def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings) -> Iterator[None]:
-    """Empty the lake, and set the bands to cut in the environment while the context lasts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_BANDS", json.dumps(list(bands)))
+def settings_from(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables in the environment while the context lasts; settings are read again at both ends."""
+    with variables_in_environment(variables):
         get_settings.cache_clear()
-        empty_lake(spark, settings)
         yield
     get_settings.cache_clear()
 
 
 @contextmanager
-def compared_always() -> Iterator[None]:
-    """Let dbt compare every model with its inputs, also those for which the marks of their tables say "unchanged"."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_COMPARE_ALWAYS", "true")
-        get_settings.cache_clear()
+def empty_lake_of(bands: Sequence[str], spark: SparkSession, settings: Settings) -> Iterator[None]:
+    """Empty the lake, and set the bands to cut in the environment while the context lasts."""
+    with settings_from({"CHIPLAKE_BANDS": json.dumps(list(bands))}):
+        empty_lake(spark, settings)
         yield
-    get_settings.cache_clear()
+
+
+@contextmanager
+def compared_always() -> Iterator[None]:
+    """Let dbt compare every model with its inputs, also if nothing has changed since its last run."""
+    with settings_from({"CHIPLAKE_COMPARE_ALWAYS": "true"}):
+        yield
 
 
 def data_files(spark: SparkSession, table: str) -> dict[str, str]:

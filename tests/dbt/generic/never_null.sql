@@ -1,4 +1,4 @@
-{#- One query for all columns of a table: a query a column takes longer than all the tests of a night's rows. -#}
+{#- One query for all columns of a table. A query for each column would take most of the time of a `dbt build`. -#}
 {% test never_null(model, columns) %}
     with counts as (
 

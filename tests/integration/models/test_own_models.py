@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 from support.dbt_projects import DbtProject
-from support.lakes import drop_target_schema, empty_lake, snapshots
+from support.lakes import drop_target_schema, empty_lake, settings_from, snapshots
 from support.own_models import (
     CHANGING,
     EVENTS,
@@ -36,12 +36,9 @@ def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
     empty_lake(spark, settings)
     for statement in FIRST_EVENTS:
         spark.sql(statement)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHIPLAKE_TARGET_SCHEMA", SCHEMA)
-        get_settings.cache_clear()
+    with settings_from({"CHIPLAKE_TARGET_SCHEMA": SCHEMA}):
         yield spark
         drop_target_schema(SCHEMA)
-    get_settings.cache_clear()
     assert SCHEMA not in [row.namespace for row in spark.sql("show schemas").collect()]
     empty_lake(spark, settings)
 

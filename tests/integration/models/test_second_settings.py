@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from pyspark.sql import SparkSession
-from support.lakes import dbt, drop_target_schema, empty_lake, ingest_file
+from support.lakes import dbt, drop_target_schema, empty_lake, ingest_file, settings_from
 from support.second_settings import BANDS, BUILD, CELL, MAX_AGE_DAYS, second_settings, write_small_archive
 
 from chiplake.synthetic import Archive
@@ -27,14 +27,10 @@ def archive(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.Te
     """Three dates of two small tiles in an empty lake, under the second settings."""
     archive = write_small_archive(tmp_path_factory.mktemp("archive"))
     empty_lake(spark, settings)
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in second_settings(SCHEMA).items():
-            patch.setenv(variable, value)
-        get_settings.cache_clear()
+    with settings_from(second_settings(SCHEMA)):
         ingest_file(archive.items_path, get_settings())
         yield archive
         drop_target_schema(SCHEMA)
-    get_settings.cache_clear()
 
 
 def test_build_passes_and_follows_the_settings(spark: SparkSession, archive: Archive) -> None:
