@@ -61,7 +61,7 @@ test: $(TEST_READY) ## Lint, types and every test except the long ones (27 minut
 	$(PYTEST) -m "not (slow or long)"
 
 test-all: $(TEST_READY) ## The tests that `make test` skips: kill loops, a whole tile, a cluster, a day on AWS, all examples of a property
-	$(PYTEST) --hypothesis-profile thorough -m "(slow or (hypothesis and not java)) and not long"
+	$(PYTEST) $(ALL_OPTIONS) --hypothesis-profile thorough -m "(slow or (hypothesis and not java)) and not long"
 
 test-long: $(TEST_READY) ## The tests with the largest counts, by hand (hours)
 	$(PYTEST) -m long

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # imports that most tests do not need
     from pyspark.sql import SparkSession
     from support.servers.aws import AwsServer
 
-pytest_plugins = ["support.file_times", "support.examples"]
+pytest_plugins = ["support.file_times", "support.last_start", "support.examples"]
 
 # Tests run for seconds: a JVM that uses only its fast compiler needs half of the CPU time. Commands that tests start
 # inherit this option. The code cache is too small by default, and a full one ends all compilation.
