@@ -142,6 +142,7 @@ def test_the_same_run_again_writes_nothing(lake: Lake) -> None:
 
 
 @pytest.mark.java
+@pytest.mark.slow
 def test_a_scene_that_cannot_be_read_gives_a_warning_in_a_run_that_succeeds(lake: Lake, scenes: Path) -> None:
     (broken,) = scenes.glob("*20230815*/B08.tif")
     content = broken.read_bytes()

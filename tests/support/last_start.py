@@ -1,4 +1,4 @@
-"""A pytest plugin for runs that have a limit of time: after `--last-start`, no slow test starts, and the report names those."""
+"""A pytest plugin for runs with a limit of time: after `--last-start` no slow test starts; the report names those."""
 
 from __future__ import annotations
 

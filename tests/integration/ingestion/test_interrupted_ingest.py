@@ -22,7 +22,6 @@ from lakehouse.source_schemas import STAC_CHECKPOINTS, STAC_ITEMS, STAC_REJECTS
 
 ITEMS = 1_600
 BATCH = 40  # many commits, so that kills happen between and during them
-KILLS = 20
 RUN_COLUMNS = {
     "ingested_at",
     "rejected_at",
@@ -85,8 +84,9 @@ def assert_complete_as_recorded(home: Path, server: FaultyServer) -> None:
         assert inside <= stored, window
 
 
-def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
-    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kills", [10, pytest.param(20, marks=pytest.mark.long)])
+def test_an_ingest_that_is_killed_repeatedly_ends_like_an_undisturbed_one(
+    server: FaultyServer, kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "BATCH_ITEMS", BATCH)  # restored at the end
     run_ingest(tmp_path / "undisturbed", server.url)
@@ -98,13 +98,13 @@ def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
     chance = random.Random(20)
     home = tmp_path / "killed"
     sizes = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         receiver, sender = processes.Pipe(duplex=False)
         process = processes.Process(target=run_ingest, args=(home, server.url, sender))
         process.start()
         sender.close()
         # Each run is killed later than the run before.
-        while receiver.recv() < kill * ITEMS // (KILLS + 3):
+        while receiver.recv() < kill * ITEMS // (kills + 3):
             pass
         time.sleep(chance.uniform(0, 0.08))
         process.kill()
@@ -114,7 +114,7 @@ def test_an_ingest_killed_twenty_times_ends_like_an_undisturbed_one(
         sizes.append(sum(len(rows) for name, rows in tables(home).items() if name != STAC_CHECKPOINTS))
         assert_complete_as_recorded(home, server)
     assert sizes == sorted(sizes)
-    assert len(set(sizes)) > KILLS // 2, "the kills fell into different places"
+    assert len(set(sizes)) > kills // 2, "the kills fell into different places"
     assert sizes[-1] < ITEMS, "no kill came after the end"
 
     run_ingest(home, server.url)
