@@ -10,7 +10,7 @@ import pytest
 from dbt.adapters.sql import SQLConnectionManager
 from pyspark.sql import SparkSession
 from support.ingests import write_items
-from support.lakes import data_files, dbt, empty_lake_of, ingest_file, rows, try_dbt
+from support.lakes import compared_always, data_files, dbt, empty_lake_of, ingest_file, rows, try_dbt
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from chiplake.version import project_version
@@ -70,7 +70,7 @@ def copy_of(spark: SparkSession, chip_id: str, of: str) -> None:
     spark.sql(f"insert into {CHIPS} select {selected} from {CHIPS} where chip_id = '{of}'")
 
 
-@pytest.mark.filterwarnings("ignore:Merge on read is not yet supported")
+@pytest.mark.filterwarnings("ignore:Merge on read is not yet supported", "ignore:Parquet writer option")
 def test_rows_of_other_keys_and_compaction_do_not_stop_a_run(
     archive: Archive, spark: SparkSession, settings: Settings, meanwhile: Any
 ) -> None:
@@ -133,5 +133,6 @@ def test_what_a_dead_run_left_is_removed_by_the_next(archive: Archive, spark: Sp
     plan(archive, settings, 0)
     dbt("run", "--select", "fct_chips")
     spark.sql(f"alter table {CHIPS} create branch run_20200101000000_0123abcd")
-    assert dbt("run", "--select", "fct_chips")["fct_chips"] == "nothing pending"
+    with compared_always():  # a run that died left something to do, which this test has not
+        assert dbt("run", "--select", "fct_chips")["fct_chips"] == "nothing pending"
     assert branches(spark) == ["main"]
