@@ -14,7 +14,7 @@ _SUFFIXES: Final = frozenset({".py", ".sql", ".yml", ".lock"})
 
 
 def code_digest(project: Path, functions: Iterable[str] = (), more_parts: Sequence[str] = ()) -> str:
-    """Return the SHA-256 of the code that makes rows, 64 hexadecimal digits.
+    """Return the SHA-256 of the code that makes rows, 64 hexadecimal digits; the same in every checkout of the code.
 
     Args:
         project: folder of the project; parts that it lacks are left out.
@@ -22,9 +22,11 @@ def code_digest(project: Path, functions: Iterable[str] = (), more_parts: Sequen
         more_parts: other files and folders of the project that count too.
     """
     digest = hashlib.sha256()
-    for path in sorted({*_files_of_project(project, (*_PARTS, *more_parts)), *_files_of_modules(functions)}):
+    files = {str(path.relative_to(project)): path for path in _files_of_project(project, (*_PARTS, *more_parts))}
+    files |= _files_of_modules(functions)
+    for name, path in sorted(files.items()):
         content = path.read_bytes()
-        digest.update(f"{path}\0{len(content)}\0".encode())
+        digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
@@ -36,8 +38,8 @@ def _files_of_project(project: Path, parts: Iterable[str]) -> Iterator[Path]:
         yield from (one for one in candidates if one.suffix in _SUFFIXES and one.is_file())
 
 
-def _files_of_modules(functions: Iterable[str]) -> Iterator[Path]:
-    for name in functions:
-        spec = find_spec(name.partition(":")[0])
-        if spec is not None and spec.origin is not None:
-            yield Path(spec.origin)
+def _files_of_modules(functions: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each module by the module's name."""
+    modules = {name.partition(":")[0] for name in functions}
+    specs = {module: find_spec(module) for module in modules}
+    return {module: Path(spec.origin) for module, spec in specs.items() if spec is not None and spec.origin is not None}

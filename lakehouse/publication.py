@@ -40,7 +40,7 @@ VERSION_PROPERTY: Final = "chiplake.code-version"
 LONGEST_RUN: Final = timedelta(days=2)
 
 _STAGE_ATTEMPTS: Final = 12
-_BRANCH: Final = re.compile(r"run_(\d{14})_")  # macro `sink_branch`
+_BRANCH: Final = re.compile(r"run_(\d{14})_")  # macro `run_branch`
 _BRANCH_TIME: Final = "%Y%m%d%H%M%S"
 
 

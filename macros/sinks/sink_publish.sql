@@ -3,14 +3,14 @@
     done again on what main is then. Only a change of the same rows ends the run.
 #}
 {% macro sink_publish(planned_at, removed) %}
-    {%- set staged = this ~ '.branch_' ~ sink_branch() -%}
+    {%- set staged = this ~ '.branch_' ~ run_branch() -%}
     {%- set attempts = 5 -%}
     {% set state = namespace(is_done=false) %}
     {% for attempt in range(attempts) %}
         {% if not state.is_done %}
             {% set head = sink_branches().get('main') %}
             {% do sink_refuse_conflict(planned_at, head, staged) if head != planned_at %}
-            {% set onto = none if not removed or head is none else sink_branch() ~ '_' ~ attempt %}
+            {% set onto = none if not removed or head is none else run_branch() ~ '_' ~ attempt %}
             {% if onto is not none %}
                 {% do run_query('alter table ' ~ this ~ ' create branch ' ~ onto ~ ' as of version ' ~ head) %}
                 {% for kind in removed %}

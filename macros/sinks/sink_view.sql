@@ -4,7 +4,7 @@
         'table': this.schema ~ '.' ~ this.identifier,
         'run_id': invocation_id,
         'code_version': env_var('CHIPLAKE_CODE_VERSION', ''),
-        'staged': sink_branch(),
+        'staged': run_branch(),
     } -%}
     {%- do all_options.update(options) -%}
     create or replace temporary view {{ plan_view(name) }} using chiplake options (

@@ -16,7 +16,8 @@
     {% set planned_at = sink_drop_dead_branches().get('main') %}
     {% do plan_make_all() %}
     {% set pending = plan_view(plan_names()[0]) %}
-    {% set is_pending = row_exists('select 1 from ' ~ pending) %}
+    {#- An input can be pending without anything to do for it yet. -#}
+    {% set is_pending = row_exists('select 1 from ' ~ plan_view(plan_names() | last)) %}
     {% set removed = [] if planned_at is none else sink_rows_to_remove(pending, is_pending) %}
     {% if is_pending %}
         {% call statement('main') %}

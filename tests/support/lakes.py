@@ -137,12 +137,21 @@ def _target_of(arguments: Sequence[str]) -> Path:
 
 def snapshots(spark: SparkSession) -> dict[str, int]:
     """Return the number of Iceberg snapshots of every table of the lake."""
+    return _counts(spark, "snapshots")
+
+
+def visible_changes(spark: SparkSession) -> dict[str, int]:
+    """Return how often readers of every table have come to see other rows."""
+    return _counts(spark, "history")
+
+
+def _counts(spark: SparkSession, metadata: str) -> dict[str, int]:
     tables = [
         f"{namespace}.{table.tableName}"
         for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE)
         for table in spark.sql(f"show tables in {namespace}").collect()
     ]
-    return {table: spark.sql(f"select * from {table}.snapshots").count() for table in tables}
+    return {table: spark.sql(f"select * from {table}.{metadata}").count() for table in tables}
 
 
 def rows(spark: SparkSession, table: str) -> dict[str, Row]:

@@ -26,6 +26,7 @@ from support.lakes import (
     rows,
     said_by_dbt,
     snapshots,
+    visible_changes,
 )
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
@@ -136,11 +137,15 @@ def test_a_newer_baseline_replaces_its_chips_and_a_removed_item_deletes_them(nig
     chips = rows(spark, "fct_chips")
     touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
     newer = _reprocessed(nights.items[item_id])
-    before = nights.files("fct_chips")
+    before, seen_before = nights.files("fct_chips"), visible_changes(spark)
 
     nights.items[newer["id"]] = newer
     with _time_zone("Asia/Tokyo"):  # the lake is in UTC, whatever the time zone of the process
         nights.run([newer["id"]])
+    seen = {table: count - seen_before[table] for table, count in visible_changes(spark).items()}
+    # Cells of the older product are gone, those of the newer one have come, and no reader sees one without the other.
+    assert seen[f"{MODEL_NAMESPACE}.int_scene_cells"] == 1
+    assert {seen[table] for table in seen if table.startswith(MODEL_NAMESPACE)} <= {0, 1}
 
     assert _written(before, nights.files("fct_chips")) == touched
     assert all(newer["id"] in rows(spark, "fct_chips")[chip_id].item_ids for chip_id in touched)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,12 @@ def test_a_changed_new_missing_or_moved_file_changes_it(project: Path, change: C
     assert code_digest(project) == before
     change(project)
     assert code_digest(project) != before
+
+
+def test_two_checkouts_of_the_same_code_have_the_same_digest(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, ignore=lambda folder, names: ["copy"])
+    assert code_digest(copy) == code_digest(project)
 
 
 def test_files_that_no_row_depends_on_do_not_change_it(project: Path) -> None:
