@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -20,6 +22,11 @@ class FillingSettings(SettingsGroup):
         ge=0,
         le=CLOUD_REACH_PIXELS,
         description="Pixels this close to a cloud or its shadow are also filled; counted in pixels of 20 m.",
+    )
+    adjust: Literal["none", "peers"] = Field(
+        "peers",
+        description="How filled pixels are adjusted to the light of the chip that they fill: `peers`, by how pixels of "
+        "the same colour have changed; `none`, they stay as they were.",
     )
     min_complete: Fraction = Field(
         1.0, description="Lowest share of valid or filled pixels with which a chip is complete (is_complete)."

@@ -1,9 +1,10 @@
 {#
     A fold is the chips of a cell that one rule fills; a chip may have a role in several folds. Roles:
     - pending: the chip is to be filled.
-    - seed: the newest up-to-date filled chip before the first pending one. The fold continues from it, so a night with
-      one new date reads two chips a cell, however long the history is.
-    - source: a chip after the seed (without a seed, any chip that is not too old) that only later chips need.
+    - source: a chip that only later ones need.
+
+    The newest filled chip before the first pending one says which chips its pixels come from. No older chip has a pixel
+    that is newer, so a night with one new date reads these few chips a cell, however long the history is.
 
     The cells of a partition of the table (geohash_4) are folded together. Partitions are dealt to as many groups as
     Spark has partitions, the largest first. The plan reads no pixels.
@@ -29,12 +30,13 @@
     ),
 
     {% if updates_table() %}
-    seeds as (
+    newest_done as (
 
         select
             spans.cell_id,
             spans.rule_version,
             max_by(done.chip_id, struct(done.acquired_at, done.chip_id)) as chip_id,
+            max_by(done.sources.chip_id, struct(done.acquired_at, done.chip_id)) as source_chip_ids,
             max(done.acquired_at) as acquired_at
         from spans
         inner join {{ ref(inputs.model) }} as inputs
@@ -60,43 +62,28 @@
         inner join spans on inputs.cell_id = spans.cell_id
         left join pending on inputs.chip_id = pending.chip_id and spans.rule_version = pending.rule_version
         {% if updates_table() %}
-        left join seeds on spans.cell_id = seeds.cell_id and spans.rule_version = seeds.rule_version
+        left join newest_done
+            on spans.cell_id = newest_done.cell_id and spans.rule_version = newest_done.rule_version
         {% endif %}
         where inputs.acquired_at <= spans.last_at
             and inputs.acquired_at >= spans.oldest_at
             {% if updates_table() %}
             and (
-                seeds.cell_id is null
-                or struct(inputs.acquired_at, inputs.chip_id) > struct(seeds.acquired_at, seeds.chip_id)
+                newest_done.cell_id is null
+                or struct(inputs.acquired_at, inputs.chip_id) >= struct(newest_done.acquired_at, newest_done.chip_id)
+                or array_contains(newest_done.source_chip_ids, inputs.chip_id)
             )
             {% endif %}
-
-    ),
-
-    all_chips as (
-
-        select * from sources
-        {% if updates_table() %}
-        union all
-        select
-            cell_id,
-            rule_version,
-            chip_id,
-            acquired_at,
-            cast(null as string) as input_hash,
-            'seed' as role
-        from seeds
-        {% endif %}
 
     ),
 
     located as (
 
         select
-            all_chips.*,
+            sources.*,
             left(grid_cells.geohash, 4) as geohash_4
-        from all_chips
-        inner join {{ ref('dim_grid_cells') }} as grid_cells on all_chips.cell_id = grid_cells.cell_id
+        from sources
+        inner join {{ ref('dim_grid_cells') }} as grid_cells on sources.cell_id = grid_cells.cell_id
 
     ),
 

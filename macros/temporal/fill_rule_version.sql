@@ -5,6 +5,7 @@
         'max_age_days': setting('fill_max_age_days') | int,
         'valid_scl_classes': valid_scl_classes(),
         'cloud_dilation_pixels': setting('fill_cloud_dilation_pixels') | int,
+        'adjust': setting('fill_adjust'),
         'min_complete': setting('fill_min_complete') | float,
     }) }}'
 {%- endmacro %}

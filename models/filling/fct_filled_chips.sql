@@ -55,30 +55,6 @@ steps as (
         ) as chip
     from chips
     inner join planned on chips.chip_id = planned.chip_id
-    where planned.role in ('source', 'pending')
-    {% if updates_table() %}
-    union all
-    select /*+ broadcast(planned) */
-        planned.task_group,
-        planned.geohash_4,
-        filled.cell_id,
-        planned.rule_version,
-        planned.role,
-        filled.chip_id,
-        filled.acquired_at,
-        filled._file as file,
-        filled._pos as position,
-        null as chip
-    from (
-        select
-            *,
-            _file,
-            _pos
-        from {{ this }}
-        where true {{ in_days_of_plan('fill_plan', 'acquired_at') }}
-    ) as filled
-    inner join planned on filled.chip_id = planned.chip_id and planned.role = 'seed'
-    {% endif %}
 
 ),
 

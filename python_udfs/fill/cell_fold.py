@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
+from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
 from python_udfs.codec import decode_array, decode_bands, encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
+from python_udfs.fill.peers import GAIN_ONE, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
 from python_udfs.valid_pixels import data_mask
@@ -36,20 +38,6 @@ class CellFold:
         self._rule = FillRule.model_validate_json(rule_version)
         self._state = CellState()
 
-    def go_on_from(self, filled: Row) -> None:
-        """Go on from a chip that is filled already.
-
-        Args:
-            filled: its row of fct_filled_chips: chip_id, acquired_at, sources, and the frames of its layers.
-        """
-        self._state = CellState.of_filled(
-            _source_of(filled),
-            [_source_of(source) for source in filled["sources"]],
-            _bands_of(filled),
-            decode_array(filled[SCL], "uint8", CHIP_PIXELS_20M),
-            decode_array(filled[SOURCE_INDEX], "uint8", CHIP_PIXELS_10M),
-        )
-
     def add(self, chip: Row) -> None:
         """Take the pixels of the next chip.
 
@@ -64,7 +52,7 @@ class CellFold:
         bands = _bands_of(chip)
         scl = decode_array(chip[SCL], "uint8", CHIP_PIXELS_20M)
         valid = data_mask(bands, self._rule.passes(scl, chip[CLOUD_DISTANCE]))
-        self._state.add(source, bands, scl, valid)
+        self._state.add(source, bands, scl, valid, peers_of(bands, valid) if self._rule.adjust == "peers" else None)
 
     def filled(self, chip: Row) -> dict[str, Any]:
         """Return the newest chip as a row of fct_filled_chips; columns that are left out are null.
@@ -81,13 +69,31 @@ class CellFold:
             **chip,
             **encode_layers(layers),
             "sources": [{"chip_id": one.chip_id, "acquired_at": one.acquired_at} for one in filled.sources],
+            "adjustments": _rows_of(filled),
             "base_valid_fraction": filled.base_valid_fraction,
             "complete_fraction": filled.complete_fraction,
             "max_age_days": filled.max_age_days,
             "mean_age_days": filled.mean_age_days,
+            "unadjusted_fraction": filled.unadjusted_fraction,
             "is_complete": filled.complete_fraction >= self._rule.min_complete,
             "error": None,
         }
+
+
+def _rows_of(filled: FilledChip) -> list[dict[str, Any]] | None:
+    """Return the column `adjustments`: gains as numbers, 1 = as it was."""
+    if filled.adjustments is None:
+        return None
+    return [
+        {
+            "chip_id": source.chip_id,
+            "peer_pixels": one.peers,
+            "gains": [
+                {"band": name, "by_group": (gains / np.float32(GAIN_ONE)).tolist()} for name, gains in one.gains.items()
+            ],
+        }
+        for source, one in zip(filled.sources, filled.adjustments, strict=True)
+    ]
 
 
 def _source_of(row: Row) -> Source:

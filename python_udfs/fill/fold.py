@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
+from python_udfs.fill.peers import GAIN_ONE, GROUPS, Adjustment, Peers, adjusted, adjustment
 from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
-from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
+from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value", np.uint8, np.uint16)
@@ -29,16 +30,18 @@ class Source:
 
 @dataclass(frozen=True)
 class FilledChip:
-    """A chip after filling. The arrays of `bands` and `scl` change when the fold continues."""
+    """A chip after filling. The arrays of `bands` and `scl` may change when the fold continues."""
 
     bands: Mapping[str, BandPixels]  # (256, 256) or (128, 128), 0 = still missing
     scl: NDArray[np.uint8]  # (128, 128), 0 = still missing
     source_index: NDArray[np.uint8]  # (256, 256)
     sources: list[Source]  # newest first
+    adjustments: list[Adjustment] | None  # of the pixels of each source; None: pixels stay as they were
     base_valid_fraction: float
     complete_fraction: float
     max_age_days: float | None  # None: no pixel was filled
     mean_age_days: float | None
+    unadjusted_fraction: float  # filled with pixels as they were
 
 
 class CellState:
@@ -46,44 +49,24 @@ class CellState:
 
     def __init__(self) -> None:
         self._chips: list[Source] = []  # oldest first
+        self._peers: list[Peers | None] = []  # of each chip, if the rule adjusts
         self._bands: dict[str, BandPixels] = {}  # those that the newest chip or one of its sources has
         self._scl = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
         # Index into `_chips` of the chip that the value of a pixel came from.
         self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
         self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
+        # Group of a pixel in the chip that its value came from.
+        self._groups_10m = np.zeros((CHIP_PIXELS_10M,) * 2, np.uint8)
+        self._groups_20m = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
 
-    @classmethod
-    def of_filled(
-        cls,
+    def add(
+        self,
         chip: Source,
-        sources: Sequence[Source],
         bands: Mapping[str, BandPixels],
         scl: NDArray[np.uint8],
-        source_index: NDArray[np.uint8],
-    ) -> CellState:
-        """Return the state after a chip that is filled already.
-
-        Args:
-            chip: the filled chip.
-            sources: its sources, newest first.
-            bands: its bands, as `FilledChip` has them.
-            scl: (128, 128).
-            source_index: (256, 256).
-        """
-        state = cls()
-        state._chips = [*reversed(sources), chip]
-        newest = len(sources)
-        # Source k is the k-th newest; 0 is the chip itself, the newest of all.
-        to_seen = np.full(256, _NEVER_SEEN, np.int32)
-        to_seen[: newest + 1] = newest - np.arange(newest + 1)
-        state._seen_10m = to_seen[source_index]
-        # A 20 m pixel has the newest source of its four 10 m pixels.
-        state._seen_20m = state._seen_10m.reshape(CHIP_PIXELS_20M, 2, CHIP_PIXELS_20M, 2).max(axis=(1, 3))
-        state._bands = {name: pixels.copy() for name, pixels in bands.items()}
-        state._scl = scl.copy()
-        return state
-
-    def add(self, chip: Source, bands: Mapping[str, BandPixels], scl: NDArray[np.uint8], valid: Mask) -> None:
+        valid: Mask,
+        peers: Peers | None = None,
+    ) -> None:
         """Take the valid pixels of the next chip, all bands together.
 
         Args:
@@ -91,20 +74,26 @@ class CellState:
             bands: its bands; pixels of other bands are missing where the chip is valid.
             scl: (128, 128).
             valid: (256, 256), its valid pixels.
+            peers: of the chip, if filled pixels are to be adjusted.
         """
         valid_20m = any_of_four(valid)
         newest = len(self._chips)
         self._chips.append(chip)
+        self._peers.append(peers)
         self._take_bands(bands, _bits(valid, np.uint16), _bits(valid_20m, np.uint16))
         _take(self._scl, scl, _bits(valid_20m, np.uint8))
         self._seen_10m[valid] = newest
         self._seen_20m[valid_20m] = newest
+        if peers is not None:
+            _take(self._groups_10m, to_10m(peers.groups), _bits(valid, np.uint8))
+            _take(self._groups_20m, peers.groups, _bits(valid_20m, np.uint8))
 
     def drop_older_than(self, oldest: datetime) -> None:
         """Forget the pixels of chips that were acquired before `oldest`."""
         is_too_old = np.array([chip.acquired_at < oldest for chip in self._chips] + [True])  # last: never seen
         if not is_too_old[:-1].any():
             return
+        self._peers = [None if gone else peers for peers, gone in zip(self._peers, is_too_old[:-1], strict=True)]
         for seen, gsd in ((self._seen_10m, 10), (self._seen_20m, 20)):
             gone = is_too_old[seen]
             seen[gone] = _NEVER_SEEN
@@ -132,16 +121,56 @@ class CellState:
         ages = [(self._chips[newest].acquired_at - self._chips[index].acquired_at) / _DAY for index in used]
         pixels = [int(counts[index]) for index in used]
         weighted = sum(age * count for age, count in zip(ages, pixels, strict=True))
+        adjustments = self._adjustments(used)
+        as_they_were = (
+            pixels
+            if adjustments is None
+            else [count for count, one in zip(pixels, adjustments, strict=True) if not one.gains]
+        )
+        source_index = to_source[seen]
         return FilledChip(
-            bands=self._bands,
+            bands=self._adjusted_bands(source_index, to_source[self._seen_20m], adjustments or []),
             scl=self._scl,
-            source_index=to_source[seen],
+            source_index=source_index,
             sources=[self._chips[index] for index in used],
+            adjustments=adjustments,
             base_valid_fraction=int(counts[newest]) / seen.size,
             complete_fraction=int(counts.sum()) / seen.size,
             max_age_days=max(ages, default=None),
             mean_age_days=weighted / sum(pixels) if pixels else None,
+            unadjusted_fraction=sum(as_they_were) / seen.size,
         )
+
+    def _adjustments(self, used: Sequence[int]) -> list[Adjustment] | None:
+        """Return the adjustments of the chips at these places to the newest chip; None if the rule does not adjust."""
+        target = self._peers[-1]
+        if target is None:
+            return None
+        sources = [self._peers[index] for index in used]
+        return [adjustment(source, target) for source in sources if source is not None]
+
+    def _adjusted_bands(
+        self, source_index: NDArray[np.uint8], source_index_20m: NDArray[np.uint8], adjustments: Sequence[Adjustment]
+    ) -> dict[str, BandPixels]:
+        """Return the bands with the gains of each filled pixel's source and group.
+
+        Args:
+            source_index: (256, 256).
+            source_index_20m: (128, 128), the same of 20 m pixels.
+            adjustments: of each source; none leave all bands as they are.
+        """
+        if not any(one.gains for one in adjustments):
+            return self._bands
+        no_gains = np.full(GROUPS, GAIN_ONE, np.uint16)
+        bands = {}
+        filled_10m = _filled_pixels(source_index, self._groups_10m)
+        filled_20m = _filled_pixels(source_index_20m, self._groups_20m)
+        for name, layer in self._bands.items():
+            places, rows = filled_10m if BAND_BY_NAME[name].gsd == 10 else filled_20m
+            gains = np.concatenate([one.gains.get(name, no_gains) for one in adjustments])
+            bands[name] = layer.copy()
+            bands[name].ravel()[places] = adjusted(layer.ravel()[places], gains[rows])
+        return bands
 
     def _take_bands(self, bands: Mapping[str, BandPixels], valid: BandPixels, valid_20m: BandPixels) -> None:
         for name in bands:
@@ -152,6 +181,15 @@ class CellState:
             _take(layer, bands.get(name, np.uint16(0)), bits)
         # Which bands are null must not depend on chips that are too old to fill.
         self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
+
+
+def _filled_pixels(
+    source_index: NDArray[np.uint8], groups: NDArray[np.uint8]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places of the filled pixels of a flat layer, and the row of each in a table of sources and groups."""
+    places = np.flatnonzero((source_index > 0) & (source_index < STILL_MISSING))
+    rows = (source_index.ravel()[places].astype(np.intp) - 1) * GROUPS + groups.ravel()[places]
+    return places, rows
 
 
 def _bits(mask: Mask, dtype: type[Value]) -> NDArray[Value]:

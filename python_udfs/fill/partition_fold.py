@@ -18,22 +18,12 @@ from pyiceberg.io import FileIO
 
 from lakehouse.bands import BAND_NAMES, CLOUD_DISTANCE, SCL
 from python_udfs.fill.cell_fold import CellFold
-from python_udfs.fill.plan import PENDING, SEED, Step
-from python_udfs.fill.source_index import SOURCE_INDEX
+from python_udfs.fill.plan import PENDING, Step
 from python_udfs.pixel_store.reader import read_rows
 
 MAX_WAITING_BYTES: Final = 384 * 1024 * 1024
 
-_TIME: Final = pa.timestamp("us", "UTC")
-_FRAMES: Final = [pa.field(name, pa.large_binary()) for name in (*BAND_NAMES, SCL)]
-_CHIP: Final = pa.schema([*_FRAMES, pa.field(CLOUD_DISTANCE, pa.large_binary())])
-_FILLED: Final = pa.schema(
-    [
-        *_FRAMES,
-        pa.field(SOURCE_INDEX, pa.large_binary()),
-        pa.field("sources", pa.list_(pa.struct([("chip_id", pa.string()), ("acquired_at", _TIME)]))),
-    ]
-)
+_COLUMNS: Final = pa.schema([pa.field(name, pa.large_binary()) for name in (*BAND_NAMES, SCL, CLOUD_DISTANCE)])
 
 
 @dataclass
@@ -91,10 +81,7 @@ class PartitionFold:
         while frames is not None:
             fold.steps.popleft()
             row = {**frames, "chip_id": step.chip_id, "acquired_at": step.acquired_at}
-            if step.role == SEED:
-                fold.fold.go_on_from(row)
-            else:
-                fold.fold.add(row)
+            fold.fold.add(row)
             if step.role == PENDING:
                 yield fold.fold.filled(step.chip or {})
             if not fold.steps:
@@ -121,11 +108,10 @@ class PartitionFold:
         for step in steps:
             at.setdefault(step.position, []).append(step)
         positions = sorted(at)
-        columns = _FILLED if steps[0].role == SEED else _CHIP
         number = 0
-        for batch in read_rows(steps[0].file, positions, columns, self._io):
+        for batch in read_rows(steps[0].file, positions, _COLUMNS, self._io):
             for index in range(batch.num_rows):
-                frames = {name: _value(batch.column(place), index) for place, name in enumerate(columns.names)}
+                frames = {name: _value(batch.column(place), index) for place, name in enumerate(_COLUMNS.names)}
                 yield from ((step, frames) for step in at[positions[number]])
                 number += 1
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from python_udfs.chip_columns import CHIP_COLUMNS
 
-SEED: Final = "seed"  # a filled chip from which the fold goes on
 SOURCE: Final = "source"  # a chip that only later ones need
 PENDING: Final = "pending"  # a chip to fill
 

@@ -22,6 +22,8 @@ class FillRule(BaseModel):
     max_age_days: int  # age of the oldest pixel that may fill a gap
     valid_scl_classes: tuple[int, ...]
     cloud_dilation_pixels: int  # pixels up to this distance from a cloud or shadow are invalid, 20 m pixels; 0: none
+    # How filled pixels are adjusted to the chip that they fill. Rows of release 0.1.0 do not say it.
+    adjust: Literal["none", "peers"] = "none"
     min_complete: float  # least share of valid or filled pixels of a complete chip; no pixel depends on it
 
     def passes(self, scl: NDArray[np.uint8], cloud_distance: bytes) -> Mask:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from python_udfs.codec import decode_array, encode_array
 from python_udfs.fill.cell_fold import CellFold
+from support.peers_oracle import gains_of, group_table, times
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -22,7 +23,10 @@ BANDS = BANDS_10M + BANDS_20M
 VALID_CLASSES = {2, 4, 5, 6, 7, 11}
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the four 10 m pixels of a 20 m pixel
 LAYERS = (*ALL_BANDS, "scl", "source_index")
-MEASURES = ("sources", "base_valid_fraction", "complete_fraction", "max_age_days", "mean_age_days")
+MEASURES = (
+    *("sources", "adjustments", "base_valid_fraction", "complete_fraction"),
+    *("max_age_days", "mean_age_days", "unadjusted_fraction"),
+)
 NO_CLOUD = 16  # value of cloud_distance without a cloud within 15 pixels
 
 Array = NDArray[Any]
@@ -36,6 +40,7 @@ class Rule:
     max_age_days: int = 60
     classes: frozenset[int] = frozenset(VALID_CLASSES)
     dilation: int = 0
+    adjust: str = "none"
 
     def as_json(self) -> str:
         """Return the rule in the form of column rule_version."""
@@ -45,6 +50,7 @@ class Rule:
                 "max_age_days": self.max_age_days,
                 "valid_scl_classes": sorted(self.classes),
                 "cloud_dilation_pixels": self.dilation,
+                "adjust": self.adjust,
                 "min_complete": 1.0,
             }
         )
@@ -82,6 +88,8 @@ class Answer:
     complete_fraction: float
     max_age_days: float | None
     mean_age_days: float | None
+    adjustments: list[tuple[int, dict[str, list[int]]]] | None
+    unadjusted_fraction: float
 
 
 def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) -> Chip:
@@ -109,20 +117,17 @@ def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
     }
 
 
-def seed_row(chip: Chip, filled: Filled) -> dict[str, Any]:
-    """Return a filled chip as the next run reads it from the table."""
-    row = {"role": "seed", "chip_id": chip.chip_id, "acquired_at": chip.acquired_at, "sources": filled["sources"]}
-    return row | {name: filled[name] for name in LAYERS}
+def contributors(chips: list[Chip], filled: Filled) -> list[dict[str, Any]]:
+    """Return the rows with which the next run begins: the filled chip and its sources."""
+    chip_ids = {filled["chip_id"], *(source["chip_id"] for source in filled["sources"])}
+    return [input_row(chip, "source") for chip in chips if chip.chip_id in chip_ids]
 
 
 def fold(rows: list[dict[str, Any]], rule: Rule = Rule()) -> list[Filled]:
     """Fill the chips of a cell by one rule; return the rows of the pending ones."""
     cell, filled = CellFold(rule.as_json()), []
     for row in rows:
-        if row["role"] == "seed":
-            cell.go_on_from(row)
-        else:
-            cell.add(row)
+        cell.add(row)
         if row["role"] == "pending":
             identity = {"chip_id": row["chip_id"], "acquired_at": row["acquired_at"]}
             filled.append({**dict.fromkeys(LAYERS), **cell.filled(identity)})
@@ -224,6 +229,20 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
         if index not in (-1, len(chips) - 1)
     ]
     bands = {name: spread([values[name] for _, values, _ in answers]) for name in BANDS}
+    counts = [np.count_nonzero(came_from == index) for index in used]
+    adjustments, unadjusted = None, sum(counts)
+    if rule.adjust == "peers":
+        valid = [valid_pixels(chip, rule) for chip in chips]
+        adjustments = [gains_of(chips[index].bands, valid[index], last.bands, valid[-1]) for index in used]
+        unadjusted = sum(count for count, (_, gains) in zip(counts, adjustments, strict=True) if not gains)
+        from_20m = spread([[newest_of_four(sources)] for sources, _, _ in answers])
+        for index, (_, gains) in zip(used, adjustments, strict=True):
+            group = group_table(chips[index].bands, valid[index])
+            for name, by_group in gains.items():
+                fine = name in BANDS_10M
+                for row, col in np.argwhere((came_from if fine else from_20m) == index).tolist():
+                    gain = by_group[group(row // 2, col // 2) if fine else group(row, col)]
+                    bands[name][row, col] = times(int(bands[name][row, col]), gain)
     return Answer(
         # A band is null if the chip has no asset of it and no pixel of it was filled.
         bands={name: pixels for name, pixels in bands.items() if name in last.bands or pixels.any()},
@@ -234,7 +253,25 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
         complete_fraction=1 - np.count_nonzero(came_from == -1) / 65_536,
         max_age_days=max(ages) if ages else None,
         mean_age_days=sum(ages) / len(ages) if ages else None,
+        adjustments=adjustments,
+        unadjusted_fraction=unadjusted / 65_536,
     )
+
+
+def newest_of_four(sources: list[int | None]) -> int:
+    """Return the newest source of the four 10 m pixels of a 20 m pixel, or -1."""
+    return max(-1 if source is None else source for source in sources)
+
+
+def valid_pixels(chip: Chip, rule: Rule) -> Array:
+    """Return the valid 10 m pixels of a chip."""
+    valid = np.zeros((256, 256), bool)
+    for place, history in enumerate(history_of_pixels([chip]).tolist()):
+        (pixel,) = pixels_of(history, [chip])
+        row, col = divmod(place, 128)
+        for corner, (i, j) in enumerate(CORNERS):
+            valid[2 * row + i, 2 * col + j] = is_valid(pixel, corner, rule)
+    return valid
 
 
 def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
@@ -252,6 +289,21 @@ def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
     assert got["base_valid_fraction"] == expected.base_valid_fraction
     assert got["complete_fraction"] == expected.complete_fraction
     assert got["max_age_days"] == expected.max_age_days
+    assert got["unadjusted_fraction"] == expected.unadjusted_fraction
+    if expected.adjustments is None:
+        assert got["adjustments"] is None
+    else:
+        assert got["adjustments"] == [
+            {
+                "chip_id": source.chip_id,
+                "peer_pixels": peers,
+                "gains": [
+                    {"band": name, "by_group": [gain / 8192 for gain in gains[name]]}
+                    for name in sorted(gains, key=ALL_BANDS.index)
+                ],
+            }
+            for source, (peers, gains) in zip(expected.sources, expected.adjustments, strict=True)
+        ]
     if expected.mean_age_days is None:
         assert got["mean_age_days"] is None
     else:
@@ -268,6 +320,7 @@ RULES = st.builds(
     st.sampled_from([60, 2, 1]),
     st.sampled_from([frozenset(VALID_CLASSES), frozenset(VALID_CLASSES - {11})]),
     st.sampled_from([0, 1, 2, 15]),
+    st.sampled_from(["none", "peers"]),
 )
 
 

@@ -16,7 +16,6 @@ from support.fill_oracle import (
     fold,
     input_row,
     plain,
-    seed_row,
 )
 
 from lakehouse.settings import PROJECT_DIR
@@ -105,12 +104,6 @@ def test_a_later_chip_fills_nothing() -> None:
     first, _ = fold([input_row(cloudy), input_row(clear)])
     assert [first] == fold([input_row(cloudy)])
     assert decoded(first)["complete_fraction"] == 0.0
-
-
-def test_the_fold_can_start_from_a_fully_cloudy_seed() -> None:
-    cloudy, clear, again = plain(0, 9, scl=9), plain(1, 7), plain(2, 8, scl=0)
-    at_once = fold([input_row(chip) for chip in (cloudy, clear, again)])
-    assert fold([seed_row(cloudy, at_once[0]), input_row(clear), input_row(again)]) == at_once[1:]
 
 
 def test_returned_rows_do_not_change_when_the_fold_continues() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, plain, seed_row
+from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, plain
 
 from python_udfs.fill.partition_fold import PartitionFold
 from python_udfs.fill.plan import Step
@@ -94,14 +94,3 @@ def test_sources_and_rules_are_those_of_the_plan(tmp_path: Path) -> None:
     for rule in (RULE, short):
         of_rule = [row for row in rows[both] if row["rule_version"] == rule.as_json()]
         assert layers_of(of_rule) == layers_of(fold(twice, rule))
-
-
-def test_a_fold_goes_on_from_the_file_of_a_filled_chip(tmp_path: Path) -> None:
-    places, cell = write_files(tmp_path, DATE_BY_DATE), CELLS[0]
-    chips = chips_of(cell)
-    at_once = fold([input_row(chip) for chip in chips])
-    filled = tmp_path / "filled.parquet"
-    pq.write_table(pa.Table.from_pylist([seed_row(chips[1], at_once[1])]), filled)
-    seed = Step((cell, RULE.as_json()), "seed", chips[1].chip_id, chips[1].acquired_at, str(filled), 0, None)
-    rows = list(PartitionFold([*(step(cell, day, places) for day in (2, 3, 4)), seed], IO).rows())
-    assert layers_of(rows) == layers_of(at_once[2:])
