@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,7 @@ def is_whole(valid: Array, row: int, col: int) -> bool:
     return all(valid[2 * row + i, 2 * col + j] for i in (0, 1) for j in (0, 1))
 
 
-def group_of(bands: Mapping[str, Array], valid: Array, row: int, col: int) -> int:
-    """Return the group of a 20 m pixel of a chip."""
-    return group_table(bands, valid)(row, col)
-
-
-def group_table(bands: Mapping[str, Array], valid: Array) -> Any:
+def group_table(bands: Mapping[str, Array], valid: Array) -> Callable[[int, int], int]:
     """Return a function of row and column that gives the group."""
     whole = [place for place in SAMPLED if is_whole(valid, *place)]
 
@@ -75,7 +70,7 @@ def gains_of(
     names = [name for name in source if name in target]
     if len(both) < LEAST_PEERS or not names:
         return len(both), {}
-    gains = {}
+    gains: dict[str, list[int]] = {}
     for name in names:
         ratios: dict[int, list[np.float32]] = {number: [] for number in range(15)}
         for place in both:
