@@ -5,8 +5,8 @@
       one new date reads two chips a cell, however long the history is.
     - source: a chip after the seed (without a seed, any chip that is not too old) that only later chips need.
 
-    The cells of a partition of the table (geohash_4) are folded together. Partitions are dealt to as many groups as
-    Spark has partitions, the largest first. The plan reads no pixels.
+    The cells of a partition of the table (geohash_4) are folded together, and dealt to groups (task_group). The
+    plan reads no pixels.
 #}
 {% macro fill_plan(inputs) %}
     with pending as (
@@ -104,8 +104,7 @@
 
         select
             geohash_4,
-            (row_number() over (order by count(*) desc, geohash_4) - 1)
-            % {{ setting('shuffle_partitions') | int }} as task_group
+            {{ task_group('count(*)', 'geohash_4') }} as task_group
         from located
         group by geohash_4
 
