@@ -33,7 +33,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from lakehouse.commits import without_blind_retry
 
-# In the summary of a snapshot. Macro `publication_is_done` reads the first one.
+# In the summary of a snapshot. Macro `sink_is_published` reads the first one.
 RUN_PROPERTY: Final = "chiplake.run-id"
 VERSION_PROPERTY: Final = "chiplake.code-version"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from rasterio.windows import Window
 
 from harness.scenes import TILE_NORTH, TILE_WEST, gsd_of
 from lakehouse.bands import CHIP_SIZE_M
-from lakehouse.spark.conf import MALLOC_ENVIRONMENT
 from python_udfs.codec import encode_array
 
 VALID: Final = (2, 4, 5, 6, 7, 11)
@@ -89,7 +87,6 @@ def timed(work: Callable[[Any], Any], tasks: list[Any], cores: int) -> float:
         tasks: arguments of `work`.
         cores: number of processes.
     """
-    os.environ.update(MALLOC_ENVIRONMENT)  # as for Spark's Python workers; the fork server starts with it
     with multiprocessing.get_context("forkserver").Pool(cores) as pool:
         pool.map(abs, range(4 * cores), chunksize=1)
         start = time.perf_counter()

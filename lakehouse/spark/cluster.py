@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
@@ -72,6 +73,7 @@ def _name_of(packed: bytes) -> str:
     return f"chiplake-{hashlib.sha256(packed).hexdigest()[:16]}.zip"
 
 
+@functools.cache  # the name and the file are needed at the same start
 def _packed() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as package:

@@ -25,13 +25,6 @@ GDAL_ENVIRONMENT: Final = {
     "VSI_CACHE": "TRUE",
 }
 
-# The layers of a chip take up to megabytes. glibc would map each anew, and the system would clear its pages each time.
-MALLOC_ENVIRONMENT: Final = {
-    "MALLOC_MMAP_THRESHOLD_": str(64 * 1024 * 1024),
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),
-    "MALLOC_TOP_PAD_": str(16 * 1024 * 1024),
-}
-
 # Pages and batches of pixels take megabytes; in small regions each would be a "humongous" object of the collector.
 # A larger young generation touches more memory and is slower.
 _JVM_OPTIONS: Final = (

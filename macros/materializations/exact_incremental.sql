@@ -11,7 +11,8 @@
 {% materialization exact_incremental, adapter='spark', supported_languages=['sql'] %}
     {%- do exact_check_config() -%}
     {%- set existing = load_relation(this) -%}
-    {%- set is_first_run = existing is none or existing.is_view or should_full_refresh() -%}
+    {%- set is_table = existing is not none and not existing.is_view -%}
+    {%- set is_first_run = not is_table or should_full_refresh() -%}
 
     {{ run_hooks(pre_hooks) }}
 
@@ -22,26 +23,26 @@
         {% call noop_statement('main', 'left as it is') %}{% endcall %}
     {% elif not is_first_run and row_is_unchanged(this, made_from) %}
         {% call noop_statement('main', 'unchanged') %}{% endcall %}
-    {% elif config.get('sink') %}
-        {% do row_add_declared_columns(existing) if existing is not none and not existing.is_view %}
-        {% do write_by_sink(existing, compiled_code) %}
-        {% do plan_drop_all() %}
-        {% do persist_docs(this, model) %}
-        {% do row_mark(this, made_from, is_unique=true) %}
     {% else %}
-        {% do row_add_declared_columns(existing) if not is_first_run %}
-        {% do plan_make_all() %}
-        {% if is_first_run %}
+        {#- A full refresh replaces the table, but that of a sink keeps its columns. -#}
+        {% set keeps_columns = is_table if config.get('sink') else not is_first_run %}
+        {% do row_add_declared_columns(existing) if keeps_columns %}
+        {% if config.get('sink') %}
+            {% do write_by_sink(existing, compiled_code) %}
+        {% elif is_first_run %}
+            {% do plan_make_all() %}
             {% do adapter.drop_relation(existing) if existing is not none and existing.is_view %}
             {% call statement('main') %}
                 {{ create_table_as(false, this, compiled_code) }}
             {% endcall %}
         {% else %}
+            {% do plan_make_all() %}
             {% do write_changes(existing, compiled_code) %}
         {% endif %}
         {% do plan_drop_all() %}
         {% do persist_docs(this, model) %}
-        {% do row_mark(this, made_from, is_unique=not is_first_run) %}
+        {#- The select of a first run may have a key twice. -#}
+        {% do row_mark(this, made_from, is_unique=config.get('sink') or not is_first_run) %}
     {% endif %}
 
     {{ run_hooks(post_hooks) }}

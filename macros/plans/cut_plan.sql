@@ -6,8 +6,7 @@
     10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
 
     A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
-    least 3 rows of blocks, or a whole scene if there are scenes for all cores. Tasks are dealt to as many groups as
-    Spark has partitions, the largest first.
+    least 3 rows of blocks, or a whole scene if there are scenes for all cores. Tasks are dealt to groups (task_group).
 #}
 {% macro cut_plan(inputs) %}
     {%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}
@@ -115,8 +114,7 @@
 
         select
             task_id,
-            (row_number() over (order by sum(size(cells)) desc, task_id) - 1)
-            % {{ setting('shuffle_partitions') | int }} as task_group
+            {{ task_group('sum(size(cells))', 'task_id') }} as task_group
         from strips
         group by task_id
 

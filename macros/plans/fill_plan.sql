@@ -6,8 +6,8 @@
     The newest filled chip before the first pending one says which chips its pixels come from. No older chip has a pixel
     that is newer, so a night with one new date reads these few chips a cell, however long the history is.
 
-    The cells of a partition of the table (geohash_4) are folded together. Partitions are dealt to as many groups as
-    Spark has partitions, the largest first. The plan reads no pixels.
+    The cells of a partition of the table (geohash_4) are folded together, and dealt to groups (task_group). The
+    plan reads no pixels.
 #}
 {% macro fill_plan(inputs) %}
     with pending as (
@@ -91,8 +91,7 @@
 
         select
             geohash_4,
-            (row_number() over (order by count(*) desc, geohash_4) - 1)
-            % {{ setting('shuffle_partitions') | int }} as task_group
+            {{ task_group('count(*)', 'geohash_4') }} as task_group
         from located
         group by geohash_4
 

@@ -10,7 +10,7 @@
         {% if not state.is_done %}
             {% set head = sink_branches().get('main') %}
             {% do sink_refuse_conflict(planned_at, head, staged) if head != planned_at %}
-            {% set onto = none if not removed or head is none else run_branch() ~ '_' ~ attempt %}
+            {% set onto = run_branch() ~ '_' ~ attempt if removed and head is not none else none %}
             {% if onto is not none %}
                 {% do run_query('alter table ' ~ this ~ ' create branch ' ~ onto ~ ' as of version ' ~ head) %}
                 {% for kind in removed %}

@@ -4,9 +4,9 @@
     removes becomes visible in one commit.
 #}
 {% macro write_by_sink(existing, compiled_code) %}
-    {%- set is_new = existing is none or existing.is_view -%}
+    {%- set is_table = existing is not none and not existing.is_view -%}
     {% do adapter.drop_relation(existing) if existing is not none and existing.is_view %}
-    {% if is_new %}
+    {% if not is_table %}
         {% do run_query(sink_create_table()) %}
     {% elif should_full_refresh() %}
         {% do run_query('alter table ' ~ this ~ ' set ' ~ tblproperties_clause()) if config.get('tblproperties') %}
@@ -18,7 +18,7 @@
     {% set pending = plan_view(plan_names()[0]) %}
     {#- An input can be pending without anything to do for it yet. -#}
     {% set is_pending = row_exists('select 1 from ' ~ plan_view(plan_names() | last)) %}
-    {% set removed = [] if planned_at is none else sink_rows_to_remove(pending, is_pending) %}
+    {% set removed = sink_rows_to_remove(pending, is_pending) if planned_at is not none else [] %}
     {% if is_pending %}
         {% call statement('main') %}
             {{ sink_view('sink', {

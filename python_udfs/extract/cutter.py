@@ -25,7 +25,7 @@ from python_udfs.valid_pixels import CLOUD_CLASSES, Mask, class_table
 
 
 class CutChip(NamedTuple):
-    """A chip of fct_chips, or why there is none."""
+    """A chip that was cut, or the error that says why it was not."""
 
     chip: dict[str, Any]  # the columns that identify it
     layers: dict[str, bytes] | None  # band name, scl and cloud_distance to frame; bands that were not cut are left out

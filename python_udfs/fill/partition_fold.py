@@ -94,9 +94,7 @@ class PartitionFold:
 
     def _wait(self, step: Step, frames: Mapping[str, Any]) -> None:
         # A buffer of Arrow would keep its whole row group in memory.
-        self._waiting[step] = {
-            name: bytes(value) if isinstance(value, pa.Buffer) else value for name, value in frames.items()
-        }
+        self._waiting[step] = {name: _own(value) for name, value in frames.items()}
         self._waiting_bytes += _size(frames)
         if self._waiting_bytes > self._max_waiting:
             self._waiting.clear()

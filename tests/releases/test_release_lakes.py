@@ -64,9 +64,10 @@ class ReleaseLake:
         with closing(self.catalog()) as catalog:
             return {name: rows_of(catalog.load_table(name), table["key"]) for name, table in self.expected.items()}
 
-    def snapshots(self) -> dict[str, int]:
+    def changes(self) -> dict[str, int]:
+        """Return how often readers of each table have come to see other rows."""
         with closing(self.catalog()) as catalog:
-            return {name: len(catalog.load_table(name).snapshots()) for name in self.expected}
+            return {name: len(catalog.load_table(name).history()) for name in self.expected}
 
     def run(self, *command: str, exit_code: int = 0) -> None:
         """Run a command of this release on the lake, with the defaults of the settings that decide about rows."""
@@ -113,9 +114,9 @@ def test_this_release_reads_the_rows_of_the_lake(lake: ReleaseLake) -> None:
 @pytest.mark.java
 @pytest.mark.slow
 def test_this_release_continues_the_lake_and_keeps_its_rows(lake: ReleaseLake) -> None:
-    before = lake.snapshots()
+    before = lake.changes()
     lake.run("dbt", "build", "--exclude-resource-type", "unit_test", "--quiet")
-    after = lake.snapshots()
+    after = lake.changes()
     assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS, CHANGES}
     assert after[CHIPS_WITH_ERRORS] == before[CHIPS_WITH_ERRORS] + 1
     assert after[CHANGES] == before[CHANGES] + 1  # release 0.1.0 wrote -1 as the history_count of first pairs
@@ -125,9 +126,9 @@ def test_this_release_continues_the_lake_and_keeps_its_rows(lake: ReleaseLake) -
     lake.run("chiplake", "run", "nightly", exit_code=INCOMPLETE)
     _check_old_rows(lake, new_rows=dict.fromkeys(lake.expected, 0) | NEW_ROWS)
 
-    before = lake.snapshots()
+    before = lake.changes()
     lake.run("dbt", "run", "--quiet")  # the nightly job has run the tests
-    after = lake.snapshots()
+    after = lake.changes()
     assert {name for name in before if before[name] != after[name]} <= {CHIPS_WITH_ERRORS}
 
 

@@ -15,4 +15,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     last_start: float | None = item.config.getoption("--last-start")
     if last_start is not None and time.time() > last_start and item.get_closest_marker("slow"):
-        pytest.skip("not started: the time of this run is over")
+        pytest.skip(f"{item.nodeid}: not started, the time of this run is over")

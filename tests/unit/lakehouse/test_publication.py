@@ -89,8 +89,10 @@ def test_removed_and_added_rows_become_visible_together(catalog: Catalog) -> Non
     catalog.load_table(NAME).delete("key = 'a'", branch="run_1_0")
     assert keys_of(catalog) == ["a", "b"]
 
+    seen = len(catalog.load_table(NAME).history())
     assert publish_staged(catalog, NAME, RUN, planned_at, "run_1", "run_1_0")
     assert keys_of(catalog) == ["b", "c"]
+    assert len(catalog.load_table(NAME).history()) == seen + 1
     metadata = catalog.load_table(NAME).metadata
     assert list(metadata.refs) == ["main"]
     # Expiry removes the files of a snapshot outside of main, so that of the staging branch must be gone.
