@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
 from python_udfs.codec import decode_array, decode_bands, encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
-from python_udfs.fill.peers import GAIN_ONE, peers_of
+from python_udfs.fill.peers import GAIN_ONE, Gains, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
 from python_udfs.valid_pixels import data_mask
@@ -81,7 +81,7 @@ class CellFold:
 
 
 def _rows_of(filled: FilledChip) -> list[dict[str, Any]] | None:
-    """Return the column `adjustments`: gains as numbers, 1 = as it was."""
+    """Return the column `adjustments`: gains and factors as numbers, 1 = as it was."""
     if filled.adjustments is None:
         return None
     return [
@@ -89,11 +89,17 @@ def _rows_of(filled: FilledChip) -> list[dict[str, Any]] | None:
             "chip_id": source.chip_id,
             "peer_pixels": one.peers,
             "gains": [
-                {"band": name, "by_group": (gains / np.float32(GAIN_ONE)).tolist()} for name, gains in one.gains.items()
+                {"band": name, "by_group": _numbers(gains), "by_block": _numbers(factors)}
+                for name, gains, factors in zip(one.bands, one.gains, one.factors, strict=True)
             ],
         }
         for source, one in zip(filled.sources, filled.adjustments, strict=True)
     ]
+
+
+def _numbers(gains: Gains) -> list[float]:
+    numbers: list[float] = (gains.ravel() / np.float32(GAIN_ONE)).tolist()
+    return numbers
 
 
 def _source_of(row: Row) -> Source:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
-from python_udfs.fill.peers import GAIN_ONE, GROUPS, Adjustment, Peers, adjusted, adjustment
+from python_udfs.fill.peers import Adjustment, Peers, adjusted, adjustment
 from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
-from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
+from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
 
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value", np.uint8, np.uint16)
@@ -55,9 +55,6 @@ class CellState:
         # Index into `_chips` of the chip that the value of a pixel came from.
         self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
         self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
-        # Group of a pixel in the chip that its value came from.
-        self._groups_10m = np.zeros((CHIP_PIXELS_10M,) * 2, np.uint8)
-        self._groups_20m = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
 
     def add(
         self,
@@ -84,9 +81,6 @@ class CellState:
         _take(self._scl, scl, _bits(valid_20m, np.uint8))
         self._seen_10m[valid] = newest
         self._seen_20m[valid_20m] = newest
-        if peers is not None:
-            _take(self._groups_10m, to_10m(peers.groups), _bits(valid, np.uint8))
-            _take(self._groups_20m, peers.groups, _bits(valid_20m, np.uint8))
 
     def drop_older_than(self, oldest: datetime) -> None:
         """Forget the pixels of chips that were acquired before `oldest`."""
@@ -125,11 +119,13 @@ class CellState:
         as_they_were = (
             pixels
             if adjustments is None
-            else [count for count, one in zip(pixels, adjustments, strict=True) if not one.gains]
+            else [count for count, one in zip(pixels, adjustments, strict=True) if not one.bands]
         )
         source_index = to_source[seen]
         return FilledChip(
-            bands=self._adjusted_bands(source_index, to_source[self._seen_20m], adjustments or []),
+            bands=self._bands
+            if adjustments is None
+            else self._adjusted_bands(source_index, to_source[self._seen_20m], used, adjustments),
             scl=self._scl,
             source_index=source_index,
             sources=[self._chips[index] for index in used],
@@ -150,26 +146,39 @@ class CellState:
         return [adjustment(source, target) for source in sources if source is not None]
 
     def _adjusted_bands(
-        self, source_index: NDArray[np.uint8], source_index_20m: NDArray[np.uint8], adjustments: Sequence[Adjustment]
-    ) -> dict[str, BandPixels]:
-        """Return the bands with the gains of each filled pixel's source and group.
+        self,
+        source_index: NDArray[np.uint8],
+        source_index_20m: NDArray[np.uint8],
+        used: Sequence[int],
+        adjustments: Sequence[Adjustment],
+    ) -> Mapping[str, BandPixels]:
+        """Return the bands, with each filled pixel adjusted as its source is.
 
         Args:
             source_index: (256, 256).
             source_index_20m: (128, 128), the same of 20 m pixels.
-            adjustments: of each source; none leave all bands as they are.
+            used: places of the sources in `_chips`.
+            adjustments: of each source.
         """
-        if not any(one.gains for one in adjustments):
+        if not any(one.bands for one in adjustments):
             return self._bands
-        no_gains = np.full(GROUPS, GAIN_ONE, np.uint16)
-        bands = {}
-        filled_10m = _filled_pixels(source_index, self._groups_10m)
-        filled_20m = _filled_pixels(source_index_20m, self._groups_20m)
-        for name, layer in self._bands.items():
-            places, rows = filled_10m if BAND_BY_NAME[name].gsd == 10 else filled_20m
-            gains = np.concatenate([one.gains.get(name, no_gains) for one in adjustments])
-            bands[name] = layer.copy()
-            bands[name].ravel()[places] = adjusted(layer.ravel()[places], gains[rows])
+        bands = {name: layer.copy() for name, layer in self._bands.items()}
+        for number, (place, one) in enumerate(zip(used, adjustments, strict=True), start=1):
+            peers = self._peers[place]
+            if peers is None or not one.bands:
+                continue
+            is_source = source_index == number
+            places = np.flatnonzero(any_of_four(is_source))
+            gains = one.at(peers.groups, places)
+            column = np.empty(CHIP_PIXELS_20M * CHIP_PIXELS_20M, np.intp)  # of `gains`, by place of the 20 m pixel
+            column[places] = np.arange(len(places))
+            fine, coarse = np.flatnonzero(is_source), np.flatnonzero(source_index_20m == number)
+            around = fine // (2 * CHIP_PIXELS_10M) * CHIP_PIXELS_20M + fine % CHIP_PIXELS_10M // 2
+            by_gsd = {10: (fine, column[around]), 20: (coarse, column[coarse])}
+            for name, of_band in zip(one.bands, gains, strict=True):
+                at, columns = by_gsd[BAND_BY_NAME[name].gsd]
+                layer = bands[name].ravel()
+                layer[at] = adjusted(layer[at], of_band[columns])
         return bands
 
     def _take_bands(self, bands: Mapping[str, BandPixels], valid: BandPixels, valid_20m: BandPixels) -> None:
@@ -181,15 +190,6 @@ class CellState:
             _take(layer, bands.get(name, np.uint16(0)), bits)
         # Which bands are null must not depend on chips that are too old to fill.
         self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
-
-
-def _filled_pixels(
-    source_index: NDArray[np.uint8], groups: NDArray[np.uint8]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the places of the filled pixels of a flat layer, and the row of each in a table of sources and groups."""
-    places = np.flatnonzero((source_index > 0) & (source_index < STILL_MISSING))
-    rows = (source_index.ravel()[places].astype(np.intp) - 1) * GROUPS + groups.ravel()[places]
-    return places, rows
 
 
 def _bits(mask: Mask, dtype: type[Value]) -> NDArray[Value]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from python_udfs.codec import decode_array, encode_array
 from python_udfs.fill.cell_fold import CellFold
-from support.peers_oracle import gains_of, group_table, times
+from support.peers_oracle import Gains, gains_of, group_table, times
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -88,7 +90,7 @@ class Answer:
     complete_fraction: float
     max_age_days: float | None
     mean_age_days: float | None
-    adjustments: list[tuple[int, dict[str, list[int]]]] | None
+    adjustments: list[Gains] | None
     unadjusted_fraction: float
 
 
@@ -234,15 +236,15 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
     if rule.adjust == "peers":
         valid = [valid_pixels(chip, rule) for chip in chips]
         adjustments = [gains_of(chips[index].bands, valid[index], last.bands, valid[-1]) for index in used]
-        unadjusted = sum(count for count, (_, gains) in zip(counts, adjustments, strict=True) if not gains)
+        unadjusted = sum(count for count, gains in zip(counts, adjustments, strict=True) if not gains.by_group)
         from_20m = spread([[newest_of_four(sources)] for sources, _, _ in answers])
-        for index, (_, gains) in zip(used, adjustments, strict=True):
-            group = group_table(chips[index].bands, valid[index])
-            for name, by_group in gains.items():
-                fine = name in BANDS_10M
-                for row, col in np.argwhere((came_from if fine else from_20m) == index).tolist():
-                    gain = by_group[group(row // 2, col // 2) if fine else group(row, col)]
-                    bands[name][row, col] = times(int(bands[name][row, col]), gain)
+        for index, gains in zip(used, adjustments, strict=True):
+            group = cache(group_table(chips[index].bands, valid[index]))
+            for name in gains.by_group:
+                gain_at = gain_function(gains, name, group)
+                parts = 2 if name in BANDS_10M else 1
+                for row, col in np.argwhere((came_from if parts == 2 else from_20m) == index).tolist():
+                    bands[name][row, col] = times(int(bands[name][row, col]), gain_at(row // parts, col // parts))
     return Answer(
         # A band is null if the chip has no asset of it and no pixel of it was filled.
         bands={name: pixels for name, pixels in bands.items() if name in last.bands or pixels.any()},
@@ -256,6 +258,11 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
         adjustments=adjustments,
         unadjusted_fraction=unadjusted / 65_536,
     )
+
+
+def gain_function(gains: Gains, name: str, group: Callable[[int, int], int]) -> Callable[[int, int], int]:
+    """Return a function of row and column of a 20 m pixel that gives its gain in one band."""
+    return cache(lambda row, col: gains.at(name, group(row, col), row, col))
 
 
 def newest_of_four(sources: list[int | None]) -> int:
@@ -296,13 +303,17 @@ def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
         assert got["adjustments"] == [
             {
                 "chip_id": source.chip_id,
-                "peer_pixels": peers,
+                "peer_pixels": gains.peers,
                 "gains": [
-                    {"band": name, "by_group": [gain / 8192 for gain in gains[name]]}
-                    for name in sorted(gains, key=ALL_BANDS.index)
+                    {
+                        "band": name,
+                        "by_group": [gain / 8192 for gain in gains.by_group[name]],
+                        "by_block": [factor / 8192 for row in gains.by_block[name] for factor in row],
+                    }
+                    for name in sorted(gains.by_group, key=ALL_BANDS.index)
                 ],
             }
-            for source, (peers, gains) in zip(expected.sources, expected.adjustments, strict=True)
+            for source, gains in zip(expected.sources, expected.adjustments, strict=True)
         ]
     if expected.mean_age_days is None:
         assert got["mean_age_days"] is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ Array = NDArray[Any]
 SIDE = 128  # 20 m pixels of a chip
 SAMPLED = [(row, col) for row in range(0, SIDE, 2) for col in range(0, SIDE, 2)]
 LEAST_PEERS = 30
+LEAST_GAIN, GREATEST_GAIN = 1_024, 65_535
 
 
 def total(pixels: Array, row: int, col: int) -> int:
@@ -61,28 +64,104 @@ def group_table(bands: Mapping[str, Array], valid: Array) -> Callable[[int, int]
     return group
 
 
+@dataclass(frozen=True)
+class Gains:
+    """What a source's pixels are multiplied by, in units of 1 / 8192."""
+
+    peers: int
+    by_group: dict[str, list[int]]  # of each band; none with too few peers
+    by_block: dict[str, list[list[int]]]
+
+    def at(self, name: str, group: int, row: int, col: int) -> int:
+        """Return the gain of a 20 m pixel."""
+        blocks = self.by_block[name]
+        parts = [
+            (down * right, blocks[block_row][block_col])
+            for block_row, down in ways(row)
+            for block_col, right in ways(col)
+        ]
+        factor = (sum(weight * value for weight, value in parts) + 512) // 1024
+        return min(max((self.by_group[name][group] * factor + 4096) // 8192, LEAST_GAIN), GREATEST_GAIN)
+
+
+def ways(pixel: int) -> list[tuple[int, int]]:
+    """Return the blocks before and after a row or column of 20 m pixels, with their weights out of 32."""
+    middles = [16 * block + 8 for block in range(8)]
+    at = pixel + Fraction(1, 2)
+    if at <= middles[0]:
+        return [(0, 32)]
+    if at >= middles[-1]:
+        return [(7, 32)]
+    before = max(block for block in range(8) if middles[block] <= at)
+    after_weight = (at - middles[before]) * 2
+    return [(before, int(32 - after_weight)), (before + 1, int(after_weight))]
+
+
 def gains_of(
     source: Mapping[str, Array], source_valid: Array, target: Mapping[str, Array], target_valid: Array
-) -> tuple[int, dict[str, list[int]]]:
-    """Return the number of peers, and by band the gain of each group in units of 1 / 8192."""
+) -> Gains:
+    """Return what the pixels of a source are multiplied by."""
     group = group_table(source, source_valid)
     both = [place for place in SAMPLED if is_whole(source_valid, *place) and is_whole(target_valid, *place)]
     names = [name for name in source if name in target]
     if len(both) < LEAST_PEERS or not names:
-        return len(both), {}
-    gains: dict[str, list[int]] = {}
+        return Gains(len(both), {}, {})
+    by_group: dict[str, list[int]] = {}
+    by_block: dict[str, list[list[int]]] = {}
     for name in names:
         ratios: dict[int, list[np.float32]] = {number: [] for number in range(15)}
         for place in both:
             ratio = np.float32(total(target[name], *place)) / np.float32(total(source[name], *place))
             ratios[group(*place)].append(ratio)
         whole_cell = sorted(ratio for some in ratios.values() for ratio in some)
-        gains[name] = []
+        by_group[name] = []
         for number in range(15):
             some = sorted(ratios[number]) if len(ratios[number]) >= LEAST_PEERS else whole_cell
             median = some[(len(some) - 1) // 2]
-            gains[name].append(int(min(max(np.rint(median * np.float32(8192)), 3277), 20480)))
-    return len(both), gains
+            by_group[name].append(int(min(max(np.rint(median * np.float32(8192)), LEAST_GAIN), GREATEST_GAIN)))
+        contrasts = {}
+        for place in both:
+            found = total(target[name], *place) * 8192
+            expected = total(source[name], *place) * by_group[name][group(*place)]
+            contrast = float(found - expected) / float(found + expected)
+            contrasts[place] = round(min(max(contrast, -0.25), 0.25) * 2**20)
+        by_block[name] = [[factor(mean) for mean in row] for row in means(contrasts, 8)]
+    return Gains(len(both), by_group, by_block)
+
+
+def means(contrasts: Mapping[tuple[int, int], int], blocks: int) -> list[list[int]]:
+    """Return the mean of each block, drawn to the mean of what is around it."""
+    wider = means(contrasts, blocks // 2) if blocks > 1 else [[0]]
+    side = SIDE // blocks
+    rows = []
+    for row in range(blocks):
+        rows.append(list[int]())
+        for col in range(blocks):
+            inside = [c for (i, j), c in contrasts.items() if i // side == row and j // side == col]
+            around = wider[0][0] if blocks == 1 else between(wider, row, col)
+            rows[-1].append((sum(inside) + 4 * around) // (len(inside) + 4))
+    return rows
+
+
+def between(wider: list[list[int]], row: int, col: int) -> int:
+    """Return the mean around a block of half the size: nine parts its own large block, the rest its neighbours."""
+    last = len(wider) - 1
+
+    def near(place: int) -> int:
+        return min(max(place // 2 + (1 if place % 2 else -1), 0), last)
+
+    own, neighbour = (row // 2, col // 2), (near(row), near(col))
+    return (
+        9 * wider[own[0]][own[1]]
+        + 3 * wider[neighbour[0]][own[1]]
+        + 3 * wider[own[0]][neighbour[1]]
+        + wider[neighbour[0]][neighbour[1]]
+    ) // 16
+
+
+def factor(mean: int) -> int:
+    """Return the factor of a mean contrast."""
+    return round((2**20 + mean) / (2**20 - mean) * 8192)
 
 
 def times(pixel: int, gain: int) -> int:

@@ -18,6 +18,8 @@ import rasterio
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from support.peers_oracle import gains_of, group_table, times
+
 BANDS = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}  # all of 10 m
 NOT_CUT = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 VALID = (2, 4, 5, 6, 7, 11)
@@ -153,14 +155,51 @@ def assert_band(frame: bytes, expected: NDArray[np.uint16], where: str) -> None:
     np.testing.assert_array_equal(decode(frame, "<u2", 256), expected, where)
 
 
-def assert_filled_band(
-    frame: bytes, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8], where: str
-) -> None:
-    """Assert that each pixel is that of its date; `layers` are the acquired pixels of the cell by date."""
-    filled = np.zeros(origin.shape, np.uint16)
-    for index, layer in enumerate(layers):
-        filled[origin == index] = layer[origin == index]
-    assert_band(frame, filled, where)
+def assert_filled_band(chip: Chip, name: str, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8]) -> None:
+    """Assert that own pixels are as acquired, and filled ones those of their date, where they are not adjusted.
+
+    Args:
+        chip: columns of fct_filled_chips: chip_id, adjustments and the band.
+        name: the band.
+        layers: acquired pixels of the cell by date, the chip's own date last.
+        origin: index of the date that each pixel is from.
+    """
+    pixels, index = decode(chip[name], "<u2", 256), len(layers) - 1
+    expected = np.where(origin == index, layers[index], 0)
+    used = [date for date in reversed(range(index)) if (origin == date).any()]  # newest first
+    for date, adjustment in zip(used, chip["adjustments"], strict=True):
+        where = origin == date
+        if adjustment["gains"]:
+            ratio = pixels[where] / layers[date][where]
+            assert ratio.min() > 0.1, chip["chip_id"]  # gains from 1/8 to 8, and a rounded pixel
+            assert ratio.max() < 8.5, chip["chip_id"]
+            expected[where] = pixels[where]
+        else:
+            expected[where] = layers[date][where]
+    np.testing.assert_array_equal(pixels, expected, f"{chip['chip_id']} {name}")
+
+
+def assert_adjusted(chip: Chip, dates: Sequence[Expected], index: int, frame: Frame) -> None:
+    """Assert the gains of each source of a chip, and some of the pixels that it fills."""
+    window = frame.window(chip["cell_id"])
+    origin = dates[index].origin[window]
+    used = [date for date in reversed(range(index)) if (origin == date).any()]  # newest first
+    pixels = {date: {name: dates[date].band(name)[window] for name in BANDS} for date in (*used, index)}
+    target = pixels[index], dates[index].valid[window]
+    for date, adjustment in zip(used, chip["adjustments"], strict=True):
+        source = pixels[date], dates[date].valid[window]
+        gains, group = gains_of(*source, *target), group_table(*source)
+        found = {gain["band"]: gain for gain in adjustment["gains"]}
+        assert (adjustment["peer_pixels"], set(found)) == (gains.peers, set(gains.by_group))
+        places = np.argwhere(origin == date)
+        for name, gain in found.items():
+            assert gain["by_group"] == [value / 8192 for value in gains.by_group[name]]
+            assert gain["by_block"] == [value / 8192 for row in gains.by_block[name] for value in row]
+            filled = decode(chip[name], "<u2", 256)
+            for row, col in places[:: 1 + len(places) // 100].tolist():
+                half = row // 2, col // 2
+                expected = times(int(pixels[date][name][row, col]), gains.at(name, group(*half), *half))
+                assert filled[row, col] == expected, (chip["chip_id"], name, row, col)
 
 
 def assert_cut(chip: Chip, one: Expected, frame: Frame) -> None:

@@ -169,10 +169,10 @@ def test_every_pixel_of_a_band_is_that_of_the_whole_arrays(
     for chip in rows_of(lake, "fct_chips", ["chip_id", "cell_id", name]):
         window = FRAME.window(chip["cell_id"])
         assert_band(chip[name], layers[date_of[chip["chip_id"]]][window], chip["chip_id"])
-    for chip in rows_of(lake, "fct_filled_chips", ["chip_id", "cell_id", name]):
+    for chip in rows_of(lake, "fct_filled_chips", ["chip_id", "cell_id", "adjustments", name]):
         window, index = FRAME.window(chip["cell_id"]), date_of[chip["chip_id"]]
         cut = [layer[window] for layer in layers[: index + 1]]
-        assert_filled_band(chip[name], cut, expected[index].origin[window], chip["chip_id"])
+        assert_filled_band(chip, name, cut, expected[index].origin[window])
 
 
 def test_all_other_columns_are_those_of_the_whole_arrays(

@@ -22,6 +22,7 @@ from support.scene_oracle import (
     BANDS,
     Expected,
     Frame,
+    assert_adjusted,
     assert_band,
     assert_cut,
     assert_filled,
@@ -101,8 +102,17 @@ def test_filled_chips_have_the_newest_valid_pixels_and_their_origin(
         origin = expected[index].origin[window]
         for name in BANDS:
             layers = [one.band(name)[window] for one in expected[: index + 1]]
-            assert_filled_band(chip[name], layers, origin, f"{chip['chip_id']} {name}")
+            assert_filled_band(chip, name, layers, origin)
         assert_filled(chip, expected, index, date_of, FRAME)
+
+
+def test_filled_pixels_are_adjusted_as_by_the_oracle(built: SparkSession, expected: list[Expected]) -> None:
+    index_of = {one.item_id: index for index, one in enumerate(expected)}
+    adjusted = [chip for chip in _chips(built, "fct_filled_chips") if any(one["gains"] for one in chip["adjustments"])]
+    some = sorted(adjusted, key=lambda chip: (-len(chip["sources"]), chip["chip_id"]))[:4]  # the oracle is slow
+    assert len(some) == 4
+    for chip in some:
+        assert_adjusted(chip, expected, index_of[chip["item_ids"][0]], FRAME)
 
 
 def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from support.peers_oracle import gains_of, group_table, times
 
-from python_udfs.fill.peers import GAIN_ONE, GROUPS, adjusted, adjustment, peers_of
+from python_udfs.fill.peers import BLOCKS, GAIN_ONE, GROUPS, MAX_GAIN, MIN_GAIN, adjusted, adjustment, peers_of
 
 Array = NDArray[Any]
 SIDES = {"blue": 256, "green": 256, "red": 256, "nir": 256, "nir08": 128, "swir16": 128}
@@ -39,40 +39,72 @@ def test_groups_and_gains_are_those_of_the_oracle(names: tuple[str, ...], missin
         of_source.groups[::3, ::5].tolist()
     )
     found = adjustment(of_source, of_target)
-    peers, gains = gains_of(source, source_valid, target, target_valid)
-    assert found.peers == peers
-    assert {name: values.tolist() for name, values in found.gains.items()} == gains
-    assert any(gain != GAIN_ONE for values in gains.values() for gain in values)
+    expected = gains_of(source, source_valid, target, target_valid)
+    assert found.peers == expected.peers
+    assert dict(zip(found.bands, found.gains.tolist(), strict=True)) == expected.by_group
+    assert dict(zip(found.bands, found.factors.tolist(), strict=True)) == expected.by_block
+    assert (found.gains != GAIN_ONE).any()
+    assert (found.factors != GAIN_ONE).any()
+
+
+def test_the_gain_of_a_pixel_is_that_of_the_oracle() -> None:
+    rng = np.random.default_rng(3)
+    (source, source_valid), (target, target_valid) = (landscape(("red", "nir"), rng, 0.5) for _ in range(2))
+    of_source = peers_of(source, source_valid)
+    found = adjustment(of_source, peers_of(target, target_valid))
+    expected = gains_of(source, source_valid, target, target_valid)
+    places = [(row, col) for row in (*range(0, 128, 9), 127) for col in (*range(0, 128, 7), 127)]
+    gains = found.at(of_source.groups, np.array([128 * row + col for row, col in places]))
+    for name, of_band in zip(found.bands, gains.tolist(), strict=True):
+        assert of_band == [expected.at(name, int(of_source.groups[place]), *place) for place in places]
+
+
+def test_haze_over_a_part_of_the_chip_is_met_by_local_factors() -> None:
+    bands, valid = landscape(("red", "nir"), np.random.default_rng(5), 0)
+    haze = np.linspace(1.3, 1, 256)  # brighter in the west
+    hazy = {name: np.rint(pixels * haze).astype(np.uint16) for name, pixels in bands.items()}
+    of_source = peers_of(bands, valid)
+    hole = valid.copy()
+    hole[100:150, 30:90] = False
+    gains = adjustment(of_source, peers_of(hazy, hole)).at(of_source.groups, np.arange(128 * 128))
+    for name, of_band in zip(bands, gains, strict=True):
+        filled = adjusted(bands[name], of_band.reshape(128, 128).repeat(2, 0).repeat(2, 1))
+        inside = (slice(100, 150), slice(30, 90))
+        error = np.abs(filled[inside] / hazy[name][inside].astype(float) - 1)
+        assert error.mean() < 0.02  # without local factors 0.06
 
 
 def test_a_band_that_one_chip_lacks_has_no_gains() -> None:
     rng = np.random.default_rng(1)
     source, target = landscape(("red", "nir", "swir16"), rng, 0), landscape(("red", "nir", "blue"), rng, 0)
-    assert set(adjustment(peers_of(*source), peers_of(*target)).gains) == {"red", "nir"}
+    assert adjustment(peers_of(*source), peers_of(*target)).bands == ("red", "nir")
 
 
 def test_too_few_peers_give_no_gains() -> None:
     bands, valid = landscape(("red", "nir"), np.random.default_rng(1), 0)
     few = np.zeros_like(valid)
     few[100 : 100 + 4 * 29 : 4, 100:102] = few[101 : 101 + 4 * 29 : 4, 100:102] = True
-    assert adjustment(peers_of(bands, valid), peers_of(bands, few)).gains == {}
+    assert adjustment(peers_of(bands, valid), peers_of(bands, few)).bands == ()
     few[40:42, 100:102] = True
     found = adjustment(peers_of(bands, valid), peers_of(bands, few))
     assert found.peers == 30
-    assert set(found.gains) == {"red", "nir"}
-    assert all(gains.tolist() == [GAIN_ONE] * GROUPS for gains in found.gains.values())
+    assert found.bands == ("red", "nir")
+    assert found.gains.tolist() == [[GAIN_ONE] * GROUPS] * 2
+    assert found.factors.tolist() == [[[GAIN_ONE] * BLOCKS] * BLOCKS] * 2
 
 
 def test_gains_are_limited() -> None:
     bands, valid = landscape(("red", "nir"), np.random.default_rng(1), 0)
-    for factor, gain in ((5, 2.5), (0.1, 0.4)):
-        other = {name: np.maximum(pixels * factor, 1).astype(np.uint16) for name, pixels in bands.items()}
-        gains = adjustment(peers_of(bands, valid), peers_of(other, valid)).gains
-        assert all((values == round(gain * GAIN_ONE)).all() for values in gains.values())
+    dark = {name: pixels // 10 + 1 for name, pixels in bands.items()}
+    for source, target, gain in ((dark, bands, MAX_GAIN), (bands, dark, MIN_GAIN)):
+        of_source = peers_of(source, valid)
+        found = adjustment(of_source, peers_of(target, valid))
+        assert (found.gains == gain).all()
+        assert (found.at(of_source.groups, np.arange(128 * 128)) == gain).all()
 
 
 def test_pixels_are_multiplied_as_by_the_oracle() -> None:
     pixels = np.array([0, 1, 2, 300, 9_999, 40_000, 65_535], np.uint16)
-    for gain in (3_277, 8_191, GAIN_ONE, 8_193, 20_480):
+    for gain in (MIN_GAIN, 8_191, GAIN_ONE, 8_193, MAX_GAIN):
         expected = [times(int(pixel), gain) for pixel in pixels]
         assert adjusted(pixels, np.full(pixels.shape, gain, np.uint16)).tolist() == expected
