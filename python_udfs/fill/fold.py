@@ -49,7 +49,7 @@ class CellState:
 
     def __init__(self) -> None:
         self._chips: list[Source] = []  # oldest first
-        self._peers: list[Peers | None] = []  # of each chip, if the rule adjusts
+        self._peers: list[Peers | None] = []  # of each chip that may still fill another, if the rule adjusts
         self._bands: dict[str, BandPixels] = {}  # those that the newest chip or one of its sources has
         self._scl = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
         # Index into `_chips` of the chip that the value of a pixel came from.
@@ -122,10 +122,15 @@ class CellState:
             else [count for count, one in zip(pixels, adjustments, strict=True) if not one.bands]
         )
         source_index = to_source[seen]
-        return FilledChip(
-            bands=self._bands
+        bands = (
+            self._bands
             if adjustments is None
-            else self._adjusted_bands(source_index, to_source[self._seen_20m], used, adjustments),
+            else self._adjusted_bands(source_index, to_source[self._seen_20m], used, adjustments)
+        )
+        # A chip of which no pixel is left fills no later one. Its peers are 200 kB, and many cells are folded at once.
+        self._peers = [peers if counts[index] or index == newest else None for index, peers in enumerate(self._peers)]
+        return FilledChip(
+            bands=bands,
             scl=self._scl,
             source_index=source_index,
             sources=[self._chips[index] for index in used],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_chip_without_gaps_stays_unchanged() -> None:
     assert not decode_array(filled["source_index"], "uint8", 256).any()
     assert (filled["sources"], filled["complete_fraction"]) == ([], 1.0)
     assert (filled["max_age_days"], filled["mean_age_days"]) == (None, None)
+
+
+def test_a_long_history_needs_no_more_memory() -> None:
+    cell, sizes = CellFold(Rule(adjust="peers").as_json()), []
+    for day in range(12):
+        cell.add(input_row(plain(day, 1 + day, ALL_BANDS)))
+        cell.filled({})
+        sizes.append(len(pickle.dumps(cell)))
+    assert sizes[0] > 700_000  # pixels of ten bands
+    assert sizes[-1] < sizes[2] + 2_000
 
 
 def test_a_pixel_as_old_as_the_limit_fills_and_an_older_one_does_not() -> None:
