@@ -1,7 +1,7 @@
 {# One statement commits one snapshot: all changes or none. #}
 {% macro row_merge(target, changes, keys, columns) %}
     merge into {{ target }} as target
-    using ({{ changes }}) as source
+    using {{ changes }} as source
     on {{ row_matches(keys, 'source', 'target') }}
     when matched and source.is_gone then delete
     when matched then update set

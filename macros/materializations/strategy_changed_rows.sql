@@ -1,15 +1,23 @@
 {#
     The select returns all rows that the table should have. Rows that differ from the table's are merged, rows that the
-    select lacks are deleted. `version_columns` may name the columns that are compared.
+    select lacks are deleted. `version_columns` may name the columns that are compared. The differences are computed once,
+    because a MERGE reads its source several times. New rows alone are inserted, as in strategy_pending_inputs.
 #}
 {% macro strategy_changed_rows(source, columns) %}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}
-    {%- set changes = row_changes(source, this, keys, columns, config.get('version_columns') or columns) -%}
-    {% if row_exists(changes) %}
+    {%- set compared = config.get('version_columns') or columns -%}
+    {% do plan_drop('changes') %}
+    {% set changes = plan_make('changes', row_changes(source, this, keys, columns, compared)) %}
+    {% if row_exists('select 1 from ' ~ changes) %}
+        {%- set known_rows -%}
+            select 1 from {{ changes }} as source left semi join {{ this }} as target on {{ row_matches(keys, 'source', 'target') }}
+        {%- endset -%}
+        {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(known_rows) %}
         {% call statement('main') %}
-            {{ row_merge(this, changes, keys, columns) }}
+            {{ row_insert(this, changes, columns) if adds_only else row_merge(this, changes, keys, columns) }}
         {% endcall %}
     {% else %}
         {% call noop_statement('main', 'nothing changed') %}{% endcall %}
     {% endif %}
+    {% do run_query('drop view ' ~ changes) %}
 {% endmacro %}

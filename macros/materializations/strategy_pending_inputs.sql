@@ -25,7 +25,7 @@
     {% set target = row_open_branch(this) if is_pending and has_gone else this %}
     {% if is_pending %}
         {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(rows_again) %}
-        {% set changes = 'select *, false as is_gone from ' ~ source %}
+        {% set changes = '(select *, false as is_gone from ' ~ source ~ ')' %}
         {% call statement('main') %}
             {{ row_insert(target, source, columns) if adds_only else row_merge(target, changes, keys, columns) }}
         {% endcall %}
