@@ -29,6 +29,7 @@ def second_settings(schema: str) -> dict[str, str]:
         "CHIPLAKE_VALID_SCL_CLASSES": "[4, 5, 6, 7, 11]",
         "CHIPLAKE_FILL_MAX_AGE_DAYS": str(MAX_AGE_DAYS),
         "CHIPLAKE_FILL_CLOUD_DILATION_PIXELS": "3",
+        "CHIPLAKE_FILL_ADJUST": "none",
         "CHIPLAKE_FILL_MIN_COMPLETE": "0.5",
         "CHIPLAKE_EMBED_MIN_COMPLETE": "0.25",
         "CHIPLAKE_EMBED_INT8": "true",

@@ -208,7 +208,7 @@ def test_two_builds_into_two_schemas_at_once_are_right(server: Server, tmp_path:
     check_two_builds_at_once(server, DbtClient(server, tmp_path), ("dev_ann", "dev_ben"))
     recorded = "select count(*), count(distinct setting) from raw.lake_settings where schema_name = '{}'"
     counts = [server.connect().ask(recorded.format(schema)) for schema in ("dev_ann", "dev_ben")]
-    assert counts == [[(15, 15)], [(15, 15)]], "the settings of the first build into a schema, once"
+    assert counts == [[(16, 16)], [(16, 16)]], "the settings of the first build into a schema, once"
     assert not (tmp_path / "home").exists()
     shutil.rmtree(archive.root)
 
