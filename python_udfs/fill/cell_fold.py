@@ -15,7 +15,7 @@ from python_udfs.fill.fold import CellState, FilledChip, Source
 from python_udfs.fill.peers import GAIN_ONE, Gains, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
-from python_udfs.valid_pixels import data_mask
+from python_udfs.valid_pixels import BandPixels, Mask, data_mask
 
 Row = Mapping[str, Any]
 
@@ -49,9 +49,7 @@ class CellFold:
         """
         source = _source_of(chip)
         self._state.drop_older_than(source.acquired_at - timedelta(days=self._rule.max_age_days))
-        bands = _bands_of(chip)
-        scl = decode_array(chip[SCL], "uint8", CHIP_PIXELS_20M)
-        valid = data_mask(bands, self._rule.passes(scl, chip[CLOUD_DISTANCE]))
+        bands, scl, valid = read_chip(chip, self._rule)
         self._state.add(source, bands, scl, valid, peers_of(bands, valid) if self._rule.adjust == "peers" else None)
 
     def filled(self, chip: Row) -> dict[str, Any]:
@@ -102,9 +100,23 @@ def _numbers(gains: Gains) -> list[float]:
     return numbers
 
 
+def read_chip(chip: Row, rule: FillRule) -> tuple[dict[str, BandPixels], NDArray[np.uint8], Mask]:
+    """Decode a chip.
+
+    Args:
+        chip: a row of fct_chips; only its frames are read.
+        rule: says which pixels are valid.
+
+    Returns:
+        Band name to pixels, SCL (128, 128), and the valid pixels (256, 256).
+
+    Raises:
+        ValueError: a frame does not have the size of its layer.
+    """
+    bands = decode_bands({name: chip[name] for name in BAND_NAMES})
+    scl = decode_array(chip[SCL], "uint8", CHIP_PIXELS_20M)
+    return bands, scl, data_mask(bands, rule.passes(scl, chip[CLOUD_DISTANCE]))
+
+
 def _source_of(row: Row) -> Source:
     return Source(row["chip_id"], row["acquired_at"])
-
-
-def _bands_of(row: Row) -> dict[str, Any]:
-    return decode_bands({name: row[name] for name in BAND_NAMES})
