@@ -1,7 +1,7 @@
 {#
     The select returns all rows that the table should have. Rows that differ from the table's are merged, rows that the
-    select lacks are deleted. `version_columns` may name the columns that are compared. The differences are computed once,
-    because a MERGE reads its source several times. New rows alone are inserted, as in strategy_pending_inputs.
+    select lacks are deleted. `version_columns` may name the columns that are compared. The differences are computed
+    once, because a MERGE reads its source several times. New rows alone are inserted, as in strategy_pending_inputs.
 #}
 {% macro strategy_changed_rows(source, columns) %}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}
@@ -10,7 +10,9 @@
     {% set changes = plan_make('changes', row_changes(source, this, keys, columns, compared)) %}
     {% if row_exists('select 1 from ' ~ changes) %}
         {%- set known_rows -%}
-            select 1 from {{ changes }} as source left semi join {{ this }} as target on {{ row_matches(keys, 'source', 'target') }}
+            select 1
+            from {{ changes }} as source
+            left semi join {{ this }} as target on {{ row_matches(keys, 'source', 'target') }}
         {%- endset -%}
         {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(known_rows) %}
         {% call statement('main') %}
