@@ -131,7 +131,7 @@ def test_an_accepted_change_replaces_the_record(tmp_path: Path) -> None:
     write_record(ensure_sources(settings), settings)
     assert meet_lake(settings) == ()
     assert recorded(tmp_path)["bbox"] == "null"
-    assert len(recorded(tmp_path)) == 15
+    assert len(recorded(tmp_path)) == 16
 
 
 def test_schemas_have_their_own_records_and_a_new_one_is_compared_with_the_main_one(tmp_path: Path) -> None:
