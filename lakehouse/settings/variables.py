@@ -88,16 +88,10 @@ def notice_unknown(variables: Iterable[str], settings: Iterable[str]) -> None:
         variables: names of variables that are set, in upper case.
         settings: names of the variables of all settings.
     """
-    names = set(settings)
-    for name in unknown_variables(variables, names):
-        notice(f"{name} is not a setting and has no effect; {_remedy(name, {*names, *_OTHER_VARIABLES})}")
-
-
-def unknown_variables(variables: Iterable[str], settings: Iterable[str]) -> list[str]:
-    """Return the variables `CHIPLAKE_…` that nothing reads, sorted; the arguments are those of `notice_unknown`."""
     known = {*settings, *_OTHER_VARIABLES}
-    named = (name for name in sorted(variables) if name.startswith(PREFIX) and not name.startswith(_OTHER_PREFIXES))
-    return [name for name in named if name not in known]
+    for name in sorted(variables):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_OTHER_PREFIXES):
+            notice(f"{name} is not a setting and has no effect; {_remedy(name, known)}")
 
 
 def _remedy(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
 from python_udfs.codec import decode_array, decode_bands, encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
-from python_udfs.fill.peers import GAIN_ONE, Gains, peers_of
+from python_udfs.fill.peers import peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
 from python_udfs.valid_pixels import BandPixels, Mask, data_mask
@@ -67,7 +67,9 @@ class CellFold:
             **chip,
             **encode_layers(layers),
             "sources": [{"chip_id": one.chip_id, "acquired_at": one.acquired_at} for one in filled.sources],
-            "adjustments": _rows_of(filled),
+            "adjustments": None
+            if filled.adjustments is None
+            else [one.as_row(source.chip_id) for one, source in zip(filled.adjustments, filled.sources, strict=True)],
             "base_valid_fraction": filled.base_valid_fraction,
             "complete_fraction": filled.complete_fraction,
             "max_age_days": filled.max_age_days,
@@ -76,28 +78,6 @@ class CellFold:
             "is_complete": filled.complete_fraction >= self._rule.min_complete,
             "error": None,
         }
-
-
-def _rows_of(filled: FilledChip) -> list[dict[str, Any]] | None:
-    """Return the column `adjustments`: gains and factors as numbers, 1 = as it was."""
-    if filled.adjustments is None:
-        return None
-    return [
-        {
-            "chip_id": source.chip_id,
-            "peer_pixels": one.peers,
-            "gains": [
-                {"band": name, "by_group": _numbers(gains), "by_block": _numbers(factors)}
-                for name, gains, factors in zip(one.bands, one.gains, one.factors, strict=True)
-            ],
-        }
-        for source, one in zip(filled.sources, filled.adjustments, strict=True)
-    ]
-
-
-def _numbers(gains: Gains) -> list[float]:
-    numbers: list[float] = (gains.ravel() / np.float32(GAIN_ONE)).tolist()
-    return numbers
 
 
 def read_chip(chip: Row, rule: FillRule) -> tuple[dict[str, BandPixels], NDArray[np.uint8], Mask]:

@@ -11,7 +11,7 @@ import numpy as np
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.codec import decode_array
 from python_udfs.fill.cell_fold import read_chip
-from python_udfs.fill.peers import BLOCKS, GAIN_ONE, GROUPS, Adjustment, adjusted, peers_of
+from python_udfs.fill.peers import GAIN_ONE, Adjustment, adjusted, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX, STILL_MISSING
 
@@ -46,14 +46,11 @@ def origin_of_pixel(filled: Row, band: str, row: int, col: int) -> str | None:
         row: row of the pixel in the band, from the north.
         col: column of the pixel in the band, from the west.
     """
-    number = _source_number(filled, band, row, col)
-    if number == STILL_MISSING:
-        return None
-    return str(filled["chip_id"] if number == 0 else filled["sources"][number - 1]["chip_id"])
+    return _chip_id_of(filled, _source_number(filled, band, row, col))
 
 
 def explain_pixel(filled: Row, source: Row, band: str, row: int, col: int) -> FilledPixel:
-    """Return how the value of a pixel came about, computed anew from the raw chip.
+    """Compute a pixel of a filled chip from the raw chip that it is from, and return the steps.
 
     Args:
         filled: a row of fct_filled_chips.
@@ -65,13 +62,13 @@ def explain_pixel(filled: Row, source: Row, band: str, row: int, col: int) -> Fi
     Raises:
         ValueError: the pixel is missing, or from another chip; a frame is damaged.
     """
-    origin = origin_of_pixel(filled, band, row, col)
+    number = _source_number(filled, band, row, col)
+    origin = _chip_id_of(filled, number)
     if origin != source["chip_id"]:
         raise ValueError(f"the pixel is from {origin or 'no chip'}, not from {source['chip_id']}")
     bands, _, valid = read_chip(source, FillRule.model_validate_json(filled["rule_version"]))
     raw = int(bands[band][row, col])
-    number = _source_number(filled, band, row, col)
-    adjustment = _adjustment_of(filled["adjustments"][number - 1]) if number and filled["adjustments"] else None
+    adjustment = Adjustment.of_row(filled["adjustments"][number - 1]) if number and filled["adjustments"] else None
     if adjustment is None or band not in adjustment.bands:
         return FilledPixel(origin, raw, None, 1.0, raw)
     groups = peers_of(bands, valid).groups
@@ -82,24 +79,15 @@ def explain_pixel(filled: Row, source: Row, band: str, row: int, col: int) -> Fi
     return FilledPixel(origin, raw, int(groups.ravel()[place]), float(gain[0]) / GAIN_ONE, value)
 
 
+def _chip_id_of(filled: Row, number: int) -> str | None:
+    if number == STILL_MISSING:
+        return None
+    return str(filled["chip_id"] if number == 0 else filled["sources"][number - 1]["chip_id"])
+
+
 def _source_number(filled: Row, band: str, row: int, col: int) -> int:
     """Return 0 for the chip's own pixel, k for one of its k-th source, or STILL_MISSING."""
     numbers = decode_array(filled[SOURCE_INDEX], "uint8", CHIP_PIXELS_10M)
     if BAND_BY_NAME[band].gsd == 10:
         return int(numbers[row, col])
     return int(numbers[2 * row : 2 * row + 2, 2 * col : 2 * col + 2].min())  # the newest source of the four
-
-
-def _adjustment_of(column: Row) -> Adjustment:
-    """Return one of the column `adjustments`, with gains as whole numbers."""
-    gains = column["gains"]
-    by_group, by_block = (
-        np.rint(np.array([one[name] for one in gains], np.float64) * GAIN_ONE).astype(np.uint16)
-        for name in ("by_group", "by_block")
-    )
-    return Adjustment(
-        column["peer_pixels"],
-        tuple(one["band"] for one in gains),
-        by_group.reshape(len(gains), GROUPS),
-        by_block.reshape(len(gains), BLOCKS, BLOCKS),
-    )

@@ -49,7 +49,7 @@ class CellState:
 
     def __init__(self) -> None:
         self._chips: list[Source] = []  # oldest first
-        self._peers: list[Peers | None] = []  # of each chip that may still fill another, if the rule adjusts
+        self._peers: dict[int, Peers] = {}  # of chips that may still fill others, if the rule adjusts; by index
         self._bands: dict[str, BandPixels] = {}  # those that the newest chip or one of its sources has
         self._scl = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
         # Index into `_chips` of the chip that the value of a pixel came from.
@@ -76,7 +76,8 @@ class CellState:
         valid_20m = any_of_four(valid)
         newest = len(self._chips)
         self._chips.append(chip)
-        self._peers.append(peers)
+        if peers is not None:
+            self._peers[newest] = peers
         self._take_bands(bands, _bits(valid, np.uint16), _bits(valid_20m, np.uint16))
         _take(self._scl, scl, _bits(valid_20m, np.uint8))
         self._seen_10m[valid] = newest
@@ -87,7 +88,6 @@ class CellState:
         is_too_old = np.array([chip.acquired_at < oldest for chip in self._chips] + [True])  # last: never seen
         if not is_too_old[:-1].any():
             return
-        self._peers = [None if gone else peers for peers, gone in zip(self._peers, is_too_old[:-1], strict=True)]
         for seen, gsd in ((self._seen_10m, 10), (self._seen_20m, 20)):
             gone = is_too_old[seen]
             seen[gone] = _NEVER_SEEN
@@ -116,68 +116,46 @@ class CellState:
         pixels = [int(counts[index]) for index in used]
         weighted = sum(age * count for age, count in zip(ages, pixels, strict=True))
         adjustments = self._adjustments(used)
-        as_they_were = (
-            pixels
+        adjusting = (
+            {}
             if adjustments is None
-            else [count for count, one in zip(pixels, adjustments, strict=True) if not one.bands]
+            else {index: one for index, one in zip(used, adjustments, strict=True) if one.bands}
         )
-        source_index = to_source[seen]
-        bands = (
-            self._bands
-            if adjustments is None
-            else self._adjusted_bands(source_index, to_source[self._seen_20m], used, adjustments)
-        )
+        bands = self._adjusted_bands(adjusting) if adjusting else self._bands
         # A chip of which no pixel is left fills no later one. Its peers are 200 kB, and many cells are folded at once.
-        self._peers = [peers if counts[index] or index == newest else None for index, peers in enumerate(self._peers)]
+        self._peers = {index: peers for index, peers in self._peers.items() if counts[index] or index == newest}
         return FilledChip(
             bands=bands,
             scl=self._scl,
-            source_index=source_index,
+            source_index=to_source[seen],
             sources=[self._chips[index] for index in used],
             adjustments=adjustments,
             base_valid_fraction=int(counts[newest]) / seen.size,
             complete_fraction=int(counts.sum()) / seen.size,
             max_age_days=max(ages, default=None),
             mean_age_days=weighted / sum(pixels) if pixels else None,
-            unadjusted_fraction=sum(as_they_were) / seen.size,
+            unadjusted_fraction=sum(int(counts[index]) for index in used if index not in adjusting) / seen.size,
         )
 
     def _adjustments(self, used: Sequence[int]) -> list[Adjustment] | None:
         """Return the adjustments of the chips at these places to the newest chip; None if the rule does not adjust."""
-        target = self._peers[-1]
-        if target is None:
-            return None
-        sources = [self._peers[index] for index in used]
-        return [adjustment(source, target) for source in sources if source is not None]
+        target = self._peers.get(len(self._chips) - 1)
+        return None if target is None else [adjustment(self._peers[index], target) for index in used]
 
-    def _adjusted_bands(
-        self,
-        source_index: NDArray[np.uint8],
-        source_index_20m: NDArray[np.uint8],
-        used: Sequence[int],
-        adjustments: Sequence[Adjustment],
-    ) -> Mapping[str, BandPixels]:
-        """Return the bands, with each filled pixel adjusted as its source is.
+    def _adjusted_bands(self, adjusting: Mapping[int, Adjustment]) -> dict[str, BandPixels]:
+        """Return a copy of the bands in which the pixels of some chips are adjusted.
 
         Args:
-            source_index: (256, 256).
-            source_index_20m: (128, 128), the same of 20 m pixels.
-            used: places of the sources in `_chips`.
-            adjustments: of each source.
+            adjusting: index of a chip in `_chips` to the adjustment of its pixels.
         """
-        if not any(one.bands for one in adjustments):
-            return self._bands
         bands = {name: layer.copy() for name, layer in self._bands.items()}
-        for number, (place, one) in enumerate(zip(used, adjustments, strict=True), start=1):
-            peers = self._peers[place]
-            if peers is None or not one.bands:
-                continue
-            is_source = source_index == number
+        for index, one in adjusting.items():
+            is_source = self._seen_10m == index
             places = np.flatnonzero(any_of_four(is_source))
-            gains = one.at(peers.groups, places)
+            gains = one.at(self._peers[index].groups, places)
             column = np.empty(CHIP_PIXELS_20M * CHIP_PIXELS_20M, np.intp)  # of `gains`, by place of the 20 m pixel
             column[places] = np.arange(len(places))
-            fine, coarse = np.flatnonzero(is_source), np.flatnonzero(source_index_20m == number)
+            fine, coarse = np.flatnonzero(is_source), np.flatnonzero(self._seen_20m == index)
             around = fine // (2 * CHIP_PIXELS_10M) * CHIP_PIXELS_20M + fine % CHIP_PIXELS_10M // 2
             by_gsd = {10: (fine, column[around]), 20: (coarse, column[coarse])}
             for name, of_band in zip(one.bands, gains, strict=True):

@@ -109,14 +109,10 @@ class PartitionFold:
         number = 0
         for batch in read_rows(steps[0].file, positions, _COLUMNS, self._io):
             for index in range(batch.num_rows):
-                frames = {name: _value(batch.column(place), index) for place, name in enumerate(_COLUMNS.names)}
+                # A missing layer is null, and has no buffer.
+                frames = {name: batch.column(place)[index].as_buffer() for place, name in enumerate(_COLUMNS.names)}
                 yield from ((step, frames) for step in at[positions[number]])
                 number += 1
-
-
-def _value(column: pa.Array, index: int) -> Any:
-    value = column[index]
-    return value.as_buffer() if isinstance(value, pa.LargeBinaryScalar) and value.is_valid else value.as_py()
 
 
 def _own(value: Any) -> Any:

@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ MIN_PEERS: Final = 30  # pixels of the sample that a median needs
 _MAX_PIXEL: Final = np.uint32(np.iinfo(np.uint16).max)
 _STEP: Final = 2  # every second row and column of 20 m pixels is sampled: 4,096 of a chip
 _SAMPLED: Final = (slice(None, None, _STEP),) * 2
+_ALL: Final = (slice(None),) * 2
 _SAMPLES: Final = CHIP_PIXELS_20M // _STEP  # along each side
 _SECOND_BANDS: Final = ("swir16", "green", "blue")  # the first that the chip has makes the second division
 _CONTRAST_ONE: Final = 1 << 20
@@ -105,6 +106,36 @@ class Adjustment:
         gains *= _between_blocks(self.factors, places)
         return np.clip(_rounded_shift(gains, _GAIN_BITS), MIN_GAIN, MAX_GAIN).astype(np.uint16)
 
+    def as_row(self, chip_id: str) -> dict[str, Any]:
+        """Return an element of the column `adjustments`: gains and factors as numbers, 1 = as it was.
+
+        Args:
+            chip_id: of the source.
+        """
+        by_band = zip(self.bands, self.gains, self.factors, strict=True)
+        gains = [{"band": name, "by_group": _numbers(one), "by_block": _numbers(other)} for name, one, other in by_band]
+        return {"chip_id": chip_id, "peer_pixels": self.peers, "gains": gains}
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Adjustment:
+        """Read an element of the column `adjustments`."""
+        gains = row["gains"]
+        by_group, by_block = (
+            np.rint(np.array([one[name] for one in gains], np.float64) * GAIN_ONE).astype(np.uint16)
+            for name in ("by_group", "by_block")
+        )
+        return cls(
+            row["peer_pixels"],
+            tuple(one["band"] for one in gains),
+            by_group.reshape(-1, GROUPS),
+            by_block.reshape(-1, BLOCKS, BLOCKS),
+        )
+
+
+def _numbers(gains: Gains) -> list[float]:
+    numbers: list[float] = (gains.ravel() / np.float32(GAIN_ONE)).tolist()
+    return numbers
+
 
 def peers_of(bands: Mapping[str, BandPixels], valid: Mask) -> Peers:
     """Group the pixels of a chip, and take a sample of them.
@@ -151,13 +182,11 @@ def adjusted(pixels: BandPixels, gains: Gains) -> BandPixels:
     return product.astype(np.uint16)
 
 
-def _sums(pixels: BandPixels, sampled: tuple[slice, slice] | None = None) -> Sums:
-    """Return four times each 20 m pixel, or the sum of its four 10 m pixels."""
+def _sums(pixels: BandPixels, places: tuple[slice, slice] = _ALL) -> Sums:
+    """Return four times each 20 m pixel, or the sum of its four 10 m pixels, at some rows and columns."""
     if pixels.shape[0] == CHIP_PIXELS_20M:
-        return (pixels if sampled is None else pixels[sampled]).astype(np.uint32) * 4
-    parts = [pixels[row::2, col::2] for row in (0, 1) for col in (0, 1)]
-    if sampled is not None:
-        parts = [part[sampled] for part in parts]
+        return pixels[places].astype(np.uint32) * 4
+    parts = [pixels[row::2, col::2][places] for row in (0, 1) for col in (0, 1)]
     sums: Sums = np.add.reduce(parts, dtype=np.uint32)
     return sums
 

@@ -1,4 +1,4 @@
-"""The links of the pages lead to existing files and headings, variables exist, and the README stays short."""
+"""The links of the pages lead to existing files and headings, and the README stays short."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from support.pages import LANGUAGES, PAGES, blocks_of
 
-from lakehouse.settings import PROJECT_DIR, Settings
-from lakehouse.settings.variables import unknown_variables
+from lakehouse.settings import PROJECT_DIR
 
 
 def anchors(page: Path) -> set[str]:
@@ -27,14 +26,6 @@ def test_links_lead_somewhere(page: str) -> None:
         linked = (PROJECT_DIR / page).parent / name if name else PROJECT_DIR / page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
-
-
-def test_the_variables_that_the_pages_name_exist() -> None:
-    settings = Settings()
-    names = {group.variable(field) for _, group in settings.groups() for field in type(group).model_fields}
-    for page in PAGES:
-        named = set(re.findall(r"\bCHIPLAKE_[A-Z0-9_]*[A-Z0-9]\b(?!_)", (PROJECT_DIR / page).read_text()))
-        assert unknown_variables(named, names) == [], page
 
 
 def test_the_readme_has_at_most_150_lines() -> None:

@@ -9,7 +9,7 @@ from support.fill_oracle import ALL_BANDS, Chip, Rule, decoded, fold, input_row,
 from python_udfs.fill.explain import explain_pixel, origin_of_pixel
 
 
-def nights(adjust: str) -> tuple[list[Chip], list[dict[str, object]], Rule]:
+def nights(adjust: str) -> tuple[list[Chip], list[dict[str, object]]]:
     """Make three chips with noise, of which the last two have clouds, and fill them."""
     rng, chips = np.random.default_rng(4), [plain(day, 1000, ALL_BANDS) for day in (0, 5, 9)]
     for chip in chips:
@@ -19,12 +19,12 @@ def nights(adjust: str) -> tuple[list[Chip], list[dict[str, object]], Rule]:
     chips[2].scl[30:, 20:110] = 8
     rule = Rule(adjust=adjust)
     rows = fold([input_row(chip) for chip in chips], rule)
-    return chips, [{**row, "rule_version": rule.as_json()} for row in rows], rule
+    return chips, [{**row, "rule_version": rule.as_json()} for row in rows]
 
 
 @pytest.mark.parametrize("adjust", ["none", "peers"])
 def test_each_value_follows_from_the_raw_chip(adjust: str) -> None:
-    chips, rows, _ = nights(adjust)
+    chips, rows = nights(adjust)
     raw = {chip.chip_id: input_row(chip) for chip in chips}
     filled, gains = rows[-1], set()
     arrays = decoded(filled)
@@ -41,7 +41,7 @@ def test_each_value_follows_from_the_raw_chip(adjust: str) -> None:
 
 
 def test_another_chip_than_the_origin_is_refused() -> None:
-    chips, rows, _ = nights("peers")
+    chips, rows = nights("peers")
     assert origin_of_pixel(rows[-1], "red", 0, 0) == chips[2].chip_id
     with pytest.raises(ValueError, match=r"the pixel is from chip-.*, not from chip-0"):
         explain_pixel(rows[-1], input_row(chips[0]), "red", 0, 0)
