@@ -1,7 +1,7 @@
 {#
-    The select returns all rows that the table should have. Rows that differ from the table's are merged, rows that the
+    The select returns all rows that the table should have. Rows that differ from the table's are written, rows that the
     select lacks are deleted. `version_columns` may name the columns that are compared. The differences are computed
-    once, because a MERGE reads its source several times. New rows alone are inserted, as in strategy_pending_inputs.
+    once, because a MERGE reads its source several times.
 #}
 {% macro strategy_changed_rows(source, columns) %}
     {%- set keys = row_key_columns(config.get('unique_key')) -%}
@@ -14,10 +14,7 @@
             from {{ changes }} as source
             left semi join {{ this }} as target on {{ row_matches(keys, 'source', 'target') }}
         {%- endset -%}
-        {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(known_rows) %}
-        {% call statement('main') %}
-            {{ row_insert(this, changes, columns) if adds_only else row_merge(this, changes, keys, columns) }}
-        {% endcall %}
+        {% do row_write(this, changes, known_rows, keys, columns) %}
     {% else %}
         {% call noop_statement('main', 'nothing changed') %}{% endcall %}
     {% endif %}

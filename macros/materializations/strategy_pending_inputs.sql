@@ -1,9 +1,6 @@
 {#
     The select returns rows for the inputs that the first plan names. It does not run when that plan is empty. Rows are
-    merged on `unique_key`. If the table has no row of these inputs, as on most nights, they are inserted instead: Spark
-    never broadcasts the target of a MERGE, so it would shuffle the rows without replacing any. An append never
-    conflicts with another one, so a catalog without locks gets the MERGE, which fails if another run has added the rows
-    meanwhile.
+    written by `unique_key` (row_write).
 
     Rows whose input is gone are deleted. If there are such rows and new ones, both are written on a branch, and readers
     see both at once.
@@ -24,11 +21,7 @@
     {% set has_gone = row_exists('select 1 from ' ~ this ~ ' as target where ' ~ is_gone) %}
     {% set target = row_open_branch(this) if is_pending and has_gone else this %}
     {% if is_pending %}
-        {% set adds_only = env_var('CHIPLAKE_CATALOG') == 'sql' and not row_exists(rows_again) %}
-        {% set changes = '(select *, false as is_gone from ' ~ source ~ ')' %}
-        {% call statement('main') %}
-            {{ row_insert(target, source, columns) if adds_only else row_merge(target, changes, keys, columns) }}
-        {% endcall %}
+        {% do row_write(target, '(select *, false as is_gone from ' ~ source ~ ')', rows_again, keys, columns) %}
     {% else %}
         {% call noop_statement('main', 'nothing pending') %}{% endcall %}
     {% endif %}
