@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.pages import PAGES
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.notices import forget_notices
@@ -102,8 +103,8 @@ def test_a_process_reports_a_variable_once_also_that_of_a_dotenv(
     assert lines == ["warning: CHIPLAKE_BANDZ is not a setting and has no effect; did you mean CHIPLAKE_BANDS?"]
 
 
-def test_every_variable_that_the_project_reads_is_known(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names in the code of the packages, the profiles and the images."""
+def test_every_variable_that_the_project_names_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in the code of the packages, the profiles, the images and the pages."""
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.yml", "*.sql", "*.Dockerfile", ":!tests", ":!docs"],
         cwd=PROJECT_DIR,
@@ -113,7 +114,7 @@ def test_every_variable_that_the_project_reads_is_known(capsys: pytest.CaptureFi
     if listed.returncode:
         pytest.skip("not a git checkout")
     named: set[str] = set()
-    for file in listed.stdout.splitlines():
+    for file in (*listed.stdout.splitlines(), *PAGES):
         named |= set(re.findall(r"\bCHIPLAKE_[A-Z0-9_]*[A-Z0-9]\b", (PROJECT_DIR / file).read_text()))
     forget_notices()
     prefixes = {name for name in named if any(setting.startswith(f"{name}_") for setting in SETTINGS)}
