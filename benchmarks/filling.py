@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from harness.floors import VALID
 from harness.holes import Case, Night, age_class, forest_cases, landscape_cases, landscape_nights, tile_cases
+from harness.timing import REPEATS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
@@ -40,7 +42,6 @@ NONE, PEERS, MEDIAN, TRUTH = "none", "peers", "median of 3", "truth"
 SHOWN: Final = (NONE, PEERS, MEDIAN, TRUTH)
 EDGES: Final = ((4, "to 4 px from the edge"), (16, "to 16 px from the edge"))
 COVERS: Final = ((0.25, "holes to 25 %"), (0.5, "holes to 50 %"), (0.95, "holes to 95 %"))
-REPEATS: Final = 3
 TILE_PX, HEAD_PX = 240, 26  # of the picture
 EPOCH: Final = datetime(2023, 1, 1, tzinfo=UTC)
 
@@ -58,11 +59,11 @@ class Errors:
         """Add the pixels of a hole, a (256, 256) mask."""
         relative = []
         for name, pixels in truth.items():
-            mask = where if BAND_BY_NAME[name].gsd == 10 else any_of_four(where)
+            mask = of_band(where, name)
             true = pixels[mask].astype(np.float64)
             relative.append(float(np.abs(filled[name][mask] - true).sum() / true.sum()))
         self.of_reflectance.append(float(np.mean(relative)))
-        self.of_ndvi.append(float(np.abs(ndvi(filled, where) - ndvi(truth, where)).mean()))
+        self.of_ndvi.append(float(np.abs(ndvi_at(filled, where) - ndvi_at(truth, where)).mean()))
 
     @property
     def reflectance(self) -> float:
@@ -77,19 +78,18 @@ class Errors:
 
 @dataclass
 class Seams:
-    """Sums over neighbouring 10 m pixels of 10 m bands: across the edge of a hole, and inside of it."""
+    """Mean differences of neighbouring pixels of 10 m bands: across the edge of a hole, and inside of it."""
 
     across: list[float] = field(default_factory=list)
     inside: list[float] = field(default_factory=list)
 
     def add(self, bands: Bands, case: Case) -> None:
         """Add the means of one night."""
-        for name, pixels in bands.items():
-            if BAND_BY_NAME[name].gsd == 10:
-                across, inside = jumps(pixels.astype(np.float64), case.is_known, case.night.valid)
-                if across.size and inside.size:
-                    self.across.append(float(across.mean()))
-                    self.inside.append(float(inside.mean()))
+        for pixels in fine(bands).values():
+            across, inside = jumps(pixels.astype(np.float64), case.is_known, case.night.valid)
+            if across.size and inside.size:
+                self.across.append(float(across.mean()))
+                self.inside.append(float(inside.mean()))
 
     @property
     def ratio(self) -> float:
@@ -110,7 +110,12 @@ def jumps(pixels: NDArray[np.float64], filled: Mask, own: Mask) -> tuple[NDArray
     return np.concatenate(across), np.concatenate(inside)
 
 
-def ndvi(bands: Bands, where: Mask) -> NDArray[np.float64]:
+def of_band(mask: Mask, name: str) -> Mask:
+    """Return a (256, 256) mask on the grid of a band."""
+    return mask if BAND_BY_NAME[name].gsd == 10 else any_of_four(mask)
+
+
+def ndvi_at(bands: Bands, where: Mask) -> NDArray[np.float64]:
     """Return the NDVI of the pixels of a (256, 256) mask."""
     red, nir = (bands[name][where].astype(np.float64) for name in ("red", "nir"))
     result: NDArray[np.float64] = (nir - red) / np.maximum(nir + red, 1)
@@ -125,7 +130,7 @@ def fill(case: Case, adjust: str) -> Bands:
         state.add(source_of(night), night.bands, night.scl, night.valid, peers)
     bands = state.filled().bands
     for name, pixels in case.night.bands.items():
-        own = case.night.valid if BAND_BY_NAME[name].gsd == 10 else any_of_four(case.night.valid)
+        own = of_band(case.night.valid, name)
         if not np.array_equal(bands[name][own], pixels[own]):
             raise SystemExit(f"{case.series}: {adjust} changed valid pixels of {name}")
     return bands
@@ -138,8 +143,7 @@ def median_of_three(case: Case) -> Bands | None:
     nights = case.earlier[-3:]
     filled = {}
     for name in case.truth:
-        is_fine = BAND_BY_NAME[name].gsd == 10
-        seen = [night.valid if is_fine else any_of_four(night.valid) for night in nights]
+        seen = [of_band(night.valid, name) for night in nights]
         values = np.stack([night.bands[name] for night in nights]).astype(np.float32)
         with np.errstate(all="ignore"):
             middle = np.nanmedian(np.where(np.stack(seen), values, np.nan), axis=0)
@@ -163,13 +167,14 @@ def parts_of(case: Case) -> dict[tuple[str, str], Mask]:
         return {("all", "holes over 95 %"): case.is_known}
     cover = next(name for limit, name in COVERS if share <= limit)
     parts = {(case.series, age_class(case.age_days)): case.is_known, ("all", cover): case.is_known}
-    inner, done = hole, 0
+    left, done = hole, 0
     for limit, name in EDGES:
+        inner = left
         for _ in range(limit - done):
             inner = shrunk(inner)
-        parts["all", name] = case.is_known & ~inner & ~(parts["all", EDGES[0][1]] if done else np.False_)
-        done = limit
-    parts["all", "farther from the edge"] = case.is_known & inner
+        parts["all", name] = case.is_known & left & ~inner
+        left, done = inner, limit
+    parts["all", "farther from the edge"] = case.is_known & left
     return {key: mask for key, mask in parts.items() if mask.any()}
 
 
@@ -229,7 +234,7 @@ def milliseconds_a_chip(adjust: str) -> float:
         {
             "method": "newest-valid-v1",
             "max_age_days": 60,
-            "valid_scl_classes": [2, 4, 5, 6, 7, 11],
+            "valid_scl_classes": VALID,
             "cloud_dilation_pixels": 0,
             "adjust": adjust,
             "min_complete": 1.0,

@@ -19,12 +19,12 @@ from chiplake.synthetic.ground import coarsen, make_ground, palette
 from chiplake.synthetic.noise import Grid
 from chiplake.synthetic.sky import Sun, make_sky
 from chiplake.synthetic.view import classify, reflectance
+from harness.floors import VALID
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
-from python_udfs.valid_pixels import BandPixels, Mask, data_mask, to_10m
+from python_udfs.valid_pixels import CLOUD_CLASSES, BandPixels, Mask, data_mask, to_10m
 
 SIDE: Final = CHIP_PIXELS_10M
-VALID_CLASSES: Final = (2, 4, 5, 6, 7, 11)
-CLOUD_CLASSES: Final = (3, 8, 9, 10)
+SHADOW: Final = 3  # class of SCL
 MIN_TRUTH: Final = 500  # pixels of a hole whose truth is known
 
 _SHIFTS: Final = (0, 150, 300, 450)  # of the clouds against the ground, pixels
@@ -59,7 +59,7 @@ class Night:
     @property
     def clouds(self) -> Mask:
         """(256, 256), clouds and their shadows."""
-        return to_10m(np.isin(self.scl, CLOUD_CLASSES))
+        return to_10m(np.isin(self.scl, (SHADOW, *CLOUD_CLASSES)))
 
     def without(self, hole: Mask) -> Night:
         """Return the night with clouds over (256, 256) pixels of it: the pixels there are not valid."""
@@ -138,7 +138,7 @@ def _window(scene: Mapping[str, NDArray[Any]], day: int, top: int, left: int) ->
 
 
 def _night(day: int, bands: Mapping[str, BandPixels], scl: NDArray[np.uint8]) -> Night:
-    return Night(day, bands, scl, data_mask(bands, np.isin(scl, VALID_CLASSES)))
+    return Night(day, bands, scl, data_mask(bands, np.isin(scl, VALID)))
 
 
 def forest_cases(folder: Path) -> Iterator[Case]:

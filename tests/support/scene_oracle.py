@@ -155,6 +155,11 @@ def assert_band(frame: bytes, expected: NDArray[np.uint16], where: str) -> None:
     np.testing.assert_array_equal(decode(frame, "<u2", 256), expected, where)
 
 
+def sources_of(origin: NDArray[np.int8], index: int) -> list[int]:
+    """Return the earlier dates that a chip of a date has pixels of, newest first."""
+    return [date for date in reversed(range(index)) if (origin == date).any()]
+
+
 def assert_filled_band(chip: Chip, name: str, layers: Sequence[NDArray[np.uint16]], origin: NDArray[np.int8]) -> None:
     """Assert that own pixels are as acquired, and filled ones those of their date, where they are not adjusted.
 
@@ -166,7 +171,7 @@ def assert_filled_band(chip: Chip, name: str, layers: Sequence[NDArray[np.uint16
     """
     pixels, index = decode(chip[name], "<u2", 256), len(layers) - 1
     expected = np.where(origin == index, layers[index], 0)
-    used = [date for date in reversed(range(index)) if (origin == date).any()]  # newest first
+    used = sources_of(origin, index)
     for date, adjustment in zip(used, chip["adjustments"], strict=True):
         where = origin == date
         if adjustment["gains"]:
@@ -183,7 +188,7 @@ def assert_adjusted(chip: Chip, dates: Sequence[Expected], index: int, frame: Fr
     """Assert the gains of each source of a chip, and some of the pixels that it fills."""
     window = frame.window(chip["cell_id"])
     origin = dates[index].origin[window]
-    used = [date for date in reversed(range(index)) if (origin == date).any()]  # newest first
+    used = sources_of(origin, index)
     pixels = {date: {name: dates[date].band(name)[window] for name in BANDS} for date in (*used, index)}
     target = pixels[index], dates[index].valid[window]
     for date, adjustment in zip(used, chip["adjustments"], strict=True):
@@ -224,8 +229,8 @@ def assert_filled(chip: Chip, dates: Sequence[Expected], index: int, date_of: Ma
     """Assert that all columns of fct_filled_chips except bands are as expected; `date_of` has the date of each chip."""
     one, window = dates[index], frame.window(chip["cell_id"])
     origin = one.origin[window]
-    counts = {date: int(np.count_nonzero(origin == date)) for date in range(index)}
-    used = [date for date in reversed(range(index)) if counts[date]]  # newest first
+    used = sources_of(origin, index)
+    counts = {date: int(np.count_nonzero(origin == date)) for date in used}
     assert [date_of[source["chip_id"]] for source in chip["sources"]] == used, chip["chip_id"]
     for source in chip["sources"]:
         assert source["chip_id"].startswith(f"{chip['cell_id']}_"), chip["chip_id"]
