@@ -48,7 +48,7 @@ def chip_extraction(window: Window, on_line: OnLine) -> None:
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
-    """fct_chips to fct_filled_chips and fct_chip_statistics. The window does not limit the statistics."""
+    """fct_chips to fct_filled_chips, fct_chip_statistics and fct_composites. The window does not limit statistics."""
     dbt_build("temporal_merge", window, on_line)
 
 

@@ -13,7 +13,7 @@ from airflow.sdk import Asset
 
 MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "chip_extraction": ("dim_grid_cells", "fct_chips"),
-    "temporal_merge": ("fct_filled_chips", "fct_chip_statistics"),
+    "temporal_merge": ("fct_filled_chips", "fct_chip_statistics", "fct_composites"),
     "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
 }
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lakehouse.settings.base import PREFIX, PROJECT_DIR, InvalidSettingError, SettingsGroup
 from lakehouse.settings.change import ChangeSettings
 from lakehouse.settings.clay import ClaySettings
+from lakehouse.settings.composites import CompositeSettings
 from lakehouse.settings.cutting import CuttingSettings
 from lakehouse.settings.embedding import EmbeddingSettings
 from lakehouse.settings.filling import FillingSettings
@@ -52,6 +53,7 @@ class Settings(BaseModel):
     stac: StacSettings = Field(default_factory=StacSettings.from_environment)
     cutting: CuttingSettings = Field(default_factory=CuttingSettings.from_environment)
     filling: FillingSettings = Field(default_factory=FillingSettings.from_environment)
+    composites: CompositeSettings = Field(default_factory=CompositeSettings.from_environment)
     clay: ClaySettings = Field(default_factory=ClaySettings.from_environment)
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings.from_environment)
     transform: TransformSettings = Field(default_factory=TransformSettings.from_environment)

@@ -8,5 +8,5 @@
     {% endif %}
     where true
     {% if inputs.where %}and ({{ inputs.where }}){% endif %}
-    {% if inputs.window %}{{ in_window('inputs') }}{% endif %}
+    {% if inputs.window %}{{ in_window('inputs', inputs.window[0], inputs.window[1]) }}{% endif %}
 {% endmacro %}

@@ -1,5 +1,6 @@
 {%- set inputs = {
-    'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true, 'window': true
+    'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true,
+    'window': ['acquired_at', 'acquired_at']
 } -%}
 
 {{ config(

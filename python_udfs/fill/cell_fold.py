@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_20M, CLOUD_DISTANCE, SCL
-from python_udfs.codec import decode_array, decode_bands, encode_layers
+from lakehouse.bands import SCL
+from python_udfs.codec import encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
 from python_udfs.fill.peers import peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
-from python_udfs.valid_pixels import BandPixels, Mask, data_mask
+from python_udfs.validity_rule import read_chip
 
 Row = Mapping[str, Any]
 
@@ -49,8 +48,9 @@ class CellFold:
         """
         source = _source_of(chip)
         self._state.drop_older_than(source.acquired_at - timedelta(days=self._rule.max_age_days))
-        bands, scl, valid = read_chip(chip, self._rule)
-        self._state.add(source, bands, scl, valid, peers_of(bands, valid) if self._rule.adjust == "peers" else None)
+        one = read_chip(chip, self._rule)
+        peers = peers_of(one.bands, one.valid) if self._rule.adjust == "peers" else None
+        self._state.add(source, one.bands, one.scl, one.valid, peers)
 
     def filled(self, chip: Row) -> dict[str, Any]:
         """Return the newest chip as a row of fct_filled_chips; columns that are left out are null.
@@ -78,24 +78,6 @@ class CellFold:
             "is_complete": filled.complete_fraction >= self._rule.min_complete,
             "error": None,
         }
-
-
-def read_chip(chip: Row, rule: FillRule) -> tuple[dict[str, BandPixels], NDArray[np.uint8], Mask]:
-    """Decode a chip.
-
-    Args:
-        chip: a row of fct_chips; only its frames are read.
-        rule: says which pixels are valid.
-
-    Returns:
-        Band name to pixels, SCL (128, 128), and the valid pixels (256, 256).
-
-    Raises:
-        ValueError: a frame does not have the size of its layer.
-    """
-    bands = decode_bands({name: chip[name] for name in BAND_NAMES})
-    scl = decode_array(chip[SCL], "uint8", CHIP_PIXELS_20M)
-    return bands, scl, data_mask(bands, rule.passes(scl, chip[CLOUD_DISTANCE]))
 
 
 def _source_of(row: Row) -> Source:

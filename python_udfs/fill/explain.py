@@ -10,10 +10,10 @@ import numpy as np
 
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.codec import decode_array
-from python_udfs.fill.cell_fold import read_chip
 from python_udfs.fill.peers import GAIN_ONE, Adjustment, adjusted, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX, STILL_MISSING
+from python_udfs.validity_rule import read_chip
 
 Row = Mapping[str, Any]
 
@@ -66,13 +66,13 @@ def explain_pixel(filled: Row, source: Row, band: str, row: int, col: int) -> Fi
     origin = _chip_id_of(filled, number)
     if origin != source["chip_id"]:
         raise ValueError(f"the pixel is from {origin or 'no chip'}, not from {source['chip_id']}")
-    bands, _, valid = read_chip(source, FillRule.model_validate_json(filled["rule_version"]))
-    raw = int(bands[band][row, col])
+    chip = read_chip(source, FillRule.model_validate_json(filled["rule_version"]))
+    raw = int(chip.bands[band][row, col])
     adjustment = Adjustment.of_row(filled["adjustments"][number - 1]) if number and filled["adjustments"] else None
     if adjustment is None or band not in adjustment.bands:
         return FilledPixel(origin, raw, None, 1.0, raw)
-    groups = peers_of(bands, valid).groups
-    scale = bands[band].shape[0] // CHIP_PIXELS_20M
+    groups = peers_of(chip.bands, chip.valid).groups
+    scale = BAND_BY_NAME[band].pixels // CHIP_PIXELS_20M
     place = row // scale * CHIP_PIXELS_20M + col // scale
     gain = adjustment.at(groups, np.array([place]))[adjustment.bands.index(band)]
     value = int(adjusted(np.array([raw], np.uint16), gain)[0])

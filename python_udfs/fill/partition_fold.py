@@ -9,21 +9,18 @@ later, one by one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 from pyiceberg.io import FileIO
 
-from lakehouse.bands import BAND_NAMES, CLOUD_DISTANCE, SCL
 from python_udfs.fill.cell_fold import CellFold
 from python_udfs.fill.plan import PENDING, Step
-from python_udfs.pixel_store.reader import read_rows
+from python_udfs.pixel_store.layers import Layers, own_layers, read_layers
 
 MAX_WAITING_BYTES: Final = 384 * 1024 * 1024
-
-_COLUMNS: Final = pa.schema([pa.field(name, pa.large_binary()) for name in (*BAND_NAMES, SCL, CLOUD_DISTANCE)])
 
 
 @dataclass
@@ -53,7 +50,7 @@ class PartitionFold:
                 self._folds[step.fold] = _Fold(CellFold(step.fold[1]))
             self._folds[step.fold].steps.append(step)
             self._by_file.setdefault(step.file, []).append(step)
-        self._waiting: dict[Step, dict[str, Any]] = {}
+        self._waiting: dict[Step, Layers] = {}
         self._waiting_bytes = 0
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -65,17 +62,17 @@ class PartitionFold:
         """
         # The files are in order of their oldest step, as `_by_file` was filled in order of time.
         for steps in self._by_file.values():
-            for step, frames in self._read(steps):
+            for step, frames in read_layers(steps, self._io):
                 if self._folds[step.fold].steps[0] is not step:
                     self._wait(step, frames)
                     continue
                 yield from self._advance(step, frames)
         for fold in list(self._folds.values()):
             while fold.steps:
-                ((step, frames),) = self._read([fold.steps[0]])
+                ((step, frames),) = read_layers([fold.steps[0]], self._io)
                 yield from self._advance(step, frames)
 
-    def _advance(self, step: Step, frames: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    def _advance(self, step: Step, frames: Layers | None) -> Iterator[dict[str, Any]]:
         """Do a step of a fold, and the next ones that wait."""
         fold = self._folds[step.fold]
         while frames is not None:
@@ -92,32 +89,13 @@ class PartitionFold:
             if frames is not None:
                 self._waiting_bytes -= _size(frames)
 
-    def _wait(self, step: Step, frames: Mapping[str, Any]) -> None:
-        # A buffer of Arrow would keep its whole row group in memory.
-        self._waiting[step] = {name: _own(value) for name, value in frames.items()}
+    def _wait(self, step: Step, frames: Layers) -> None:
+        self._waiting[step] = own_layers(frames)
         self._waiting_bytes += _size(frames)
         if self._waiting_bytes > self._max_waiting:
             self._waiting.clear()
             self._waiting_bytes = 0
 
-    def _read(self, steps: Sequence[Step]) -> Iterator[tuple[Step, dict[str, Any]]]:
-        """Yield the steps of one file with the columns of their rows, in the order of the file."""
-        at: dict[int, list[Step]] = {}
-        for step in steps:
-            at.setdefault(step.position, []).append(step)
-        positions = sorted(at)
-        number = 0
-        for batch in read_rows(steps[0].file, positions, _COLUMNS, self._io):
-            for index in range(batch.num_rows):
-                # A missing layer is null, and has no buffer.
-                frames = {name: batch.column(place)[index].as_buffer() for place, name in enumerate(_COLUMNS.names)}
-                yield from ((step, frames) for step in at[positions[number]])
-                number += 1
 
-
-def _own(value: Any) -> Any:
-    return bytes(value) if isinstance(value, pa.Buffer) else value
-
-
-def _size(frames: Mapping[str, Any]) -> int:
+def _size(frames: Layers) -> int:
     return sum(len(value) for value in frames.values() if isinstance(value, bytes | pa.Buffer))

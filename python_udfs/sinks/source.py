@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
+from python_udfs.composite.plan import MEMBER
 from python_udfs.extract.strip import STRIP
 from python_udfs.fill.plan import STEP
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 PUBLISH: Final = "publish"
 
 # The columns that an insert needs, by the option `work`.
-PLANS: Final = {"cut": STRIP, "fill": STEP, PUBLISH: "nothing int"}
+PLANS: Final = {"cut": STRIP, "fill": STEP, "composite": MEMBER, PUBLISH: "nothing int"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Target:
     """The options of a view: what an insert into it does, and to which table.
 
     Attributes:
-        work: what workers do with the rows that are inserted: `cut` or `fill`; `publish` only commits.
+        work: what workers do with the rows that are inserted: `cut`, `fill` or `composite`; `publish` only commits.
         table: name with schema.
         run_id: of the run, in the summary of its snapshot.
         code_version: of the project, in the summary of the snapshot.

@@ -11,6 +11,8 @@ from typing import Any, Final
 import pyarrow as pa
 from pyiceberg.io import FileIO
 
+from python_udfs.composite.partition_composites import composites_of_partition
+from python_udfs.composite.plan import Member
 from python_udfs.extract.cutter import ChipCutter
 from python_udfs.fill.partition_fold import PartitionFold
 from python_udfs.fill.plan import Step
@@ -30,9 +32,19 @@ def cut_rows(plan: Iterator[pa.RecordBatch], _io: FileIO) -> Iterator[Row]:
 
 def filled_rows(plan: Iterator[pa.RecordBatch], io: FileIO) -> Iterator[Row]:
     """Fill the pending chips of some partitions: rows of fct_filled_chips."""
-    rows = (row for batch in plan for row in batch.to_pylist())
-    for _, of_partition in groupby(rows, key=itemgetter("geohash_4")):
+    for of_partition in _by_partition(plan):
         yield from PartitionFold([Step.of_row(row) for row in of_partition], io).rows()
 
 
-WORKS: Final[Mapping[str, Work]] = {"cut": cut_rows, "fill": filled_rows}
+def composite_rows(plan: Iterator[pa.RecordBatch], io: FileIO) -> Iterator[Row]:
+    """Make the composites of some partitions: rows of fct_composites."""
+    for of_partition in _by_partition(plan):
+        yield from composites_of_partition([Member.of_row(row) for row in of_partition], io)
+
+
+def _by_partition(plan: Iterator[pa.RecordBatch]) -> Iterator[Iterator[Row]]:
+    rows = (row for batch in plan for row in batch.to_pylist())
+    return (of_partition for _, of_partition in groupby(rows, key=itemgetter("geohash_4")))
+
+
+WORKS: Final[Mapping[str, Work]] = {"cut": cut_rows, "fill": filled_rows, "composite": composite_rows}

@@ -15,6 +15,7 @@ BIN = Path(sys.executable).parent
 MODELS = {
     "stg_stac__items", "int_item_headers", "int_scenes", "int_datatakes", "int_scene_cells", "dim_grid_cells",
     "int_chip_inputs", "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_statistics",
+    "int_composite_inputs", "fct_composites",
     "int_embedding_inputs", "fct_chip_embeddings", "int_distance_inputs", "int_chip_distances", "fct_chip_changes",
 }  # fmt: skip
 EPHEMERAL = {
@@ -97,6 +98,8 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
     assert {name.rsplit(".", 1)[-1] for name in ancestors} == (MODELS | EPHEMERAL) - {
         "fct_chip_changes",
         "fct_chip_statistics",
+        "fct_composites",
+        "int_composite_inputs",
     } | {
         "stac_items",
         "boa_offset_overrides",

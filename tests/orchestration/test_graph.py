@@ -83,6 +83,7 @@ def test_every_mart_is_an_asset_of_the_stage_that_makes_it(graph_of: Callable[[s
         "chiplake.fct_chips": "chip_extraction",
         "chiplake.fct_filled_chips": "temporal_merge",
         "chiplake.fct_chip_statistics": "temporal_merge",
+        "chiplake.fct_composites": "temporal_merge",
         "chiplake.fct_chip_embeddings": "change_detection",
         "chiplake.fct_chip_changes": "change_detection",
     }

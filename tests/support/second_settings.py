@@ -31,6 +31,8 @@ def second_settings(schema: str) -> dict[str, str]:
         "CHIPLAKE_FILL_CLOUD_DILATION_PIXELS": "3",
         "CHIPLAKE_FILL_ADJUST": "none",
         "CHIPLAKE_FILL_MIN_COMPLETE": "0.5",
+        "CHIPLAKE_COMPOSITE_PERIODS": '["season"]',
+        "CHIPLAKE_COMPOSITE_METHOD": "medoid",
         "CHIPLAKE_EMBED_MIN_COMPLETE": "0.25",
         "CHIPLAKE_EMBED_INT8": "true",
         "CHIPLAKE_CHANGE_HISTORY": "2",

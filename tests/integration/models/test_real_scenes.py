@@ -20,6 +20,7 @@ from pyspark.sql import Row, SparkSession
 from support.lakes import compared_always, dbt, empty_lake_of, ingest_file, rows, snapshots
 from support.scene_oracle import (
     BANDS,
+    NOT_CUT,
     Expected,
     Frame,
     assert_adjusted,
@@ -35,6 +36,7 @@ from support.servers.aws import AwsServer
 
 from embedding.pipeline import run_embedding
 from lakehouse.box import BBox
+from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS
 
@@ -66,7 +68,7 @@ def built(
     subprocess.run([sys.executable, tool, "--out", scenes, "--bounds", *bounds], check=True, capture_output=True)
     with empty_lake_of(tuple(BANDS), spark, settings):
         ingest_file(scenes / "items.json", settings)
-        dbt("run", "--select", "+int_embedding_inputs")
+        dbt("run", "--select", "+int_embedding_inputs", "+fct_composites")
         yield spark
 
 
@@ -115,6 +117,26 @@ def test_filled_pixels_are_adjusted_as_by_the_oracle(built: SparkSession, expect
         assert_adjusted(chip, expected, index_of[chip["item_ids"][0]], FRAME)
 
 
+def test_composites_are_the_medians_of_the_whole_arrays(built: SparkSession, expected: list[Expected]) -> None:
+    composites = [row.asDict() for row in built.table(f"{MODEL_NAMESPACE}.fct_composites").collect()]
+    assert {one["composite_id"] for one in composites} == {f"{cell}_month_2023-08" for cell in FRAME.cell_ids}
+    is_valid = np.stack([one.valid for one in expected])
+    for name in BANDS:
+        values = np.ma.masked_array(np.stack([one.band(name) for one in expected]), ~is_valid)
+        medians = np.floor(np.ma.median(values, axis=0).filled(0) + 0.5).astype(np.uint16)  # type: ignore[no-untyped-call]
+        for one in composites:
+            assert_band(one[name], medians[FRAME.window(one["cell_id"])], f"{one['composite_id']} {name}")
+    counts = is_valid.sum(axis=0)
+    assert set(np.unique(counts)) == {0, 1, 2, 3}
+    for one in composites:
+        of_cell = counts[FRAME.window(one["cell_id"])]
+        assert_band(one["observations"], of_cell, one["composite_id"])
+        assert one["complete_fraction"] == (of_cell > 0).mean()
+        assert one["mean_observations"] == of_cell.mean()
+        assert [chip.acquired_at for chip in one["sources"]] == [date.acquired for date in expected]
+        assert [one[name] for name in (*NOT_CUT, "source_index")] == [None] * (len(NOT_CUT) + 1)
+
+
 def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -> None:
     inside = np.s_[(FRAME.top - NORTH) // 10 :, (WEST - FRAME.left) // 10 :]
     assert expected[0].valid[inside].mean() < 0.6  # clouds of 10 August
@@ -125,9 +147,9 @@ def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -
 def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
     before = snapshots(built)
     with compared_always():
-        messages = dbt("run", "--select", "+fct_filled_chips")
+        messages = dbt("run", "--select", "+fct_filled_chips", "+fct_composites")
     assert snapshots(built) == before
-    assert messages["fct_chips"] == messages["fct_filled_chips"] == "nothing pending"
+    assert messages["fct_chips"] == messages["fct_filled_chips"] == messages["fct_composites"] == "nothing pending"
 
 
 def _box_of_cells(spark: SparkSession, columns: int, lines: int) -> BBox:

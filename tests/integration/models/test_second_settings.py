@@ -44,6 +44,10 @@ def test_build_passes_and_follows_the_settings(spark: SparkSession, archive: Arc
     filled = spark.table(f"{SCHEMA}.fct_filled_chips").select("chip_id", "rule_version").collect()
     assert {row.chip_id for row in filled} == {chip.chip_id for chip in chips}
     assert {json.loads(row.rule_version)["max_age_days"] for row in filled} == {MAX_AGE_DAYS}
+    composites = spark.table(f"{SCHEMA}.fct_composites").select("composite_id", "rule_version").collect()
+    assert [(row.composite_id, json.loads(row.rule_version)["method"]) for row in composites] == [
+        (f"{CELL}_season_2023-06", "medoid-v1")
+    ]
     assert spark.sql("show tables in chiplake").collect() == []
     assert dbt("run") != {}
     assert spark.sql(f"select * from {SCHEMA}.fct_chips.snapshots").count() == 1

@@ -67,6 +67,7 @@ def test_a_copy_with_other_values_leaves_the_rest_and_is_checked() -> None:
         ("CHIPLAKE_EMBED_BBOX", "179,-20,-179,0", "[179, -20, -179, 0]"),
         ("CHIPLAKE_BANDS", "nir,red", '["nir", "red"]'),
         ("CHIPLAKE_VALID_SCL_CLASSES", "4,5,6", "[4, 5, 6]"),
+        ("CHIPLAKE_COMPOSITE_PERIODS", "year,month", '["month", "year"]'),
         ("CHIPLAKE_STAC_HREF_ORDER", "s3,https", '["s3", "https"]'),
     ],
 )
@@ -85,6 +86,7 @@ def test_the_lists_above_are_all_that_there_are() -> None:
     assert sorted(lists) == [
         "CHIPLAKE_BANDS",
         "CHIPLAKE_BBOX",
+        "CHIPLAKE_COMPOSITE_PERIODS",
         "CHIPLAKE_EMBED_BBOX",
         "CHIPLAKE_STAC_HREF_ORDER",
         "CHIPLAKE_VALID_SCL_CLASSES",
@@ -103,6 +105,7 @@ def test_no_box_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CHIPLAKE_BBOX", "[16, 45", "is not valid JSON"),
         ("CHIPLAKE_STAC_PROPERTIES", "eo:cloud_cover=double", "is not valid JSON"),
         ("CHIPLAKE_BANDS", "red,infrared", "unknown bands"),
+        ("CHIPLAKE_COMPOSITE_PERIODS", "month,week", "unknown periods"),
     ],
 )
 def test_a_wrong_list_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, reason: str) -> None:

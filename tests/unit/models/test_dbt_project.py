@@ -27,7 +27,15 @@ from lakehouse.source_schemas import (
     STAC_REJECTS_SCHEMA,
 )
 
-STAGES = ("staging", "scenes", "chips", "filling", "embeddings", "changes")  # folders of models, from left to right
+STAGES = (
+    "staging",
+    "scenes",
+    "chips",
+    "filling",
+    "composites",
+    "embeddings",
+    "changes",
+)  # folders of models, from left to right
 MARTS = ("dim_", "fct_")
 ACCESS = {True: ("public",), False: ("protected", "private")}
 RUN_VARIABLES = {"start_date", "end_date", "recompute"}  # variables that are not settings

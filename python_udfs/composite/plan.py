@@ -1,0 +1,31 @@
+"""The plan of composites: for each of their chips, where its pixels are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+# The columns of model fct_composites, Spark DDL.
+MEMBER: Final = (
+    "geohash_4 string, composite struct<composite_id: string, cell_id: string, geohash: string, period: string, "
+    "period_start_at: timestamp, period_end_at: timestamp, grid_version: string, input_hash: string, "
+    "rule_version: string>, chip_id string, acquired_at timestamp, file string, position bigint"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A chip of a composite, and where its pixels are."""
+
+    composite: Mapping[str, Any]  # the columns of the composite that are not computed
+    chip_id: str
+    acquired_at: datetime
+    file: str
+    position: int
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Member:
+        """Read a row of the plan."""
+        return cls(*(row[name] for name in ("composite", "chip_id", "acquired_at", "file", "position")))
