@@ -22,7 +22,7 @@ class CompositeSettings(SettingsGroup):
     )
     method: Literal["median", "medoid"] = Field(
         "median",
-        description="How a pixel is chosen: `median`, of each band; `medoid`, all bands of the chip that is nearest to the "
+        description="What a pixel is: `median`, of each band; `medoid`, all bands of the chip that is nearest to the "
         "medians.",
     )
 
