@@ -1,16 +1,14 @@
+{# One join, so that source and target are computed once each. A row that only the target has is gone. #}
 {% macro row_changes(source, target, keys, columns, version_columns) %}
     select
-        {% for column in columns %}source.{{ column }}, {% endfor %}
-        false as is_gone
-    from {{ source }} as source
-    left anti join {{ target }} as target
+        {% for column in columns %}
+        if(source.chiplake__is_there, source.{{ column }}, target.{{ column }}) as {{ column }},
+        {% endfor %}
+        source.chiplake__is_there is null as is_gone
+    from (select *, true as chiplake__is_there from {{ source }}) as source
+    full outer join (select *, true as chiplake__is_there from {{ target }}) as target
         on {{ row_matches(keys, 'source', 'target') }}
-        and {{ row_matches(version_columns, 'source', 'target') }}
-    union all
-    select
-        {% for column in columns %}target.{{ column }}, {% endfor %}
-        true as is_gone
-    from {{ target }} as target
-    left anti join {{ source }} as source
-        on {{ row_matches(keys, 'source', 'target') }}
+    where source.chiplake__is_there is null
+        or target.chiplake__is_there is null
+        or not ({{ row_matches(version_columns, 'source', 'target') }})
 {% endmacro %}
