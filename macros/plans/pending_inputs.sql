@@ -1,4 +1,5 @@
 {% macro pending_inputs(inputs) %}
+    {%- set bounds = ['acquired_at', 'acquired_at'] if inputs.window is boolean else inputs.window -%}
     select {% for column in inputs.columns or ['*'] %}inputs.{{ column }}{{ ', ' if not loop.last }}{% endfor %}
     from {{ ref(inputs.model) }} as inputs
     {% if updates_table() %}
@@ -8,5 +9,5 @@
     {% endif %}
     where true
     {% if inputs.where %}and ({{ inputs.where }}){% endif %}
-    {% if inputs.window %}{{ in_window('inputs', inputs.window[0], inputs.window[1]) }}{% endif %}
+    {% if inputs.window %}{{ in_window('inputs', *bounds) }}{% endif %}
 {% endmacro %}

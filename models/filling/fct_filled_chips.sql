@@ -1,6 +1,5 @@
 {%- set inputs = {
-    'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true,
-    'window': ['acquired_at', 'acquired_at']
+    'model': 'int_fill_inputs', 'key': 'chip_id', 'version': 'input_hash', 'is_costly': true, 'window': true
 } -%}
 
 {{ config(
