@@ -33,7 +33,8 @@ def run_command(
 ) -> None:
     """Run a job, and print what is in the lake and what was written. A second run does nothing without new input.
 
-    Existing chips keep the settings that they were computed by (bands, valid SCL classes, filling) until --recompute.
+    Existing rows keep the settings that they were computed by (bands, valid SCL classes, filling, composites) until
+    --recompute.
     """
     from chiplake.numbers import Counter
 

@@ -13,12 +13,12 @@ _PERIODS: Final = ("month", "season", "year")
 
 
 class CompositeSettings(SettingsGroup):
-    """The periods of `fct_composites`, and the method. Valid pixels are those of filling."""
+    """The periods of `fct_composites`, and the method. A pixel is valid by the same settings as in filling."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}COMPOSITE_")
 
     periods: tuple[str, ...] = Field(
-        ("month",), description="Kinds of periods that have composites: month, season, year."
+        ("month",), description="Kinds of periods that get composites: month, season, year; `[]` for none."
     )
     method: Literal["median", "medoid"] = Field(
         "median",
@@ -30,6 +30,6 @@ class CompositeSettings(SettingsGroup):
     @classmethod
     def _known_periods(cls, periods: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [period for period in periods if period not in _PERIODS]
-        if unknown or not periods:
+        if unknown:
             raise ValueError(f"unknown periods {unknown}; choose from {', '.join(_PERIODS)}")
         return tuple(period for period in _PERIODS if period in periods)

@@ -21,7 +21,8 @@ class FillingSettings(SettingsGroup):
         0,
         ge=0,
         le=CLOUD_REACH_PIXELS,
-        description="Pixels this close to a cloud or its shadow are also filled; counted in pixels of 20 m.",
+        description="Pixels this close to a cloud or its shadow are not valid: they are filled, and left out of "
+        "composites; counted in pixels of 20 m.",
     )
     adjust: Literal["none", "peers"] = Field(
         "peers",

@@ -1,7 +1,9 @@
 {% macro composite_periods() -%}
-    array(
-        {%- for period in setting('composite_periods') -%}
-        {{ text_literal(period) }}{{ ', ' if not loop.last }}
-        {%- endfor -%}
+    cast(
+        array(
+            {%- for period in setting('composite_periods') -%}
+            {{ text_literal(period) }}{{ ', ' if not loop.last }}
+            {%- endfor -%}
+        ) as array<string>
     )
 {%- endmacro %}

@@ -6,7 +6,7 @@
 {{ config(
     unique_key='composite_id',
     partition_by=['truncate(4, geohash)', 'months(period_start_at)'],
-    tblproperties=chip_table_properties(band_names() + ['observations', 'source_index']),
+    tblproperties=chip_table_properties(band_names() + ['observations', 'source_number']),
     inputs=inputs,
     plans=['pending_inputs', 'composite_plan'],
     days_of_plan='composite_plan',

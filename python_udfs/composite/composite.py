@@ -1,6 +1,6 @@
 """The pixels of a composite: what a cell looked like in a period, from all its chips of that period.
 
-- `median`: the median of each band, of the valid pixels. Clouds that SCL missed rarely are the median.
+- `median`: the median of each band, of the valid pixels. An undetected cloud seldom becomes the median.
 - `medoid`: the pixel of that chip which is nearest to the medians in all bands together, so that all bands of a pixel
   are of one moment. It is chosen for each 20 m pixel, because a chip's 20 m bands have no finer ones.
 """
@@ -21,7 +21,7 @@ from python_udfs.composite.rule import CompositeRule
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 from python_udfs.validity_rule import DecodedChip, read_chip
 
-NO_CHIP: Final = 65_535  # in source_index: no chip has a valid pixel here
+NO_CHIP: Final = 65_535  # in source_number: the pixel has no value
 
 # A sum over n of four pixels, times this number at place n, is 12 times their mean, in integers.
 _TWELFTHS: Final = np.array([0, 12, 6, 4, 3], np.int64)
@@ -31,9 +31,18 @@ _TWELFTHS: Final = np.array([0, 12, 6, 4, 3], np.int64)
 class Composite:
     """The pixels of a composite."""
 
-    bands: dict[str, BandPixels]  # (256, 256) or (128, 128), 0 = no chip has a valid pixel here
-    observations: NDArray[np.uint16]  # (256, 256), chips with a valid pixel
-    source_index: NDArray[np.uint16] | None  # (256, 256), place of the pixel's chip; None for medians
+    bands: dict[str, BandPixels]  # (256, 256) or (128, 128), 0 = no value
+    observations: NDArray[np.uint16]  # (256, 256), number of chips in which the pixel is valid
+    source_number: NDArray[np.uint16] | None  # (256, 256), number of the pixel's chip, from 0; None for medians
+
+    @property
+    def complete_fraction(self) -> float:
+        """Share of 10 m pixels that have a value.
+
+        A medoid may lack a pixel of 10 m that is valid in some chip: the chosen chip has no data there.
+        """
+        has_value = self.observations > 0 if self.source_number is None else self.source_number != NO_CHIP
+        return float(has_value.mean())
 
 
 def composite_of(chips: Sequence[Mapping[str, Any]], rule: CompositeRule) -> Composite:
@@ -57,7 +66,7 @@ def composite_of(chips: Sequence[Mapping[str, Any]], rule: CompositeRule) -> Com
     nearest = _Nearest(bands)
     for index, chip in enumerate(chips):
         nearest.add(index, read_chip(chip, rule))
-    return Composite(nearest.bands, observations, nearest.source_index)
+    return Composite(nearest.bands, observations, nearest.source_number)
 
 
 def _median_band(name: str, chips: Sequence[Mapping[str, Any]], valid: Sequence[Mask]) -> BandPixels:
@@ -71,7 +80,7 @@ class _Nearest:
         self._middle = middle
         self._least = np.full((CHIP_PIXELS_20M,) * 2, np.iinfo(np.int64).max, np.int64)
         self.bands = {name: np.zeros_like(layer) for name, layer in middle.items()}
-        self.source_index = np.full((CHIP_PIXELS_10M,) * 2, NO_CHIP, np.uint16)
+        self.source_number = np.full((CHIP_PIXELS_10M,) * 2, NO_CHIP, np.uint16)
 
     def add(self, index: int, chip: DecodedChip) -> None:
         """Take the pixels of a chip where it is nearer than all before."""
@@ -79,7 +88,7 @@ class _Nearest:
         is_nearer = any_of_four(chip.valid) & (distance < self._least)
         self._least[is_nearer] = distance[is_nearer]
         is_nearer_10m = to_10m(is_nearer)
-        self.source_index[is_nearer_10m] = np.where(chip.valid, index, NO_CHIP)[is_nearer_10m]
+        self.source_number[is_nearer_10m] = np.where(chip.valid, index, NO_CHIP)[is_nearer_10m]
         for name, layer in self.bands.items():
             if BAND_BY_NAME[name].gsd == 20:
                 layer[is_nearer] = chip.bands[name][is_nearer]

@@ -15,10 +15,9 @@ from python_udfs.codec import encode_layers
 from python_udfs.composite.composite import composite_of
 from python_udfs.composite.plan import Member
 from python_udfs.composite.rule import CompositeRule
-from python_udfs.fill.source_index import SOURCE_INDEX
 from python_udfs.pixel_store.layers import Layers, own_layers, read_layers
 
-MAX_CHIPS: Final = 768  # at half a megabyte each, what filling keeps, too
+MAX_CHIPS: Final = 768  # 384 MB of frames, half a megabyte a chip
 
 
 def composites_of_partition(
@@ -70,11 +69,11 @@ def _batches(composites: Sequence[list[Member]], max_chips: int) -> Iterator[lis
 def _row(members: Sequence[Member], layers: Sequence[Layers]) -> dict[str, Any]:
     columns = dict(members[0].composite)
     made = composite_of(layers, CompositeRule.model_validate_json(columns["rule_version"]))
-    index = {} if made.source_index is None else {SOURCE_INDEX: made.source_index}
+    numbers = {} if made.source_number is None else {"source_number": made.source_number}
     return {
         **columns,
-        **encode_layers({**made.bands, "observations": made.observations, **index}),
+        **encode_layers({**made.bands, "observations": made.observations, **numbers}),
         "sources": [{"chip_id": one.chip_id, "acquired_at": one.acquired_at} for one in members],
-        "complete_fraction": float((made.observations > 0).mean()),
+        "complete_fraction": made.complete_fraction,
         "mean_observations": float(made.observations.mean()),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -25,7 +25,14 @@ class Member:
     file: str
     position: int
 
-    @classmethod
-    def of_row(cls, row: Mapping[str, Any]) -> Member:
-        """Read a row of the plan."""
-        return cls(*(row[name] for name in ("composite", "chip_id", "acquired_at", "file", "position")))
+
+def members_of(rows: Iterable[Mapping[str, Any]]) -> list[Member]:
+    """Read rows of the plan. Members of a composite share its columns, because a partition has many members."""
+    composites: dict[str, Mapping[str, Any]] = {}
+    return [
+        Member(
+            composites.setdefault(row["composite"]["composite_id"], row["composite"]),
+            *(row[name] for name in ("chip_id", "acquired_at", "file", "position")),
+        )
+        for row in rows
+    ]

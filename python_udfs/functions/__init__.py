@@ -1,4 +1,4 @@
-"""Scalar functions of SQL over the pixel columns of fct_chips and fct_filled_chips.
+"""Scalar functions of SQL over the pixel columns of fct_chips, fct_filled_chips and fct_composites.
 
 Each takes Blosc frames as those columns hold them. Nodata (0) never counts. Null in, null out.
 

@@ -32,7 +32,7 @@ Wanted = TypeVar("Wanted", bound=Placed)
 
 
 def read_layers(wanted: Sequence[Wanted], io: FileIO) -> Iterator[tuple[Wanted, Layers]]:
-    """Yield what needs rows of one file with the layers of its row, in the order of the file.
+    """Yield each item with the layers of its row, in the order of the file.
 
     Frames are buffers over the memory of their row group; `own_layers` copies them.
 

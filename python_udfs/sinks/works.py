@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyiceberg.io import FileIO
 
 from python_udfs.composite.partition_composites import composites_of_partition
-from python_udfs.composite.plan import Member
+from python_udfs.composite.plan import members_of
 from python_udfs.extract.cutter import ChipCutter
 from python_udfs.fill.partition_fold import PartitionFold
 from python_udfs.fill.plan import Step
@@ -39,7 +39,7 @@ def filled_rows(plan: Iterator[pa.RecordBatch], io: FileIO) -> Iterator[Row]:
 def composite_rows(plan: Iterator[pa.RecordBatch], io: FileIO) -> Iterator[Row]:
     """Make the composites of some partitions: rows of fct_composites."""
     for of_partition in _by_partition(plan):
-        yield from composites_of_partition([Member.of_row(row) for row in of_partition], io)
+        yield from composites_of_partition(members_of(of_partition), io)
 
 
 def _by_partition(plan: Iterator[pa.RecordBatch]) -> Iterator[Iterator[Row]]:

@@ -1,5 +1,4 @@
--- Every planned chip is cut and filled, and every planned composite made, in its current version, unless the run was
--- limited to a window.
+-- Every planned chip is cut and filled in its current version, unless the run was limited to a window.
 -- Failure is a warning: after a run with `start_date`, `end_date` or `bbox`, a test without them finds the other chips.
 {{ config(severity='warn') }}
 
@@ -18,11 +17,3 @@ from {{ ref('int_fill_inputs') }} as inputs
 left anti join {{ ref('fct_filled_chips') }} as filled_chips
     on inputs.chip_id = filled_chips.chip_id and inputs.input_hash = filled_chips.input_hash
 where true {{ in_window('inputs') }}
-union all
-select
-    'fct_composites' as model,
-    inputs.composite_id
-from {{ ref('int_composite_inputs') }} as inputs
-left anti join {{ ref('fct_composites') }} as composites
-    on inputs.composite_id = composites.composite_id and inputs.input_hash = composites.input_hash
-where true {{ in_window('inputs', 'first_acquired_at', 'last_acquired_at') }}

@@ -1,5 +1,4 @@
--- Chips, filled chips and composites were computed by the current settings bands, valid_scl_classes, fill_... and
--- composite_method.
+-- Chips and filled chips were computed by the current settings bands, valid_scl_classes and fill_...
 -- Failure is a warning with the number of other chips. They stay as they are until they are recomputed:
 -- `chiplake run nightly --recompute`, or dbt with `--vars 'recompute: true'`.
 {{ config(severity='warn', fail_calc='coalesce(sum(made_by_older_rules), 0)') }}
@@ -24,15 +23,3 @@ from {{ ref('fct_filled_chips') }} as filled_chips
 inner join {{ ref('int_fill_inputs') }} as inputs on filled_chips.chip_id = inputs.chip_id
 where filled_chips.rule_version != {{ fill_rule_version() }} {{ in_window('inputs') }}
 group by filled_chips.rule_version
-union all
-select
-    'fct_composites' as model,
-    composites.rule_version as rule,
-    count(*) as made_by_older_rules,
-    'chiplake run nightly --recompute' as remedy
-from {{ ref('fct_composites') }} as composites
-inner join {{ ref('int_composite_inputs') }} as inputs on composites.composite_id = inputs.composite_id
-where
-    composites.rule_version != {{ composite_rule_version() }}
-    {{ in_window('inputs', 'first_acquired_at', 'last_acquired_at') }}
-group by composites.rule_version

@@ -33,6 +33,8 @@ KEYS = {
     "chiplake.fct_chips": ["chip_id"],
     "chiplake.fct_filled_chips": ["chip_id"],
     "chiplake.fct_chip_statistics": ["chip_id"],
+    "chiplake.int_composite_inputs": ["composite_id"],
+    "chiplake.fct_composites": ["composite_id"],
     "chiplake.fct_chip_embeddings": ["chip_id", "model_id"],
     "chiplake.fct_chip_changes": ["chip_id", "model_id"],
 }

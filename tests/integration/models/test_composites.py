@@ -19,7 +19,7 @@ from lakehouse.settings import Settings
 
 SELECT = ("--select", "+fct_composites")
 TABLE = f"{MODEL_NAMESPACE}.fct_composites"
-LAYERS = ("red", "nir", "swir16", "observations", "source_index")
+LAYERS = ("red", "nir", "swir16", "observations", "source_number")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_recompute_gives_medoids_of_real_pixels_and_another_period_is_added(
     some = max(seasons.values(), key=lambda one: (len(one["sources"]), one["cell_id"]))
     ids = [source["chip_id"] for source in some["sources"]]
     chips = chips_of(spark, ids)
-    index, red = decode(some["source_index"], "<u2", 256), decode(some["red"], "<u2", 256)
+    index, red = decode(some["source_number"], "<u2", 256), decode(some["red"], "<u2", 256)
     expected = np.zeros((256, 256), np.uint16)
     for number, chip_id in enumerate(ids):
         expected[index == number] = decode(chips[chip_id]["red"], "<u2", 256)[index == number]

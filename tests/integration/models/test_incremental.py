@@ -238,6 +238,17 @@ def test_copies_of_rows_are_removed_and_counted(nights: Nights) -> None:
     assert snapshots(spark) == counted
 
 
+def test_outdated_rows_of_one_key_become_the_current_row(nights: Nights) -> None:
+    spark, table = nights.spark, f"{MODEL_NAMESPACE}.int_datatakes"
+    if not spark.catalog.tableExists(CHIPS):  # this test runs alone
+        nights.run(nights.scene_ids(1))
+    current = set(spark.table(table).collect())
+    spark.sql(f"update {table} set scene_count = scene_count + 1, datatake_hash = 'old'")
+    spark.sql(f"insert into {table} select datatake_id, epsg, acquired_at, scene_count, 'older' from {table}")
+    dbt("run", "--select", "int_datatakes")
+    assert set(spark.table(table).collect()) == current
+
+
 @contextmanager
 def _time_zone(name: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

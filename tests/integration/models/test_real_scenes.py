@@ -134,7 +134,7 @@ def test_composites_are_the_medians_of_the_whole_arrays(built: SparkSession, exp
         assert one["complete_fraction"] == (of_cell > 0).mean()
         assert one["mean_observations"] == of_cell.mean()
         assert [chip.acquired_at for chip in one["sources"]] == [date.acquired for date in expected]
-        assert [one[name] for name in (*NOT_CUT, "source_index")] == [None] * (len(NOT_CUT) + 1)
+        assert [one[name] for name in (*NOT_CUT, "source_number")] == [None] * (len(NOT_CUT) + 1)
 
 
 def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -> None:

@@ -121,7 +121,7 @@ def test_meta_of_columns_is_units_dtype_and_shape(models: list[Node], manifest: 
         for column in node["columns"].values()
     }
     assert {key for meta in columns.values() for key in meta} == {"units", "dtype", "shape"}
-    for table in ("fct_chips", "fct_filled_chips"):
+    for table in ("fct_chips", "fct_filled_chips", "fct_composites"):
         for band in BANDS:
             meta = columns[table, band.name]
             assert (meta["dtype"], meta["shape"]) == ("uint16", f"{band.pixels} x {band.pixels}")
@@ -283,7 +283,7 @@ def test_the_nightly_dag_depends_on_every_mart(models: list[Node], manifest: Nod
     assert set(exposure["depends_on"]["nodes"]) == {model["unique_id"] for model in models if is_mart(model)}
 
 
-@pytest.mark.parametrize("table", ["fct_chips", "fct_filled_chips"])
+@pytest.mark.parametrize("table", ["fct_chips", "fct_filled_chips", "fct_composites"])
 def test_tables_of_chips_have_the_bands_in_the_order_of_the_code(manifest: Node, table: str) -> None:
     columns = manifest["nodes"][f"model.chiplake.{table}"]["columns"]
     assert [name for name in columns if name in BAND_NAMES] == list(BAND_NAMES)

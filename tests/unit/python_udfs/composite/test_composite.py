@@ -71,7 +71,7 @@ def expected_median(chips: list[Chip], name: str, place: tuple[int, int]) -> int
 def test_medians_are_those_of_a_loop_over_pixels(count: int) -> None:
     chips = random_chips(count, seed=count)
     composite = made(chips, "median-v1")
-    assert composite.source_index is None
+    assert composite.source_number is None
     assert set(composite.bands) == set(BANDS)
     for name in BANDS:
         for place in places_of(name):
@@ -84,7 +84,7 @@ def test_medians_are_those_of_a_loop_over_pixels(count: int) -> None:
 def test_medoids_are_those_of_a_loop_over_pixels(count: int, top: int) -> None:
     chips = random_chips(count, seed=100 + count, top=top)  # with few values, many chips are equally near
     composite = made(chips, "medoid-v1")
-    assert composite.source_index is not None
+    assert composite.source_number is not None
     for row, col in places_of("rededge1"):
         four = pixels_of("rededge1", (row, col))
         middle = {name: expected_median(chips, name, (row, col)) for name in BANDS if BAND_BY_NAME[name].gsd == 20}
@@ -99,7 +99,7 @@ def test_medoids_are_those_of_a_loop_over_pixels(count: int, top: int) -> None:
             if squares:
                 distances.append((sum(squares) * (12 // len(squares)), index))
         if not distances:
-            assert all(composite.source_index[at] == NO_CHIP and composite.bands["blue"][at] == 0 for at in four)
+            assert all(composite.source_number[at] == NO_CHIP and composite.bands["blue"][at] == 0 for at in four)
             assert all(composite.bands[name][row, col] == 0 for name in middle)
             continue
         chosen = min(distances)[1]
@@ -107,7 +107,7 @@ def test_medoids_are_those_of_a_loop_over_pixels(count: int, top: int) -> None:
             assert composite.bands[name][row, col] == chips[chosen].bands[name][row, col]
         for at in four:
             valid = is_valid(chips[chosen], *at)
-            assert composite.source_index[at] == (chosen if valid else NO_CHIP)
+            assert composite.source_number[at] == (chosen if valid else NO_CHIP)
             assert composite.bands["blue"][at] == (chips[chosen].bands["blue"][at] if valid else 0)
 
 
@@ -134,8 +134,8 @@ def test_a_period_without_a_valid_pixel_is_empty(method: str) -> None:
     assert not composite.observations.any()
     assert not any(layer.any() for layer in composite.bands.values())
     if method == "medoid-v1":
-        assert composite.source_index is not None
-        assert (composite.source_index == NO_CHIP).all()
+        assert composite.source_number is not None
+        assert (composite.source_number == NO_CHIP).all()
 
 
 def test_pixels_near_clouds_do_not_count() -> None:
