@@ -56,7 +56,7 @@ check: $(READY) ## Style of Python, types, and the tests that need neither Java 
 units: $(READY) ## The tests that need neither Java nor Airflow
 	$(PYTEST) -m "not (java or airflow or slow or long)" tests/unit
 
-test: $(TEST_READY) ## Lint, types and every test except the long ones (40 minutes)
+test: $(TEST_READY) ## Lint, types and every test except the long ones (30 minutes)
 	@$(MAKE) --no-print-directory --jobs --output-sync=target lint types
 	$(PYTEST) -m "not (slow or long)"
 
