@@ -1,6 +1,6 @@
 {#
-    One join, so that source and target are computed once each. A row that only the target has is gone. A MERGE takes one
-    row for each key; so where the target may have a key twice, one of its rows is compared.
+    One join, so that source and target are computed once each. A row that only the target has is gone. A MERGE takes
+    one row for each key; so where the target may have a key twice, one of its rows is compared.
 #}
 {% macro row_changes(source, target, keys, columns, version_columns) %}
     {%- set columns_of_key = keys | join(', ') -%}
