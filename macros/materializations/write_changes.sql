@@ -5,11 +5,7 @@
 {% macro write_changes(existing, compiled_code) %}
     {%- set source = make_temp_relation(this, '__dbt_tmp') -%}
     {% do row_delete_copies(this, row_key_columns(config.get('unique_key'))) %}
-    {% do view_keeps_plan(true) %}
-    {% call statement('create_source') %}
-        {{ create_temporary_view(source, compiled_code) }}
-    {% endcall %}
-    {% do view_keeps_plan(false) %}
+    {% do view_create(create_temporary_view(source, compiled_code)) %}
     {% do process_schema_changes(
         incremental_validate_on_schema_change(config.get('on_schema_change')), source, existing
     ) %}

@@ -2,8 +2,6 @@
     The rows are cached on the executors' disks. No table of the lake is written, so a killed run leaves nothing behind.
 #}
 {% macro plan_make(name, select) %}
-    {% do view_keeps_plan(true) %}
-    {% do run_query('cache table ' ~ plan_view(name) ~ " options ('storageLevel' 'DISK_ONLY') as " ~ select) %}
-    {% do view_keeps_plan(false) %}
+    {% do view_create('cache table ' ~ plan_view(name) ~ " options ('storageLevel' 'DISK_ONLY') as " ~ select) %}
     {{ return(plan_view(name)) }}
 {% endmacro %}

@@ -104,6 +104,16 @@ def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) 
     )
 
 
+def noisy(seed: int, days: int) -> list[Chip]:
+    """Make chips of random pixels, a third of which is cloudy, one a day."""
+    rng = np.random.default_rng(seed)
+    chips = [plain(day, day + 1, ("blue", "rededge1")) for day in range(days)]
+    for chip in chips:
+        chip.bands["blue"][:] = rng.integers(1, 9_000, (256, 256))
+        chip.scl[:] = rng.choice([4, 5, 9], (128, 128))
+    return chips
+
+
 # --- The fold ---
 
 

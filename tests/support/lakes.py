@@ -56,10 +56,9 @@ def compared_always() -> Iterator[None]:
         yield
 
 
-def data_files(spark: SparkSession, table: str) -> dict[str, str]:
-    """Return the data file of each chip's row; it changes when the row is written again."""
-    found = spark.sql(f"select chip_id, _file from {MODEL_NAMESPACE}.{table}").collect()
-    return {row.chip_id: row._file for row in found}
+def data_files(spark: SparkSession, table: str, key: str = "chip_id") -> dict[str, str]:
+    """Return the data file of each row by its key; it changes when the row is written again."""
+    return {row[key]: row._file for row in spark.sql(f"select {key}, _file from {MODEL_NAMESPACE}.{table}").collect()}
 
 
 def ingest_file(items: Path, settings: Settings) -> IngestSummary:
@@ -154,6 +153,6 @@ def _counts(spark: SparkSession, metadata: str) -> dict[str, int]:
     return {table: spark.sql(f"select * from {table}.{metadata}").count() for table in tables}
 
 
-def rows(spark: SparkSession, table: str) -> dict[str, Row]:
-    """Return every row of a table of chips, by chip_id."""
-    return {row.chip_id: row for row in spark.table(f"{MODEL_NAMESPACE}.{table}").collect()}
+def rows(spark: SparkSession, table: str, key: str = "chip_id") -> dict[str, Row]:
+    """Return every row of a table by its key."""
+    return {row[key]: row for row in spark.table(f"{MODEL_NAMESPACE}.{table}").collect()}

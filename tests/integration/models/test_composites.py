@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from numcodecs import blosc
 from pyspark.sql import SparkSession
 from support.ingests import write_items
-from support.lakes import dbt, empty_lake_of, ingest_file, settings_from
+from support.lakes import data_files, dbt, empty_lake_of, ingest_file, rows, settings_from
+from support.scene_oracle import decode
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
-from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import Settings
 
 SELECT = ("--select", "+fct_composites")
-TABLE = f"{MODEL_NAMESPACE}.fct_composites"
+KEYED = ("fct_composites", "composite_id")
 LAYERS = ("red", "nir", "swir16", "observations", "source_number")
 
 
@@ -46,31 +44,14 @@ def ingest_days(archive: Archive, days: tuple[int, ...], settings: Settings, til
     ingest_file(write_items(path, [item for item in items if item["id"] in wanted]), settings)
 
 
-def composites(spark: SparkSession) -> dict[str, dict[str, Any]]:
-    return {row.composite_id: row.asDict(recursive=True) for row in spark.table(TABLE).collect()}
-
-
-def files(spark: SparkSession) -> dict[str, str]:
-    return {row.composite_id: row._file for row in spark.sql(f"select composite_id, _file from {TABLE}").collect()}
-
-
-def chips_of(spark: SparkSession, ids: list[str]) -> dict[str, dict[str, Any]]:
-    rows = spark.table(f"{MODEL_NAMESPACE}.fct_chips").collect()
-    return {row.chip_id: row.asDict() for row in rows if row.chip_id in ids}
-
-
-def decode(frame: bytes, dtype: str, side: int) -> Any:
-    return np.frombuffer(blosc.decompress(frame), dtype).reshape(side, side)
-
-
 def test_a_late_chip_changes_the_composites_of_its_cell_alone(
     archive: Archive, spark: SparkSession, settings: Settings
 ) -> None:
-    before, placed = composites(spark), files(spark)
+    before, placed = rows(spark, *KEYED), data_files(spark, *KEYED)
     assert {len(one["sources"]) for one in before.values()} <= {1, 2}
     ingest_days(archive, (1,), settings, tile="33TWL")
     dbt("run", *SELECT)
-    after, placed_after = composites(spark), files(spark)
+    after, placed_after = rows(spark, *KEYED), data_files(spark, *KEYED)
     assert set(after) == set(before)
     late = {key for key in after if len(after[key]["sources"]) > len(before[key]["sources"])}
     assert late
@@ -81,25 +62,24 @@ def test_a_late_chip_changes_the_composites_of_its_cell_alone(
 
 
 def test_incremental_equals_full_refresh(archive: Archive, spark: SparkSession) -> None:
-    before = composites(spark)
+    before = rows(spark, *KEYED)
     dbt("run", "--select", "fct_composites", "--full-refresh")
-    assert composites(spark) == before
+    assert rows(spark, *KEYED) == before
 
 
 def test_recompute_gives_medoids_of_real_pixels_and_another_period_is_added(
-    archive: Archive,
-    spark: SparkSession,
+    archive: Archive, spark: SparkSession
 ) -> None:
-    months = composites(spark)
+    months = rows(spark, *KEYED)
     with settings_from({"CHIPLAKE_COMPOSITE_METHOD": "medoid", "CHIPLAKE_COMPOSITE_PERIODS": "season"}):
         dbt("run", "--select", "composites")
-        both = composites(spark)
+        both = rows(spark, *KEYED)
         assert {key: one for key, one in both.items() if one["period"] == "month"} == months
         seasons = {one["cell_id"]: one for one in both.values() if one["period"] == "season"}
         assert {one["composite_id"] for one in seasons.values()} == {f"{cell}_season_2023-06" for cell in seasons}
         assert len(seasons) == len(months)
         dbt("run", "--select", "composites", "--vars", "{recompute: true}")
-    medoids = composites(spark)
+    medoids = rows(spark, *KEYED)
     assert set(medoids) == set(both)
     for one in medoids.values():
         assert json.loads(one["rule_version"])["method"] == "medoid-v1"
@@ -107,7 +87,7 @@ def test_recompute_gives_medoids_of_real_pixels_and_another_period_is_added(
         assert [one[name] for name in LAYERS] == [season[name] for name in LAYERS]  # the chips are the same
     some = max(seasons.values(), key=lambda one: (len(one["sources"]), one["cell_id"]))
     ids = [source["chip_id"] for source in some["sources"]]
-    chips = chips_of(spark, ids)
+    chips = rows(spark, "fct_chips")
     index, red = decode(some["source_number"], "<u2", 256), decode(some["red"], "<u2", 256)
     expected = np.zeros((256, 256), np.uint16)
     for number, chip_id in enumerate(ids):

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from dbt.cli.main import dbtRunner
-from numcodecs import blosc
 from pyspark.sql import Row, SparkSession
 from support.ingests import write_items
 from support.lakes import (
@@ -27,6 +26,7 @@ from support.lakes import (
     rows,
     snapshots,
 )
+from support.scene_oracle import decode
 
 from chiplake.jobs import Window, run_job
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
@@ -107,10 +107,6 @@ def of_day(chips: Rows, *days: date) -> Rows:
     return {chip_id: chip for chip_id, chip in chips.items() if chip.acquired_at.date() in days}
 
 
-def pixels(frame: bytes, dtype: str, side: int) -> np.ndarray[Any, Any]:
-    return np.frombuffer(blosc.decompress(frame), dtype).reshape(side, side)
-
-
 def test_one_run_fills_each_chip_of_a_cell_by_its_own_rule(lake: Lake, full_refresh: FullRefresh) -> None:
     first, middle, last = lake.days
     empty_lake(lake.spark, lake.settings)
@@ -178,10 +174,10 @@ def test_recomputing_filled_chips_reads_no_raster(
     # Against numpy: base_valid_fraction and is_complete.
     filled = lake.filled()
     for chip_id, chip in full_refresh.chips.items():
-        holds = np.isin(pixels(chip.scl, "u1", 128), [2, 4, 5, 6, 7, 11])
-        holds &= pixels(chip.cloud_distance, "u1", 128) > reach
-        fine = np.logical_and.reduce([pixels(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
-        fine &= np.kron(holds & (pixels(chip.swir16, "<u2", 128) > 0), np.ones((2, 2), bool))
+        holds = np.isin(decode(chip.scl, "u1", 128), [2, 4, 5, 6, 7, 11])
+        holds &= decode(chip.cloud_distance, "u1", 128) > reach
+        fine = np.logical_and.reduce([decode(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
+        fine &= np.kron(holds & (decode(chip.swir16, "<u2", 128) > 0), np.ones((2, 2), bool))
         assert filled[chip_id].base_valid_fraction == fine.mean()
         assert chip.valid_fraction >= fine.mean()
         assert filled[chip_id].is_complete == (filled[chip_id].complete_fraction >= 0.5)
@@ -205,8 +201,8 @@ def test_recomputed_chips_are_cut_again_and_equal_a_full_refresh(lake: Lake, ful
     for chip_id, chip in recomputed["fct_chips"].items():
         was = full_refresh.chips[chip_id]
         assert (chip.red, chip.scl, chip.cloud_distance) == (was.red, was.scl, was.cloud_distance)
-        fine = np.logical_and.reduce([pixels(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
-        fine &= np.kron(np.isin(pixels(chip.scl, "u1", 128), [4, 6]), np.ones((2, 2), bool))
+        fine = np.logical_and.reduce([decode(chip[band], "<u2", 256) > 0 for band in ("red", "nir")])
+        fine &= np.kron(np.isin(decode(chip.scl, "u1", 128), [4, 6]), np.ones((2, 2), bool))
         assert chip.valid_fraction == recomputed["fct_filled_chips"][chip_id].base_valid_fraction == fine.mean()
     assert {chip.valid_fraction for chip in recomputed["fct_chips"].values()} != {
         chip.valid_fraction for chip in full_refresh.chips.values()

@@ -27,15 +27,8 @@ from lakehouse.source_schemas import (
     STAC_REJECTS_SCHEMA,
 )
 
-STAGES = (
-    "staging",
-    "scenes",
-    "chips",
-    "filling",
-    "composites",
-    "embeddings",
-    "changes",
-)  # folders of models, from left to right
+# Folders of models, from left to right.
+STAGES = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "changes")
 MARTS = ("dim_", "fct_")
 ACCESS = {True: ("public",), False: ("protected", "private")}
 RUN_VARIABLES = {"start_date", "end_date", "recompute"}  # variables that are not settings

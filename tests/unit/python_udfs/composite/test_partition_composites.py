@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from numcodecs import blosc
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from support.fill_oracle import Chip, input_row, plain
+from support.fill_oracle import Chip, input_row, noisy
+from support.scene_oracle import decode
 
 from lakehouse.bands import BAND_NAMES
 from lakehouse.settings import PROJECT_DIR
@@ -28,12 +28,7 @@ DAYS = 3
 
 
 def chips_of(cell: str) -> list[Chip]:
-    rng = np.random.default_rng(CELLS.index(cell))
-    chips = [plain(day, day + 1, ("blue", "rededge1")) for day in range(DAYS)]
-    for chip in chips:
-        chip.bands["blue"][:] = rng.integers(1, 9_000, (256, 256))
-        chip.scl[:] = rng.choice([4, 5, 9], (128, 128))
-    return chips
+    return noisy(CELLS.index(cell), DAYS)
 
 
 def plan(folder: Path, by_file: list[list[tuple[str, int]]]) -> list[dict[str, Any]]:
@@ -71,16 +66,12 @@ def test_composites_are_alike_in_any_batches_and_files(
     for row in rows:
         chips = chips_of(row["cell_id"])
         expected = composite_of([input_row(chip) for chip in chips], CompositeRule.model_validate(RULE))
-        assert np.array_equal(decoded(row["blue"]), expected.bands["blue"])
+        assert np.array_equal(decode(row["blue"], "<u2", 256), expected.bands["blue"])
         assert expected.source_number is not None
-        assert np.array_equal(decoded(row["source_number"]), expected.source_number)
+        assert np.array_equal(decode(row["source_number"], "<u2", 256), expected.source_number)
         assert [one["chip_id"] for one in row["sources"]] == [chip.chip_id for chip in chips]
         assert row["complete_fraction"] == (expected.source_number != 65_535).mean()
         assert row["mean_observations"] == expected.observations.mean()
-
-
-def decoded(frame: bytes) -> Any:
-    return np.frombuffer(blosc.decompress(frame), "<u2").reshape(256, 256)
 
 
 def test_rows_have_columns_of_fct_composites(tmp_path: Path) -> None:

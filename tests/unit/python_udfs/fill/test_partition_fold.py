@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, plain
+from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, noisy
 
 from python_udfs.fill.partition_fold import PartitionFold
 from python_udfs.fill.plan import Step
@@ -23,13 +22,7 @@ Places = dict[tuple[str, int], tuple[str, int]]  # cell and day to file and posi
 
 
 def chips_of(cell: str) -> list[Chip]:
-    """Make chips of random pixels, a third of which is cloudy, one a day."""
-    rng = np.random.default_rng(CELLS.index(cell))
-    chips = [plain(day, day + 1, ("blue", "rededge1")) for day in range(DAYS)]
-    for chip in chips:
-        chip.bands["blue"][:] = rng.integers(1, 9_000, (256, 256))
-        chip.scl[:] = rng.choice([4, 5, 9], (128, 128))
-    return chips
+    return noisy(CELLS.index(cell), DAYS)
 
 
 def write_files(folder: Path, files: list[list[tuple[str, int]]], rows_per_group: int = 2) -> Places:
