@@ -14,8 +14,9 @@ import argparse
 import json
 import os
 import time
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,15 +35,22 @@ from chiplake.demo.picture import stretch_rgb
 from lakehouse.bands import BAND_BY_NAME, CLOUD_DISTANCE, SCL
 from python_udfs.codec import encode_array, encode_layers
 from python_udfs.fill.cell_fold import CellFold
-from python_udfs.fill.fold import CellState, Source
-from python_udfs.fill.peers import peers_of
+from python_udfs.fill.fold import Source
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, cloud_distance
+from python_udfs.validity_rule import DecodedChip
 
-NONE, PEERS, MEDIAN, TRUTH = "none", "peers", "median of 3", "truth"
-SHOWN: Final = (NONE, PEERS, MEDIAN, TRUTH)
+NONE, PEERS, SUSPECTS, MEDIAN, COMPOSITE, TRUTH = (
+    *("none", "peers", "peers, suspects"),
+    *("median of 3", "composite", "truth"),
+)
+# `adjust` and `suspects` of the rule of each method that fills.
+RULES: Final = {NONE: ("none", "none"), PEERS: ("peers", "none"), SUSPECTS: ("peers", "peers")}
+METHODS: Final = (*RULES, MEDIAN, COMPOSITE)
+SHOWN: Final = (*METHODS, TRUTH)
 EDGES: Final = ((4, "to 4 px from the edge"), (16, "to 16 px from the edge"))
 COVERS: Final = ((0.25, "holes to 25 %"), (0.5, "holes to 50 %"), (0.95, "holes to 95 %"))
 TILE_PX, HEAD_PX = 240, 26  # of the picture
+COMPOSITE_DAYS: Final = 60  # a composite has the nights of so many days before
 EPOCH: Final = datetime(2023, 1, 1, tzinfo=UTC)
 
 Bands = Mapping[str, BandPixels]
@@ -122,30 +130,45 @@ def ndvi_at(bands: Bands, where: Mask) -> NDArray[np.float64]:
     return result
 
 
-def fill(case: Case, adjust: str) -> Bands:
+def fill(case: Case, method: str) -> Bands:
     """Fill the hole as fct_filled_chips does, and check that no valid pixel of the night has changed."""
-    state = CellState()
+    fold = CellFold(rule_of(method))
     for night in (*case.earlier, case.night):
-        peers = peers_of(night.bands, night.valid) if adjust == PEERS else None
-        state.add(source_of(night), night.bands, night.scl, night.valid, peers)
-    bands = state.filled().bands
+        fold.take(source_of(night), DecodedChip(dict(night.bands), night.scl, night.valid))
+    bands = fold.result().bands
     for name, pixels in case.night.bands.items():
         own = of_band(case.night.valid, name)
         if not np.array_equal(bands[name][own], pixels[own]):
-            raise SystemExit(f"{case.series}: {adjust} changed valid pixels of {name}")
+            raise SystemExit(f"{case.series}: {method} changed valid pixels of {name}")
     return bands
 
 
-def median_of_three(case: Case) -> Bands | None:
-    """Return the median of the three newest earlier values of each pixel, as xarray would; None with fewer nights."""
-    if len(case.earlier) < 3:
+def rule_of(method: str) -> str:
+    """Return the rule of a method that fills, JSON."""
+    adjust, suspects = RULES[method]
+    return json.dumps(
+        {
+            "method": "newest-valid-v1",
+            "max_age_days": 60,
+            "valid_scl_classes": VALID,
+            "cloud_dilation_pixels": 0,
+            "adjust": adjust,
+            "suspects": suspects,
+            "min_complete": 1.0,
+        }
+    )
+
+
+def median_of(nights: Sequence[Night]) -> Bands | None:
+    """Return the median of the valid values of each pixel, as xarray would; None with fewer than three nights."""
+    if len(nights) < 3:
         return None
-    nights = case.earlier[-3:]
     filled = {}
-    for name in case.truth:
+    for name in nights[-1].bands:
         seen = [of_band(night.valid, name) for night in nights]
         values = np.stack([night.bands[name] for night in nights]).astype(np.float32)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a pixel that is never valid
             middle = np.nanmedian(np.where(np.stack(seen), values, np.nan), axis=0)
         filled[name] = np.nan_to_num(middle).astype(np.uint16)
     return filled
@@ -199,10 +222,11 @@ class Measured:
 
     def add(self, case: Case) -> None:
         """Fill one hole by each method."""
+        since = case.night.day - COMPOSITE_DAYS
         methods: dict[str, Bands | None] = {
-            NONE: fill(case, NONE),
-            PEERS: fill(case, PEERS),
-            MEDIAN: median_of_three(case),
+            **{method: fill(case, method) for method in RULES},
+            MEDIAN: median_of(case.earlier[-3:]),
+            COMPOSITE: median_of([night for night in case.earlier if night.day >= since]),
             TRUTH: case.truth,
         }
         parts = parts_of(case)
@@ -215,36 +239,26 @@ class Measured:
                 if method != TRUTH:
                     self.errors[part][method].add(bands, case.truth, where)
 
-    def peers_vs_none(self, series: str) -> dict[str, float]:
-        """Return the error of `peers` relative to that of `none`, by class of age of one series."""
+    def relative(self, series: str, method: str = SUSPECTS, to: str = NONE) -> dict[str, float]:
+        """Return the error of a method relative to that of another, by class of age of one series."""
         return {
-            part[1]: round(by_method[PEERS].reflectance / by_method[NONE].reflectance, 3)
+            part[1]: round(by_method[method].reflectance / by_method[to].reflectance, 3)
             for part, by_method in self.errors.items()
             if part[0] == series
         }
 
 
-def milliseconds_a_chip(adjust: str) -> float:
+def milliseconds_a_chip(method: str) -> float:
     """Return the CPU time of filling a chip of ten bands, with what is under 35 % of clouds, from and to frames.
 
     Args:
-        adjust: as in the rule.
+        method: one that fills.
     """
-    rule = json.dumps(
-        {
-            "method": "newest-valid-v1",
-            "max_age_days": 60,
-            "valid_scl_classes": VALID,
-            "cloud_dilation_pixels": 0,
-            "adjust": adjust,
-            "min_complete": 1.0,
-        }
-    )
     chips = [frames_of(night) for night in landscape_nights()]
 
     def run() -> float:
         start = time.process_time()
-        fold = CellFold(rule)
+        fold = CellFold(rule_of(method))
         for chip in chips:
             fold.add(chip)
             fold.filled({})
@@ -311,10 +325,9 @@ def error_picture(filled: Bands, case: Case) -> NDArray[np.uint8]:
 
 def print_tables(measured: Measured) -> None:
     """Print the errors and the seams."""
-    methods = (NONE, PEERS, MEDIAN)
-    table = Table("pixels", "holes", *(f"{method}" for method in methods), *(f"{method}, NDVI" for method in methods))
+    table = Table("pixels", "holes", *METHODS, *(f"{method}, NDVI" for method in METHODS))
     for part, by_method in sorted(measured.errors.items()):
-        errors = [by_method.get(method) for method in methods]
+        errors = [by_method.get(method) for method in METHODS]
         table.add_row(
             ", ".join(part),
             str(len(by_method[NONE].of_ndvi)),
@@ -344,21 +357,22 @@ def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict
     print_tables(measured)
     if picture:
         draw(picture, shown.values())
-    costs = {adjust: milliseconds_a_chip(adjust) for adjust in (NONE, PEERS)}
+    costs = {method: milliseconds_a_chip(method) for method in RULES}
     Console().print(f"a chip of ten bands, ms of one core: {costs}")
     seams = {series: round(one[PEERS].ratio, 3) for series, one in measured.seams.items()}
-    clear, cloudy = (measured.peers_vs_none(f"tile, {sky} source") for sky in ("clear", "cloudy"))
+    clear, cloudy = (measured.relative(f"tile, {sky} source") for sky in ("clear", "cloudy"))
     return {
         "benchmark": "filling",
         "peers_error_vs_none_clear": next(iter(clear.values()), None),
         "peers_error_vs_none_cloudy": next(iter(cloudy.values()), None),
-        "peers_error_vs_none_forest": measured.peers_vs_none("forest"),
-        "peers_error_vs_none_landscape": measured.peers_vs_none("landscape"),
+        "peers_error_vs_none_forest": measured.relative("forest"),
+        "peers_error_vs_none_landscape": measured.relative("landscape"),
         "seam_jump_ratio": max((seams[name] for name in seams if name.startswith("tile")), default=None),
         "seam_jump_ratio_by_series": seams,
         "seam_jump_ratio_of_truth": {series: round(one[TRUTH].ratio, 3) for series, one in measured.seams.items()},
         "none_ms": round(costs[NONE], 2),
         "peers_extra_ms": round(costs[PEERS] - costs[NONE], 2),
+        "suspects_extra_ms": round(costs[SUSPECTS] - costs[PEERS], 2),
     }
 
 

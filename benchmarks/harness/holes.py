@@ -24,7 +24,7 @@ from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from python_udfs.valid_pixels import CLOUD_CLASSES, BandPixels, Mask, data_mask, to_10m
 
 SIDE: Final = CHIP_PIXELS_10M
-SHADOW: Final = 3  # class of SCL
+SHADOW, VEGETATION = 3, 4  # classes of SCL
 MIN_TRUTH: Final = 500  # pixels of a hole whose truth is known
 
 _SHIFTS: Final = (0, 150, 300, 450)  # of the clouds against the ground, pixels
@@ -36,6 +36,7 @@ _CUBE_BANDS: Final = {
     **{name: (20, code) for name, code in (("nir08", "B8A"), ("swir16", "B11"))},
 }
 _CUBE_MAX_AGE_DAYS: Final = 60
+_HISTORY_DAYS: Final = 120  # a filled pixel depends on chips of so many days
 _LANDSCAPE_SEEDS: Final = (101, 102, 103, 104)
 _LANDSCAPE_AGES: Final = (5, 15, 30, 55)  # days from the source to the night
 
@@ -64,6 +65,13 @@ class Night:
     def without(self, hole: Mask) -> Night:
         """Return the night with clouds over (256, 256) pixels of it: the pixels there are not valid."""
         return Night(self.day, self.bands, self.scl, self.valid & ~hole)
+
+    def with_missed_clouds(self) -> Night:
+        """Return the night as if SCL called half of its clouds and shadows vegetation: those of the western half."""
+        scl = self.scl.copy()
+        west = scl[:, : scl.shape[1] // 2]
+        west[np.isin(west, (SHADOW, *CLOUD_CLASSES))] = VEGETATION
+        return _night(self.day, self.bands, scl)
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,8 @@ def forest_cases(folder: Path) -> Iterator[Case]:
         for place, source in enumerate(clear):
             if is_clear[number] and 2 <= night.day - nights[source].day <= _CUBE_MAX_AGE_DAYS:
                 hole = cloudy[chance.integers(len(cloudy))]
-                earlier = [nights[index] for index in clear[max(0, place - 2) : place + 1]]
+                history = [nights[index] for index in clear[: place + 1]]
+                earlier = [one for one in history if night.day - one.day <= _HISTORY_DAYS]
                 if case := cut_hole("forest", earlier, night, hole):
                     pairs += 1
                     if pairs % 4 != 2:
@@ -202,6 +211,10 @@ def landscape_cases() -> Iterator[Case]:
                 landscape.night(60, 0.35),
             )
             if case := cut_hole("landscape", [source], night, clouded.clouds):
+                yield case
+            before = [landscape.night(max(0, 60 - age - days), 0.2) for days in (20, 10)]
+            missed = landscape.night(60 - age, 0.25).with_missed_clouds()
+            if case := cut_hole("landscape, missed clouds", [*before, missed], night, clouded.clouds):
                 yield case
 
 

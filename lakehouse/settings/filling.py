@@ -29,6 +29,20 @@ class FillingSettings(SettingsGroup):
         description="How filled pixels are adjusted to the light of the chip that they fill: `peers`, by how pixels of "
         "the same colour have changed; `none`, they stay as they were.",
     )
+    suspects: Literal["none", "peers"] = Field(
+        "peers",
+        description="How clouds and shadows that SCL missed are found: `peers`, valid pixels far from what pixels of the "
+        "same colour have become are suspect: they fill no gap; `none`, no pixel is suspect.",
+    )
+    suspect_bright_ratio: float = Field(
+        1.5, ge=1, le=100, description="Least ratio of a suspect bright pixel's blue to what is expected of it."
+    )
+    suspect_bright_difference: Fraction = Field(
+        0.03, description="Least difference of a suspect bright pixel's blue from what is expected of it, reflectance."
+    )
+    suspect_dark_ratio: Fraction = Field(
+        0.6, description="Greatest ratio of a suspect dark pixel, in every band, to what is expected of it."
+    )
     min_complete: Fraction = Field(
         1.0, description="Lowest share of valid or filled pixels with which a chip is complete (is_complete)."
     )

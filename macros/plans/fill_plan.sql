@@ -2,9 +2,11 @@
     A fold is the chips of a cell that one rule fills; a chip may have a role in several folds. Roles:
     - pending: the chip is to be filled.
     - source: a chip that only later ones need.
+    - carried: the same; its suspect pixels are known.
 
-    The newest filled chip before the first pending one says which chips its pixels come from. No older chip has a pixel
-    that is newer, so a night with one new date reads these few chips a cell, however long the history is.
+    The newest filled chip before the first pending one says which chips later ones may need, and their suspect pixels
+    (carried_chips). No older chip has a pixel that is newer, so a night with one new date reads these few chips a cell,
+    however long the history is.
 
     The cells of a partition of the table (geohash_4) are folded together, and dealt to groups (task_group). The
     plan reads no pixels.
@@ -23,7 +25,7 @@
             rule_version,
             min(acquired_at) as first_at,
             max(acquired_at) as last_at,
-            min(acquired_at) - make_dt_interval({{ parse_fill_rule('rule_version') }}.max_age_days) as oldest_at
+            min(acquired_at) - make_dt_interval({{ fill_history_days('rule_version') }}) as oldest_at
         from pending
         group by cell_id, rule_version
 
@@ -35,9 +37,23 @@
         select
             spans.cell_id,
             spans.rule_version,
-            max_by(done.chip_id, struct(done.acquired_at, done.chip_id)) as chip_id,
-            max_by(done.sources.chip_id, struct(done.acquired_at, done.chip_id)) as source_chip_ids,
-            max(done.acquired_at) as acquired_at
+            max_by(
+                struct(
+                    done.chip_id,
+                    done.acquired_at,
+                    map_from_entries(
+                        concat(
+                            array(struct(done.chip_id, done.suspect)),
+                            -- Rows of release 0.1.0 have no carried chips, and their rules no suspects.
+                            coalesce(
+                                done.carried_chips,
+                                transform(done.sources, source -> struct(source.chip_id, cast(null as binary)))
+                            )
+                        )
+                    ) as suspects
+                ),
+                struct(done.acquired_at, done.chip_id)
+            ) as chip
         from spans
         inner join {{ ref(inputs.model) }} as inputs
             on spans.cell_id = inputs.cell_id and spans.rule_version = inputs.rule_version
@@ -57,7 +73,18 @@
             inputs.chip_id,
             inputs.acquired_at,
             inputs.input_hash,
-            if(pending.chip_id is null, 'source', 'pending') as role
+            case
+                when pending.chip_id is not null then 'pending'
+                {% if updates_table() %}
+                when map_contains_key(newest_done.chip.suspects, inputs.chip_id) then 'carried'
+                {% endif %}
+                else 'source'
+            end as role,
+            {% if updates_table() %}
+            newest_done.chip.suspects[inputs.chip_id] as suspect
+            {% else %}
+            cast(null as binary) as suspect
+            {% endif %}
         from {{ ref(inputs.model) }} as inputs
         inner join spans on inputs.cell_id = spans.cell_id
         left join pending on inputs.chip_id = pending.chip_id and spans.rule_version = pending.rule_version
@@ -70,8 +97,9 @@
             {% if updates_table() %}
             and (
                 newest_done.cell_id is null
-                or struct(inputs.acquired_at, inputs.chip_id) >= struct(newest_done.acquired_at, newest_done.chip_id)
-                or array_contains(newest_done.source_chip_ids, inputs.chip_id)
+                or struct(inputs.acquired_at, inputs.chip_id)
+                > struct(newest_done.chip.acquired_at, newest_done.chip.chip_id)
+                or map_contains_key(newest_done.chip.suspects, inputs.chip_id)
             )
             {% endif %}
 

@@ -6,6 +6,10 @@
         'valid_scl_classes': valid_scl_classes(),
         'cloud_dilation_pixels': setting('fill_cloud_dilation_pixels') | int,
         'adjust': setting('fill_adjust'),
+        'suspects': setting('fill_suspects'),
+        'suspect_bright_ratio': setting('fill_suspect_bright_ratio') | float,
+        'suspect_bright_difference': setting('fill_suspect_bright_difference') | float,
+        'suspect_dark_ratio': setting('fill_suspect_dark_ratio') | float,
         'min_complete': setting('fill_min_complete') | float,
     }) }}'
 {%- endmacro %}

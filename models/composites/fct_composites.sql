@@ -31,6 +31,17 @@ chips as (
 
 ),
 
+-- Composites leave suspect pixels out.
+filled_chips as (
+
+    select
+        chip_id,
+        suspect
+    from {{ ref('fct_filled_chips') }}
+    where true {{ in_days_of_plan('composite_plan', 'acquired_at') }}
+
+),
+
 members as (
 
     select /*+ broadcast(planned) */
@@ -49,10 +60,12 @@ members as (
         ) as composite,
         chips.chip_id,
         chips.acquired_at,
+        filled_chips.suspect,
         chips._file as file,
         chips._pos as position
     from chips
     inner join planned on chips.chip_id = planned.chip_id
+    left join filled_chips on chips.chip_id = filled_chips.chip_id
 
 ),
 
@@ -71,6 +84,7 @@ final as (
         composite,
         chip_id,
         acquired_at,
+        suspect,
         file,
         position
     from members_of_tasks

@@ -9,6 +9,15 @@ with chips as (
 
 ),
 
+filled_chips as (
+
+    select
+        chip_id,
+        suspect
+    from {{ ref('fct_filled_chips') }}
+
+),
+
 grid_cells as (
 
     select * from {{ ref('dim_grid_cells') }}
@@ -36,10 +45,12 @@ chips_of_periods as (
         chips.chip_id,
         chips.cell_id,
         chips.acquired_at,
-        chips.source_hash,
+        -- Nothing is added for a chip without suspect pixels.
+        concat_ws(' ', chips.chip_id, chips.source_hash, md5(filled_chips.suspect)) as version,
         periods.period,
         {{ period_start_at('periods.period', 'chips.acquired_at') }} as period_start_at
     from chips
+    left join filled_chips on chips.chip_id = filled_chips.chip_id
     cross join periods
 
 ),
@@ -55,7 +66,7 @@ composites as (
         min(acquired_at) as first_acquired_at,
         max(acquired_at) as last_acquired_at,
         array_sort(collect_list(struct(acquired_at, chip_id))) as chips,
-        sha2(array_join(array_sort(collect_list(concat_ws(' ', chip_id, source_hash))), ' '), 256) as chips_hash
+        sha2(array_join(array_sort(collect_list(version)), ' '), 256) as chips_hash
     from chips_of_periods
     group by cell_id, period, period_start_at
 

@@ -27,11 +27,12 @@ filled_chips as (
 
 ),
 
--- Pixels that are still missing are 0 in every band, so no mask is needed.
+-- Pixels that are still missing are 0 in every band, so only suspect ones need a mask.
 pending_chips as (
 
     select
         filled_chips.*,
+        coalesce(chip_mask(filled_chips.suspect, array(0)), chip_mask(filled_chips.scl, sequence(0, 255))) as counted,
         struct(
             filled_chips.green, filled_chips.red, filled_chips.nir, filled_chips.swir16, filled_chips.swir22
         ) as bands
@@ -57,13 +58,13 @@ final as (
         map_filter(
             map(
                 {% for band in band_names() -%}
-                '{{ band }}', chip_statistics({{ band }}){{ ',' if not loop.last }}
+                '{{ band }}', chip_statistics({{ band }}, counted){{ ',' if not loop.last }}
                 {% endfor -%}
             ),
             (band, statistics) -> statistics is not null
         ) as band_statistics,
         {% for index in indices -%}
-        chip_index('{{ index }}', bands) as {{ index }},
+        chip_index('{{ index }}', bands, counted) as {{ index }},
         {% endfor -%}
         input_hash
     from pending_chips

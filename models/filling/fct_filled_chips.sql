@@ -5,7 +5,7 @@
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    tblproperties=chip_table_properties(band_names() + ['scl', 'source_index']),
+    tblproperties=chip_table_properties(band_names() + ['scl', 'source_index', 'suspect']),
     inputs=inputs,
     plans=['pending_inputs', 'fill_plan'],
     days_of_plan='fill_plan',
@@ -40,6 +40,7 @@ steps as (
         planned.role,
         chips.chip_id,
         chips.acquired_at,
+        planned.suspect,
         chips._file as file,
         chips._pos as position,
         if(
@@ -75,6 +76,7 @@ final as (
         role,
         chip_id,
         acquired_at,
+        suspect,
         file,
         position,
         chip

@@ -1,4 +1,5 @@
-{% set fill_max_age_days = setting('fill_max_age_days') | int %}
+{% set max_age_days = setting('fill_max_age_days') | int %}
+{% set todays_history_days = max_age_days * (2 if setting('fill_suspects') == 'peers' else 1) %}
 
 {{ config(unique_key='chip_id', version_columns=['input_hash']) }}
 
@@ -23,12 +24,12 @@ existing as (
 
     select
         *,
-        {{ parse_fill_rule('rule_version') }}.max_age_days as max_age_days
+        {{ fill_history_days('rule_version') }} as history_days
     from ({{ rule_rows(['chip_id', 'history_hash', 'rule_version']) }})
 
 ),
 
--- The chips on which a filled chip may depend: itself, and earlier ones of its cell that are not too old.
+-- The chips on which a filled chip may depend: itself, and earlier ones of its cell that are not too old (fill_history_days).
 histories as (
 
     select
@@ -39,13 +40,13 @@ histories as (
         collect_list(struct(acquired_us, chip_id, source_hash)) over (
             partition by cell_id
             order by acquired_us
-            range between {{ fill_max_age_days * 86400 * 1000000 }} preceding and current row
+            range between {{ todays_history_days * 86400 * 1000000 }} preceding and current row
         ) as history
     from chips
 
 ),
 
--- The same for chips that were filled by a rule with a longer age limit than the current one: usually none.
+-- The same for chips that were filled by a rule with a longer history than that of the current one: usually none.
 longer_histories as (
 
     select
@@ -57,8 +58,8 @@ longer_histories as (
         on
             chips.cell_id = earlier.cell_id
             and chips.acquired_us >= earlier.acquired_us
-            and chips.acquired_us - existing.max_age_days * 86400000000 <= earlier.acquired_us
-    where existing.max_age_days > {{ fill_max_age_days }}
+            and chips.acquired_us - existing.history_days * 86400000000 <= earlier.acquired_us
+    where existing.history_days > {{ todays_history_days }}
     group by chips.chip_id
 
 ),
@@ -74,9 +75,9 @@ compared as (
         existing.rule_version as existing_rule_version,
         existing.history_hash as existing_history_hash,
         {{ fill_history_hash(
-            'coalesce(longer_histories.history, histories.history)', 'histories.acquired_us', 'existing.max_age_days'
+            'coalesce(longer_histories.history, histories.history)', 'histories.acquired_us', 'existing.history_days'
         ) }} as hash_by_existing_rule,
-        {{ fill_history_hash('histories.history', 'histories.acquired_us', fill_max_age_days) }} as hash_by_todays_rule
+        {{ fill_history_hash('histories.history', 'histories.acquired_us', todays_history_days) }} as hash_by_todays_rule
     from histories
     inner join grid_cells on histories.cell_id = grid_cells.cell_id
     left join existing on histories.chip_id = existing.chip_id

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXE
 from python_udfs.codec import decode_array
 from python_udfs.composite.medians import medians
 from python_udfs.composite.rule import CompositeRule
+from python_udfs.fill.suspects import SUSPECT
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 from python_udfs.validity_rule import DecodedChip, read_chip
 
@@ -34,6 +35,7 @@ class Composite:
     bands: dict[str, BandPixels]  # (256, 256) or (128, 128), 0 = no value
     observations: NDArray[np.uint16]  # (256, 256), number of chips in which the pixel is valid
     source_number: NDArray[np.uint16] | None  # (256, 256), number of the pixel's chip, from 0; None for medians
+    suspect_fraction: float  # of the observations by SCL alone, the share that is left out; 0 without any
 
     @property
     def complete_fraction(self) -> float:
@@ -49,24 +51,34 @@ def composite_of(chips: Sequence[Mapping[str, Any]], rule: CompositeRule) -> Com
     """Make a composite. It has the bands that all its chips have.
 
     Args:
-        chips: rows of fct_chips of one cell, oldest first; only their frames are read. One chip is decoded at a time,
-            because a year has hundreds.
+        chips: rows of fct_chips of one cell with their suspect pixels, oldest first; only their frames are read. One
+            chip is decoded at a time, because a year has hundreds.
         rule: the method, and which pixels are valid.
 
     Raises:
         ValueError: a frame does not have the size of its layer.
     """
     names = [name for name in BAND_NAMES if all(chip[name] is not None for chip in chips)]
-    valid = {10: [read_chip(chip, rule).valid for chip in chips]}
+    by_scl, valid = 0, {10: list[Mask]()}
+    for chip in chips:
+        seen = read_chip(chip, rule).valid
+        valid[10].append(_without_suspects(seen, chip))
+        by_scl += int(np.count_nonzero(seen))
     valid[20] = [any_of_four(mask) for mask in valid[10]]
     bands = {name: _median_band(name, chips, valid[BAND_BY_NAME[name].gsd]) for name in names}
     observations: NDArray[np.uint16] = np.stack(valid[10]).sum(axis=0, dtype=np.uint16)
+    suspect_fraction = 1 - int(observations.sum(dtype=np.int64)) / by_scl if by_scl else 0.0
     if rule.method == "median-v1":
-        return Composite(bands, observations, None)
+        return Composite(bands, observations, None, suspect_fraction)
     nearest = _Nearest(bands)
-    for index, chip in enumerate(chips):
-        nearest.add(index, read_chip(chip, rule))
-    return Composite(nearest.bands, observations, nearest.source_number)
+    for index, (chip, mask) in enumerate(zip(chips, valid[10], strict=True)):
+        nearest.add(index, replace(read_chip(chip, rule), valid=mask))
+    return Composite(nearest.bands, observations, nearest.source_number, suspect_fraction)
+
+
+def _without_suspects(valid: Mask, chip: Mapping[str, Any]) -> Mask:
+    frame = chip.get(SUSPECT)
+    return valid if frame is None else valid & to_10m(decode_array(frame, "uint8", CHIP_PIXELS_20M) == 0)
 
 
 def _median_band(name: str, chips: Sequence[Mapping[str, Any]], valid: Sequence[Mask]) -> BandPixels:

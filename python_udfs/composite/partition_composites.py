@@ -15,6 +15,7 @@ from python_udfs.codec import encode_layers
 from python_udfs.composite.composite import composite_of
 from python_udfs.composite.plan import Member
 from python_udfs.composite.rule import CompositeRule
+from python_udfs.fill.suspects import SUSPECT
 from python_udfs.pixel_store.layers import Layers, own_layers, read_layers
 
 MAX_CHIPS: Final = 768  # 384 MB of frames, half a megabyte a chip
@@ -68,7 +69,8 @@ def _batches(composites: Sequence[list[Member]], max_chips: int) -> Iterator[lis
 
 def _row(members: Sequence[Member], layers: Sequence[Layers]) -> dict[str, Any]:
     columns = dict(members[0].composite)
-    made = composite_of(layers, CompositeRule.model_validate_json(columns["rule_version"]))
+    chips = [{**frames, SUSPECT: member.suspect} for member, frames in zip(members, layers, strict=True)]
+    made = composite_of(chips, CompositeRule.model_validate_json(columns["rule_version"]))
     numbers = {} if made.source_number is None else {"source_number": made.source_number}
     return {
         **columns,
@@ -76,4 +78,5 @@ def _row(members: Sequence[Member], layers: Sequence[Layers]) -> dict[str, Any]:
         "sources": [{"chip_id": one.chip_id, "acquired_at": one.acquired_at} for one in members],
         "complete_fraction": made.complete_fraction,
         "mean_observations": float(made.observations.mean()),
+        "suspect_fraction": made.suspect_fraction,
     }

@@ -11,7 +11,7 @@ from typing import Any, Final
 MEMBER: Final = (
     "geohash_4 string, composite struct<composite_id: string, cell_id: string, geohash: string, period: string, "
     "period_start_at: timestamp, period_end_at: timestamp, grid_version: string, input_hash: string, "
-    "rule_version: string>, chip_id string, acquired_at timestamp, file string, position bigint"
+    "rule_version: string>, chip_id string, acquired_at timestamp, suspect binary, file string, position bigint"
 )
 
 
@@ -22,6 +22,7 @@ class Member:
     composite: Mapping[str, Any]  # the columns of the composite that are not computed
     chip_id: str
     acquired_at: datetime
+    suspect: bytes | None  # frame of its suspect pixels; None if it has none
     file: str
     position: int
 
@@ -32,7 +33,7 @@ def members_of(rows: Iterable[Mapping[str, Any]]) -> list[Member]:
     return [
         Member(
             composites.setdefault(row["composite"]["composite_id"], row["composite"]),
-            *(row[name] for name in ("chip_id", "acquired_at", "file", "position")),
+            *(row[name] for name in ("chip_id", "acquired_at", "suspect", "file", "position")),
         )
         for row in rows
     ]

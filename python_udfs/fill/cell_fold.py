@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import SCL
-from python_udfs.codec import encode_layers
+from lakehouse.bands import CHIP_PIXELS_20M, SCL
+from python_udfs.codec import decode_array, encode_array, encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
-from python_udfs.fill.peers import peers_of
+from python_udfs.fill.peers import coarse_chip, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
-from python_udfs.validity_rule import read_chip
+from python_udfs.fill.suspects import SUSPECT, Look, Reference
+from python_udfs.valid_pixels import Mask
+from python_udfs.validity_rule import DecodedChip, read_chip
 
 Row = Mapping[str, Any]
 
@@ -36,9 +39,12 @@ class CellFold:
         """
         self._rule = FillRule.model_validate_json(rule_version)
         self._state = CellState()
+        self._reference = Reference()
+        self._carried: list[int] = []  # chips that later ones depend on, newest first; by place in the state's chips
+        self._suspects: dict[int, Mask] = {}  # of these, and of the newest chip, those that have some
 
     def add(self, chip: Row) -> None:
-        """Take the pixels of the next chip.
+        """Take the pixels of the next chip, and judge them.
 
         Args:
             chip: its row of fct_chips: chip_id, acquired_at, and the frames of its layers.
@@ -46,11 +52,56 @@ class CellFold:
         Raises:
             ValueError: a frame is damaged.
         """
-        source = _source_of(chip)
-        self._state.drop_older_than(source.acquired_at - timedelta(days=self._rule.max_age_days))
-        one = read_chip(chip, self._rule)
-        peers = peers_of(one.bands, one.valid) if self._rule.adjust == "peers" else None
-        self._state.add(source, one.bands, one.scl, one.valid, peers)
+        self.take(_source_of(chip), read_chip(chip, self._rule))
+
+    def carry(self, chip: Row, suspect: bytes | None) -> None:
+        """Take the pixels of the next chip, which an earlier fold has judged.
+
+        Args:
+            chip: as for `add`.
+            suspect: frame of its suspect pixels; None if there are none.
+
+        Raises:
+            ValueError: a frame is damaged.
+        """
+        mask = None if suspect is None else decode_array(suspect, "uint8", CHIP_PIXELS_20M) > 0
+        self._take(_source_of(chip), read_chip(chip, self._rule), lambda _: mask)
+
+    def take(self, source: Source, pixels: DecodedChip) -> None:
+        """Take the pixels of the next chip, and judge them."""
+        self._take(source, pixels, self._judged)
+
+    def _judged(self, look: Look) -> Mask | None:
+        suspect = self._reference.suspects(look, self._rule)
+        return suspect if suspect.any() else None
+
+    def _take(self, source: Source, pixels: DecodedChip, judge: Callable[[Look], Mask | None]) -> None:
+        oldest = source.acquired_at - timedelta(days=self._rule.max_age_days)
+        self._state.drop_older_than(oldest)
+        number, peers, suspect = len(self._state.chips), None, None
+        judges, adjusts = self._rule.suspects == "peers", self._rule.adjust == "peers"
+        if judges or adjusts:
+            coarse = coarse_chip(pixels.bands, pixels.valid)
+            look = Look(coarse, peers_of(coarse), pixels.scl)
+            if judges:
+                self._reference.drop_older_than(oldest)
+                suspect = judge(look)
+                self._reference.add(number, source.acquired_at, look)
+            if adjusts:
+                peers = look.peers if suspect is None else look.peers.without(suspect)
+        self._state.add(source, pixels, peers, suspect)
+        self._carried = sorted((self._state.kept | self._reference.chips) - {number}, reverse=True)
+        self._suspects = {one: self._suspects[one] for one in self._carried if one in self._suspects}
+        if suspect is not None:
+            self._suspects[number] = suspect
+
+    def result(self) -> FilledChip:
+        """Return the newest chip, with its missing pixels filled.
+
+        Raises:
+            ValueError: it has more sources than source_index can tell apart.
+        """
+        return self._state.filled()
 
     def filled(self, chip: Row) -> dict[str, Any]:
         """Return the newest chip as a row of fct_filled_chips; columns that are left out are null.
@@ -61,7 +112,7 @@ class CellFold:
         Raises:
             ValueError: it has more sources than source_index can tell apart.
         """
-        filled: FilledChip = self._state.filled()
+        filled = self.result()
         layers: dict[str, NDArray[Any]] = {**filled.bands, SCL: filled.scl, SOURCE_INDEX: filled.source_index}
         return {
             **chip,
@@ -75,8 +126,22 @@ class CellFold:
             "max_age_days": filled.max_age_days,
             "mean_age_days": filled.mean_age_days,
             "unadjusted_fraction": filled.unadjusted_fraction,
+            **self._suspect_columns(),
             "is_complete": filled.complete_fraction >= self._rule.min_complete,
             "error": None,
+        }
+
+    def _suspect_columns(self) -> dict[str, Any]:
+        """Return what the row says of suspect pixels, and of the chips that the next night begins with."""
+        newest = len(self._state.chips) - 1
+        frames = {number: encode_array(mask.astype(np.uint8)) for number, mask in self._suspects.items()}
+        own = self._suspects.get(newest)
+        return {
+            SUSPECT: frames.get(newest),
+            "suspect_fraction": 0.0 if own is None else float(own.mean()),
+            "carried_chips": [
+                {"chip_id": self._state.chips[number].chip_id, SUSPECT: frames.get(number)} for number in self._carried
+            ],
         }
 
 

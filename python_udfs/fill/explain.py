@@ -10,7 +10,7 @@ import numpy as np
 
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.codec import decode_array
-from python_udfs.fill.peers import GAIN_ONE, Adjustment, adjusted, peers_of
+from python_udfs.fill.peers import GAIN_ONE, Adjustment, adjusted, coarse_chip, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX, STILL_MISSING
 from python_udfs.validity_rule import read_chip
@@ -71,7 +71,7 @@ def explain_pixel(filled: Row, source: Row, band: str, row: int, col: int) -> Fi
     adjustment = Adjustment.of_row(filled["adjustments"][number - 1]) if number and filled["adjustments"] else None
     if adjustment is None or band not in adjustment.bands:
         return FilledPixel(origin, raw, None, 1.0, raw)
-    groups = peers_of(chip.bands, chip.valid).groups
+    groups = peers_of(coarse_chip(chip.bands, chip.valid)).groups
     scale = BAND_BY_NAME[band].pixels // CHIP_PIXELS_20M
     place = row // scale * CHIP_PIXELS_20M + col // scale
     gain = adjustment.at(groups, np.array([place]))[adjustment.bands.index(band)]

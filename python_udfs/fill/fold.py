@@ -1,4 +1,7 @@
-"""The fold over the chips of a cell, oldest first: the newest valid value of every pixel, and where it came from."""
+"""The fold over the chips of a cell, oldest first: the newest valid value of every pixel, and where it came from.
+
+Suspect pixels of a chip stay in that chip, and fill no later one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from numpy.typing import NDArray
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.fill.peers import Adjustment, Peers, adjusted, adjustment
 from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
-from python_udfs.valid_pixels import BandPixels, Mask, any_of_four
+from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
+from python_udfs.validity_rule import DecodedChip
 
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value", np.uint8, np.uint16)
@@ -30,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class FilledChip:
-    """A chip after filling. The arrays of `bands` and `scl` may change when the fold continues."""
+    """A chip after filling. The arrays may change when the fold continues."""
 
     bands: Mapping[str, BandPixels]  # (256, 256) or (128, 128), 0 = still missing
     scl: NDArray[np.uint8]  # (128, 128), 0 = still missing
@@ -44,8 +48,26 @@ class FilledChip:
     unadjusted_fraction: float  # filled with pixels as they were
 
 
+@dataclass(frozen=True)
+class _OwnPixels:
+    """Pixels of a chip that no later chip takes."""
+
+    pixels: DecodedChip
+    at_10m: Mask  # (256, 256)
+    at_20m: Mask  # (128, 128)
+
+    def over(
+        self, bands: Mapping[str, BandPixels], scl: NDArray[np.uint8]
+    ) -> tuple[dict[str, BandPixels], NDArray[np.uint8]]:
+        """Return layers in which these pixels are the chip's own."""
+        own = self.pixels.bands
+        places = {name: self.at_10m if BAND_BY_NAME[name].gsd == 10 else self.at_20m for name in bands}
+        layers = {name: np.where(places[name], own.get(name, np.uint16(0)), layer) for name, layer in bands.items()}
+        return layers, np.where(self.at_20m, self.pixels.scl, scl)
+
+
 class CellState:
-    """The newest valid value of every pixel of a cell, and the chip it came from."""
+    """The newest valid value of every pixel of a cell that is not suspect, and the chip it came from."""
 
     def __init__(self) -> None:
         self._chips: list[Source] = []  # oldest first
@@ -55,33 +77,44 @@ class CellState:
         # Index into `_chips` of the chip that the value of a pixel came from.
         self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
         self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
+        self._own: _OwnPixels | None = None  # suspect pixels of the newest chip
 
-    def add(
-        self,
-        chip: Source,
-        bands: Mapping[str, BandPixels],
-        scl: NDArray[np.uint8],
-        valid: Mask,
-        peers: Peers | None = None,
-    ) -> None:
+    @property
+    def chips(self) -> Sequence[Source]:
+        """All chips so far, oldest first."""
+        return self._chips
+
+    @property
+    def kept(self) -> set[int]:
+        """Places in `chips` of those whose pixels may fill later ones."""
+        return set(np.flatnonzero(_counts(self._seen_10m, len(self._chips))).tolist())
+
+    def add(self, chip: Source, pixels: DecodedChip, peers: Peers | None = None, suspect: Mask | None = None) -> None:
         """Take the valid pixels of the next chip, all bands together.
 
         Args:
             chip: not older than the chips before.
-            bands: its bands; pixels of other bands are missing where the chip is valid.
-            scl: (128, 128).
-            valid: (256, 256), its valid pixels.
+            pixels: its pixels; those of bands that it lacks are missing where it is valid.
             peers: of the chip, if filled pixels are to be adjusted.
+            suspect: (128, 128), its suspect pixels; None if there are none.
         """
+        bands, scl, valid = pixels.bands, pixels.scl, pixels.valid
+        self._own = None
+        if suspect is not None:
+            own = valid & to_10m(suspect)
+            self._own = _OwnPixels(pixels, own, any_of_four(own))
+            valid = valid & ~own
         valid_20m = any_of_four(valid)
         newest = len(self._chips)
         self._chips.append(chip)
-        if peers is not None:
-            self._peers[newest] = peers
         self._take_bands(bands, _bits(valid, np.uint16), _bits(valid_20m, np.uint16))
         _take(self._scl, scl, _bits(valid_20m, np.uint8))
         self._seen_10m[valid] = newest
         self._seen_20m[valid_20m] = newest
+        if peers is not None:
+            self._peers[newest] = peers
+            # A chip of which no pixel is left fills no later one. Peers are 200 kB, and many cells are folded at once.
+            self._peers = {index: self._peers[index] for index in self._peers.keys() & {*self.kept, newest}}
 
     def drop_older_than(self, oldest: datetime) -> None:
         """Forget the pixels of chips that were acquired before `oldest`."""
@@ -103,8 +136,9 @@ class CellState:
         Raises:
             ValueError: it has more sources than source_index can tell apart.
         """
-        seen, newest = self._seen_10m, len(self._chips) - 1
-        counts = np.bincount(seen.ravel() + 1, minlength=newest + 2)[1:]  # pixels a chip, without those never seen
+        newest = len(self._chips) - 1
+        seen = self._seen_10m if self._own is None else np.where(self._own.at_10m, newest, self._seen_10m)
+        counts = _counts(seen, newest + 1)
         used = [int(index) for index in np.flatnonzero(counts)[::-1] if index != newest]  # newest first
         if len(used) > MAX_SOURCES:
             chip_id = self._chips[newest].chip_id
@@ -122,11 +156,12 @@ class CellState:
             else {index: one for index, one in zip(used, adjustments, strict=True) if one.bands}
         )
         bands = self._adjusted_bands(adjusting) if adjusting else self._bands
-        # A chip of which no pixel is left fills no later one. Its peers are 200 kB, and many cells are folded at once.
-        self._peers = {index: peers for index, peers in self._peers.items() if counts[index] or index == newest}
+        scl = self._scl
+        if self._own is not None:
+            bands, scl = self._own.over(bands, scl)
         return FilledChip(
             bands=bands,
-            scl=self._scl,
+            scl=scl,
             source_index=to_source[seen],
             sources=[self._chips[index] for index in used],
             adjustments=adjustments,
@@ -173,6 +208,11 @@ class CellState:
             _take(layer, bands.get(name, np.uint16(0)), bits)
         # Which bands are null must not depend on chips that are too old to fill.
         self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
+
+
+def _counts(seen: NDArray[np.int32], chips: int) -> NDArray[np.intp]:
+    """Return the number of pixels of each chip, (chips,)."""
+    return np.bincount(seen.ravel() + 1, minlength=chips + 1)[1:]
 
 
 def _bits(mask: Mask, dtype: type[Value]) -> NDArray[Value]:

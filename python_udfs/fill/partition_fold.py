@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyiceberg.io import FileIO
 
 from python_udfs.fill.cell_fold import CellFold
-from python_udfs.fill.plan import PENDING, Step
+from python_udfs.fill.plan import CARRIED, PENDING, Step
 from python_udfs.pixel_store.layers import Layers, own_layers, read_layers
 
 MAX_WAITING_BYTES: Final = 384 * 1024 * 1024
@@ -78,7 +78,10 @@ class PartitionFold:
         while frames is not None:
             fold.steps.popleft()
             row = {**frames, "chip_id": step.chip_id, "acquired_at": step.acquired_at}
-            fold.fold.add(row)
+            if step.role == CARRIED:
+                fold.fold.carry(row, step.suspect)
+            else:
+                fold.fold.add(row)
             if step.role == PENDING:
                 yield fold.fold.filled(step.chip or {})
             if not fold.steps:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -38,7 +38,6 @@ MIN_PEERS: Final = 30  # pixels of the sample that a median needs
 _MAX_PIXEL: Final = np.uint32(np.iinfo(np.uint16).max)
 _STEP: Final = 2  # every second row and column of 20 m pixels is sampled: 4,096 of a chip
 _SAMPLED: Final = (slice(None, None, _STEP),) * 2
-_ALL: Final = (slice(None),) * 2
 _SAMPLES: Final = CHIP_PIXELS_20M // _STEP  # along each side
 _SECOND_BANDS: Final = ("swir16", "green", "blue")  # the first that the chip has makes the second division
 _CONTRAST_ONE: Final = 1 << 20
@@ -58,6 +57,19 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class CoarseChip:
+    """A chip in pixels of 20 m.
+
+    Attributes:
+        sums: name of a band to (128, 128) sums of four 10 m pixels, or four times a 20 m pixel; 0 is nodata.
+        is_valid: (128, 128), where all four 10 m pixels are valid, so that the sums of two chips can be compared.
+    """
+
+    sums: Mapping[str, Sums]
+    is_valid: Mask
+
+
+@dataclass(frozen=True)
 class Peers:
     """What a chip tells of its pixels for the gains of those that it fills, or that fill it.
 
@@ -72,6 +84,10 @@ class Peers:
     is_valid: Mask
     bands: tuple[str, ...]
     sums: Sums
+
+    def without(self, suspect: Mask) -> Peers:
+        """Return the same without some pixels of the sample, a (128, 128) mask. Groups stay as they are."""
+        return replace(self, is_valid=self.is_valid & ~suspect[_SAMPLED].ravel())
 
     def sums_at(self, bands: Sequence[str], places: NDArray[np.intp]) -> Sums:
         """Return the sums of some bands, in their order, at places of the sample: (bands, n)."""
@@ -137,19 +153,23 @@ def _numbers(gains: Gains) -> list[float]:
     return numbers
 
 
-def peers_of(bands: Mapping[str, BandPixels], valid: Mask) -> Peers:
-    """Group the pixels of a chip, and take a sample of them.
+def coarse_chip(bands: Mapping[str, BandPixels], valid: Mask) -> CoarseChip:
+    """Return a chip in pixels of 20 m.
 
     Args:
         bands: its raw bands, (256, 256) or (128, 128), 0 = nodata.
         valid: (256, 256), its valid pixels.
     """
-    # All four 10 m pixels must be valid, so that the sums of two chips can be compared.
-    sample_is_valid = (~any_of_four(~valid))[_SAMPLED].ravel()
-    sums = np.zeros((len(bands), _SAMPLES * _SAMPLES), np.uint32)
-    for row, pixels in zip(sums, bands.values(), strict=True):
-        row[:] = _sums(pixels, _SAMPLED).ravel()
-    return Peers(_groups(bands, sample_is_valid), sample_is_valid, tuple(bands), sums)
+    return CoarseChip({name: _sums(pixels) for name, pixels in bands.items()}, ~any_of_four(~valid))
+
+
+def peers_of(chip: CoarseChip) -> Peers:
+    """Group the pixels of a chip, and take a sample of them."""
+    sample_is_valid = chip.is_valid[_SAMPLED].ravel()
+    sums = np.zeros((len(chip.sums), _SAMPLES * _SAMPLES), np.uint32)
+    for row, layer in zip(sums, chip.sums.values(), strict=True):
+        row[:] = layer[_SAMPLED].ravel()
+    return Peers(_groups(chip.sums, sample_is_valid), sample_is_valid, tuple(chip.sums), sums)
 
 
 def adjustment(source: Peers, target: Peers) -> Adjustment:
@@ -169,6 +189,24 @@ def adjustment(source: Peers, target: Peers) -> Adjustment:
     return Adjustment(len(places), names, gains, _local_factors(now, then, gains[:, groups], places))
 
 
+def group_gains(source: Peers, target: Peers, names: Sequence[str]) -> Gains | None:
+    """Return the gains of the groups of a source chip to a target chip: (bands, GROUPS).
+
+    Args:
+        source: of the earlier chip.
+        target: of the later chip.
+        names: bands that both have.
+
+    Returns:
+        The gains; None if there are too few peers.
+    """
+    places = np.flatnonzero(source.is_valid & target.is_valid)
+    if len(places) < MIN_PEERS:
+        return None
+    groups = source.groups[_SAMPLED].ravel()[places]
+    return _group_gains(target.sums_at(names, places), source.sums_at(names, places), groups)
+
+
 def adjusted(pixels: BandPixels, gains: Gains) -> BandPixels:
     """Return pixels times their gains, rounded; a pixel with data stays one with data.
 
@@ -182,26 +220,26 @@ def adjusted(pixels: BandPixels, gains: Gains) -> BandPixels:
     return product.astype(np.uint16)
 
 
-def _sums(pixels: BandPixels, places: tuple[slice, slice] = _ALL) -> Sums:
-    """Return four times each 20 m pixel, or the sum of its four 10 m pixels, at some rows and columns."""
+def _sums(pixels: BandPixels) -> Sums:
+    """Return four times each 20 m pixel, or the sum of its four 10 m pixels."""
     if pixels.shape[0] == CHIP_PIXELS_20M:
-        return pixels[places].astype(np.uint32) * 4
-    parts = [pixels[row::2, col::2][places] for row in (0, 1) for col in (0, 1)]
+        return pixels.astype(np.uint32) * 4
+    parts = [pixels[row::2, col::2] for row in (0, 1) for col in (0, 1)]
     sums: Sums = np.add.reduce(parts, dtype=np.uint32)
     return sums
 
 
-def _groups(bands: Mapping[str, BandPixels], is_valid: Mask) -> NDArray[np.uint8]:
+def _groups(sums: Mapping[str, Sums], is_valid: Mask) -> NDArray[np.uint8]:
     """Return the group of each 20 m pixel: by quantiles of NDVI, then of a second band, of the valid sample."""
     groups = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
     if not is_valid.any():
         return groups
-    if "red" in bands and "nir" in bands:
-        ndvi = _ndvi(_sums(bands["red"]), _sums(bands["nir"]))
+    if "red" in sums and "nir" in sums:
+        ndvi = _ndvi(sums["red"], sums["nir"])
         groups += _quantile_bins(ndvi, ndvi[_SAMPLED].ravel()[is_valid], NDVI_GROUPS)
-    second = next((name for name in _SECOND_BANDS if name in bands), None)
+    second = next((name for name in _SECOND_BANDS if name in sums), None)
     if second is not None:
-        values = _sums(bands[second])
+        values = sums[second]
         first = groups
         groups = first * 3
         first_sample, second_sample = (layer[_SAMPLED].ravel()[is_valid] for layer in (first, values))

@@ -14,4 +14,9 @@ class FillRule(ValidityRule):
     max_age_days: int  # age of the oldest pixel that may fill a gap
     # How filled pixels are adjusted to the chip that they fill. Rows of release 0.1.0 do not say it.
     adjust: Literal["none", "peers"] = "none"
+    # Which valid pixels are suspect. Rows of release 0.1.0 do not say it.
+    suspects: Literal["none", "peers"] = "none"
+    suspect_bright_ratio: float = 1.5  # of blue to what pixels like it have
+    suspect_bright_difference: float = 0.03  # in reflectance
+    suspect_dark_ratio: float = 0.6  # in all bands
     min_complete: float  # least share of valid or filled pixels of a complete chip; no pixel depends on it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from python_udfs.codec import decode_array, encode_array
 from python_udfs.fill.cell_fold import CellFold
-from support.peers_oracle import Gains, gains_of, group_table, times
+from support.peers_oracle import NONE_SUSPECT, Gains, gains_of, group_table, is_whole, times, total
 
 DAY = 86_400_000_000  # microseconds
 ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
@@ -24,10 +24,10 @@ BANDS_10M, BANDS_20M = ("blue", "nir"), ("rededge1", "swir22")  # the bands of t
 BANDS = BANDS_10M + BANDS_20M
 VALID_CLASSES = {2, 4, 5, 6, 7, 11}
 CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the four 10 m pixels of a 20 m pixel
-LAYERS = (*ALL_BANDS, "scl", "source_index")
+LAYERS = (*ALL_BANDS, "scl", "source_index", "suspect")
 MEASURES = (
     *("sources", "adjustments", "base_valid_fraction", "complete_fraction"),
-    *("max_age_days", "mean_age_days", "unadjusted_fraction"),
+    *("max_age_days", "mean_age_days", "unadjusted_fraction", "suspect_fraction"),
 )
 NO_CLOUD = 16  # value of cloud_distance without a cloud within 15 pixels
 
@@ -43,6 +43,7 @@ class Rule:
     classes: frozenset[int] = frozenset(VALID_CLASSES)
     dilation: int = 0
     adjust: str = "none"
+    suspects: str = "none"
 
     def as_json(self) -> str:
         """Return the rule in the form of column rule_version."""
@@ -53,6 +54,10 @@ class Rule:
                 "valid_scl_classes": sorted(self.classes),
                 "cloud_dilation_pixels": self.dilation,
                 "adjust": self.adjust,
+                "suspects": self.suspects,
+                "suspect_bright_ratio": 1.5,
+                "suspect_bright_difference": 0.03,
+                "suspect_dark_ratio": 0.6,
                 "min_complete": 1.0,
             }
         )
@@ -92,6 +97,7 @@ class Answer:
     mean_age_days: float | None
     adjustments: list[Gains] | None
     unadjusted_fraction: float
+    suspect: Array  # (128, 128)
 
 
 def plain(day: float, value: int, bands: tuple[str, ...] = BANDS, scl: int = 4) -> Chip:
@@ -130,16 +136,22 @@ def input_row(chip: Chip, role: str = "pending") -> dict[str, Any]:
 
 
 def contributors(chips: list[Chip], filled: Filled) -> list[dict[str, Any]]:
-    """Return the rows with which the next run begins: the filled chip and its sources."""
-    chip_ids = {filled["chip_id"], *(source["chip_id"] for source in filled["sources"])}
-    return [input_row(chip, "source") for chip in chips if chip.chip_id in chip_ids]
+    """Return the rows with which the next run begins: the filled chip and those that it carries."""
+    suspects = {one["chip_id"]: one["suspect"] for one in filled["carried_chips"]}
+    suspects[filled["chip_id"]] = filled["suspect"]
+    return [
+        {**input_row(chip, "carried"), "suspect": suspects[chip.chip_id]} for chip in chips if chip.chip_id in suspects
+    ]
 
 
 def fold(rows: list[dict[str, Any]], rule: Rule = Rule()) -> list[Filled]:
     """Fill the chips of a cell by one rule; return the rows of the pending ones."""
     cell, filled = CellFold(rule.as_json()), []
     for row in rows:
-        cell.add(row)
+        if row["role"] == "carried":
+            cell.carry(row, row["suspect"])
+        else:
+            cell.add(row)
         if row["role"] == "pending":
             identity = {"chip_id": row["chip_id"], "acquired_at": row["acquired_at"]}
             filled.append({**dict.fromkeys(LAYERS), **cell.filled(identity)})
@@ -215,8 +227,14 @@ def pixels_of(history: tuple[int, ...], chips: list[Chip]) -> list[Pixel]:
 
 def answer(chips: list[Chip], rule: Rule) -> Answer:
     """Fill the last of `chips`; the others are all earlier chips of the cell."""
-    last = chips[-1]
-    chips = [chip for chip in chips if last.acquired_us - chip.acquired_us <= rule.max_age_days * DAY]
+    last, seen = chips[-1], chips
+    suspects = suspects_of(chips, rule) if rule.suspects == "peers" else [NONE_SUSPECT] * len(chips)
+    near = [
+        number for number, chip in enumerate(chips) if last.acquired_us - chip.acquired_us <= rule.max_age_days * DAY
+    ]
+    seen, suspects = [chips[number] for number in near], [suspects[number] for number in near]
+    # A suspect pixel fills no other chip, as if it had no data; it stays in its own.
+    chips = [without(chip, suspect) for chip, suspect in zip(seen[:-1], suspects[:-1], strict=True)] + [last]
     # Pixels with the same history have the same result.
     number_of: dict[tuple[int, ...], int] = {}
     which = [number_of.setdefault(tuple(history), len(number_of)) for history in history_of_pixels(chips).tolist()]
@@ -244,12 +262,15 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
     counts = [np.count_nonzero(came_from == index) for index in used]
     adjustments, unadjusted = None, sum(counts)
     if rule.adjust == "peers":
-        valid = [valid_pixels(chip, rule) for chip in chips]
-        adjustments = [gains_of(chips[index].bands, valid[index], last.bands, valid[-1]) for index in used]
+        valid = [valid_pixels(chip, rule) for chip in seen]
+        adjustments = [
+            gains_of(seen[index].bands, valid[index], last.bands, valid[-1], suspects[index] | suspects[-1])
+            for index in used
+        ]
         unadjusted = sum(count for count, gains in zip(counts, adjustments, strict=True) if not gains.by_group)
         from_20m = spread([[newest_of_four(sources)] for sources, _, _ in answers])
         for index, gains in zip(used, adjustments, strict=True):
-            group = cache(group_table(chips[index].bands, valid[index]))
+            group = cache(group_table(seen[index].bands, valid[index]))
             for name in gains.by_group:
                 gain_at = gain_function(gains, name, group)
                 parts = 2 if name in BANDS_10M else 1
@@ -267,7 +288,45 @@ def answer(chips: list[Chip], rule: Rule) -> Answer:
         mean_age_days=sum(ages) / len(ages) if ages else None,
         adjustments=adjustments,
         unadjusted_fraction=unadjusted / 65_536,
+        suspect=suspects[-1],
     )
+
+
+def without(chip: Chip, suspect: Array) -> Chip:
+    """Return a chip that has no valid class at its suspect pixels."""
+    return replace(chip, scl=np.where(suspect, 0, chip.scl).astype(np.uint8))
+
+
+def suspects_of(chips: list[Chip], rule: Rule) -> list[Array]:
+    """Return the suspect pixels of each chip, (128, 128); `chips` are all chips of the cell up to the last one."""
+    valid = [valid_pixels(chip, rule) for chip in chips]
+    whole = [np.array([[is_whole(one, row, col) for col in range(128)] for row in range(128)]) for one in valid]
+    found = []
+    for number, chip in enumerate(chips):
+        near = [i for i in range(number) if chip.acquired_us - chips[i].acquired_us <= rule.max_age_days * DAY]
+        gains = {i: gains_of(chips[i].bands, valid[i], chip.bands, valid[number]).by_group for i in near}
+        groups = {i: cache(group_table(chips[i].bands, valid[i])) for i in near}
+        suspect = np.zeros((128, 128), bool)
+        for row, col in np.argwhere(whole[number] & (chip.scl != 6) & (chip.scl != 11)).tolist():
+            earlier = [i for i in reversed(near) if whole[i][row, col]][:2]
+            odd = [oddness(chips[i], chip, gains[i], groups[i](row, col), row, col) for i in earlier]
+            suspect[row, col] = bool(odd) and bool(set.intersection(*odd))
+        found.append(suspect)
+    return found
+
+
+def oddness(source: Chip, target: Chip, gains: dict[str, list[int]], group: int, row: int, col: int) -> set[str]:
+    """Return in which ways a 20 m pixel is far from what an earlier chip lets expect."""
+    expected = {name: total(source.bands[name], row, col) * of_band[group] for name, of_band in gains.items()}
+    found = {name: total(target.bands[name], row, col) * 8192 for name in expected}
+    ways = set()
+    if "blue" in found:
+        brighter_by = found["blue"] - expected["blue"]
+        if found["blue"] > 1.5 * expected["blue"] and brighter_by > 0.03 * 40_000 * 8192:
+            ways.add("bright")
+    if found and all(found[name] < 0.6 * expected[name] for name in found):
+        ways.add("dark")
+    return ways
 
 
 def gain_function(gains: Gains, name: str, group: Callable[[int, int], int]) -> Callable[[int, int], int]:
@@ -307,6 +366,8 @@ def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
     assert got["complete_fraction"] == expected.complete_fraction
     assert got["max_age_days"] == expected.max_age_days
     assert got["unadjusted_fraction"] == expected.unadjusted_fraction
+    assert np.array_equal(got["suspect"], expected.suspect) if expected.suspect.any() else got["suspect"] is None
+    assert got["suspect_fraction"] == expected.suspect.mean()
     if expected.adjustments is None:
         assert got["adjustments"] is None
     else:
@@ -335,12 +396,14 @@ def assert_answers(filled: Filled, chips: list[Chip], rule: Rule) -> None:
 
 SINGLES = ((0, 0), (0, 127), (127, 0), (5, 77), (31, 32), (100, 3))  # 20 m pixels, row and column
 CLASSES = st.sampled_from([4, 5, 11, 6, 9, 0, 3, 200])
+CLEAR_CLASSES = st.sampled_from([4, 4, 4, 5, 11, 9])
 DISTANCES = st.sampled_from([NO_CLOUD, 0, 1, 2, 3, 14, 15])
 RULES = st.builds(
     Rule,
     st.sampled_from([60, 2, 1]),
     st.sampled_from([frozenset(VALID_CLASSES), frozenset(VALID_CLASSES - {11})]),
     st.sampled_from([0, 1, 2, 15]),
+    st.sampled_from(["none", "peers"]),
     st.sampled_from(["none", "peers"]),
 )
 
@@ -355,11 +418,13 @@ def _blocks(numbers: list[Any], size: int) -> Array:
 
 @st.composite
 def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
-    """Draw a chip with gaps in bands, and with any classes and distances to clouds."""
-    scl = _blocks(draw(st.lists(CLASSES, min_size=16, max_size=16)), 32)
+    """Draw a chip with gaps in bands, and with any classes and distances to clouds; half of them are rather clear."""
+    is_clear = draw(st.booleans())
+    scl = _blocks(draw(st.lists(CLEAR_CLASSES if is_clear else CLASSES, min_size=16, max_size=16)), 32)
     for (row, col), scl_class in zip(SINGLES, draw(st.lists(CLASSES, min_size=6, max_size=6)), strict=True):
         scl[row, col] = scl_class
-    distance = _blocks(draw(st.lists(DISTANCES, min_size=16, max_size=16)), 32)
+    distances = st.sampled_from([NO_CLOUD, 15]) if is_clear else DISTANCES
+    distance = _blocks(draw(st.lists(distances, min_size=16, max_size=16)), 32)
     for (row, col), near in zip(SINGLES, draw(st.lists(DISTANCES, min_size=6, max_size=6)), strict=True):
         distance[row, col] = near
     bands = {}
@@ -368,12 +433,20 @@ def chips_at(draw: st.DrawFn, number: int, acquired_us: int) -> Chip:
         # Each chip, band and block has its own value.
         value = 1_000 * (number + 1) + 100 * BANDS.index(name) + np.arange(16)
         missing = draw(st.integers(0, 2**16 - 1)) & draw(st.integers(0, 2**16 - 1))  # a quarter of the blocks
+        if is_clear:
+            missing &= draw(st.integers(0, 2**16 - 1)) & draw(st.integers(0, 2**16 - 1))
         has_data = _blocks(_flags(~missing, 16), 64 if fine else 32)
         corners = CORNERS if fine else ((0, 0),)
         lone = [(row * 2 + i, col * 2 + j) if fine else (row, col) for row, col in SINGLES for i, j in corners]
         for place, flips in zip(lone, _flags(draw(st.integers(0, 2 ** len(lone) - 1)), len(lone)), strict=True):
             has_data[place] ^= flips
         bands[name] = (_blocks(value.tolist(), 64 if fine else 32) * has_data).astype(np.uint16)
+    # Some blocks are far brighter than in the other chips, and some darker.
+    for factor in (5, 1 / 5):
+        is_odd = _blocks(_flags(draw(st.integers(0, 2**16 - 1)) & draw(st.integers(0, 2**16 - 1)), 16), 32)
+        for name, pixels in bands.items():
+            where = is_odd.repeat(2, 0).repeat(2, 1) if name in BANDS_10M else is_odd
+            bands[name] = np.where(where, pixels * factor, pixels).astype(np.uint16)
     return Chip(acquired_us, scl.astype(np.uint8), bands, distance.astype(np.uint8))
 
 

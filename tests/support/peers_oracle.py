@@ -97,12 +97,20 @@ def ways(pixel: int) -> list[tuple[int, int]]:
     return [(before, int(32 - after_weight)), (before + 1, int(after_weight))]
 
 
+NONE_SUSPECT = np.zeros((SIDE, SIDE), bool)
+
+
 def gains_of(
-    source: Mapping[str, Array], source_valid: Array, target: Mapping[str, Array], target_valid: Array
+    source: Mapping[str, Array],
+    source_valid: Array,
+    target: Mapping[str, Array],
+    target_valid: Array,
+    suspect: Array = NONE_SUSPECT,
 ) -> Gains:
-    """Return what the pixels of a source are multiplied by."""
+    """Return what the pixels of a source are multiplied by; pixels that are suspect in one of both are no peers."""
     group = group_table(source, source_valid)
     both = [place for place in SAMPLED if is_whole(source_valid, *place) and is_whole(target_valid, *place)]
+    both = [place for place in both if not suspect[place]]
     names = [name for name in source if name in target]
     if len(both) < LEAST_PEERS or not names:
         return Gains(len(both), {}, {})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from support.fill_oracle import NO_CLOUD, Chip, input_row, plain
 
 from lakehouse.bands import BAND_BY_NAME
+from python_udfs.codec import encode_array
 from python_udfs.composite.composite import NO_CHIP, Composite, composite_of
 from python_udfs.composite.medians import medians
 from python_udfs.composite.rule import CompositeRule
@@ -153,3 +154,21 @@ def test_medians_of_any_values(values: list[tuple[int, bool]]) -> None:
     masks: list[NDArray[Any]] = [np.array([[is_valid]]) for _, is_valid in values]
     counted = [value for value, is_valid in values if is_valid]
     assert medians(layers, masks)[0, 0] == (int(median(counted) + 0.5) if counted else 0)
+
+
+@pytest.mark.parametrize("method", ["median-v1", "medoid-v1"])
+def test_suspect_pixels_are_left_out_like_those_of_another_class(method: str) -> None:
+    chips = random_chips(5, seed=9)
+    suspect = np.zeros((128, 128), np.uint8)
+    suspect[:2, 1:] = 1
+    rows = [input_row(chip) for chip in chips]
+    rows[2]["suspect"] = encode_array(suspect)
+    with_suspects = composite_of(rows, rule(method))
+    by_scl = int(made(chips, method).observations.sum())
+    chips[2].scl[suspect == 1] = 9
+    expected = made(chips, method)
+    assert all(np.array_equal(with_suspects.bands[name], expected.bands[name]) for name in BANDS)
+    assert np.array_equal(with_suspects.observations, expected.observations)
+    assert method == "median-v1" or np.array_equal(with_suspects.source_number, expected.source_number)
+    assert with_suspects.suspect_fraction == 1 - int(expected.observations.sum()) / by_scl > 0
+    assert expected.suspect_fraction == 0

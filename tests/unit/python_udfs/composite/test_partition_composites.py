@@ -45,6 +45,7 @@ def plan(folder: Path, by_file: list[list[tuple[str, int]]]) -> list[dict[str, A
                     "composite": composite,
                     "chip_id": chip.chip_id,
                     "acquired_at": chip.acquired_at,
+                    "suspect": None,
                     "file": str(path),
                     "position": position,
                 }

@@ -39,7 +39,7 @@ def write_files(folder: Path, files: list[list[tuple[str, int]]], rows_per_group
 def step(cell: str, day: int, places: Places, role: str = "pending", rule: Rule = RULE) -> Step:
     chip = chips_of(cell)[day]
     identity = {"acquired_at": chip.acquired_at, "cell_id": cell, "rule_version": rule.as_json()}
-    return Step((cell, rule.as_json()), role, chip.chip_id, chip.acquired_at, *places[cell, day], identity)
+    return Step((cell, rule.as_json()), role, chip.chip_id, chip.acquired_at, None, *places[cell, day], identity)
 
 
 def by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -9,7 +9,18 @@ import pytest
 from numpy.typing import NDArray
 from support.peers_oracle import gains_of, group_table, times
 
-from python_udfs.fill.peers import BLOCKS, GAIN_ONE, GROUPS, MAX_GAIN, MIN_GAIN, adjusted, adjustment, peers_of
+from python_udfs.fill.peers import (
+    BLOCKS,
+    GAIN_ONE,
+    GROUPS,
+    MAX_GAIN,
+    MIN_GAIN,
+    Peers,
+    adjusted,
+    adjustment,
+    coarse_chip,
+    peers_of,
+)
 
 Array = NDArray[Any]
 SIDES = {"blue": 256, "green": 256, "red": 256, "nir": 256, "nir08": 128, "swir16": 128}
@@ -28,12 +39,16 @@ def landscape(names: tuple[str, ...], rng: np.random.Generator, missing: float) 
     return bands, clear
 
 
+def looked_at(bands: dict[str, Array], valid: Array) -> Peers:
+    return peers_of(coarse_chip(bands, valid))
+
+
 @pytest.mark.parametrize("names", [tuple(SIDES), ("blue", "nir"), ("red", "nir"), ("nir08",), ("green", "swir16")])
 @pytest.mark.parametrize("missing", [0.1, 0.7])
 def test_groups_and_gains_are_those_of_the_oracle(names: tuple[str, ...], missing: float) -> None:
     rng = np.random.default_rng(len(names))
     (source, source_valid), (target, target_valid) = (landscape(names, rng, missing) for _ in range(2))
-    of_source, of_target = peers_of(source, source_valid), peers_of(target, target_valid)
+    of_source, of_target = looked_at(source, source_valid), looked_at(target, target_valid)
     group = group_table(source, source_valid)
     assert [[group(row, col) for col in range(0, 128, 5)] for row in range(0, 128, 3)] == (
         of_source.groups[::3, ::5].tolist()
@@ -50,8 +65,8 @@ def test_groups_and_gains_are_those_of_the_oracle(names: tuple[str, ...], missin
 def test_the_gain_of_a_pixel_is_that_of_the_oracle() -> None:
     rng = np.random.default_rng(3)
     (source, source_valid), (target, target_valid) = (landscape(("red", "nir"), rng, 0.5) for _ in range(2))
-    of_source = peers_of(source, source_valid)
-    found = adjustment(of_source, peers_of(target, target_valid))
+    of_source = looked_at(source, source_valid)
+    found = adjustment(of_source, looked_at(target, target_valid))
     expected = gains_of(source, source_valid, target, target_valid)
     places = [(row, col) for row in (*range(0, 128, 9), 127) for col in (*range(0, 128, 7), 127)]
     gains = found.at(of_source.groups, np.array([128 * row + col for row, col in places]))
@@ -63,10 +78,10 @@ def test_haze_over_a_part_of_the_chip_is_met_by_local_factors() -> None:
     bands, valid = landscape(("red", "nir"), np.random.default_rng(5), 0)
     haze = np.linspace(1.3, 1, 256)  # brighter in the west
     hazy = {name: np.rint(pixels * haze).astype(np.uint16) for name, pixels in bands.items()}
-    of_source = peers_of(bands, valid)
+    of_source = looked_at(bands, valid)
     hole = valid.copy()
     hole[100:150, 30:90] = False
-    gains = adjustment(of_source, peers_of(hazy, hole)).at(of_source.groups, np.arange(128 * 128))
+    gains = adjustment(of_source, looked_at(hazy, hole)).at(of_source.groups, np.arange(128 * 128))
     for name, of_band in zip(bands, gains, strict=True):
         filled = adjusted(bands[name], of_band.reshape(128, 128).repeat(2, 0).repeat(2, 1))
         inside = (slice(100, 150), slice(30, 90))
@@ -77,16 +92,16 @@ def test_haze_over_a_part_of_the_chip_is_met_by_local_factors() -> None:
 def test_a_band_that_one_chip_lacks_has_no_gains() -> None:
     rng = np.random.default_rng(1)
     source, target = landscape(("red", "nir", "swir16"), rng, 0), landscape(("red", "nir", "blue"), rng, 0)
-    assert adjustment(peers_of(*source), peers_of(*target)).bands == ("red", "nir")
+    assert adjustment(looked_at(*source), looked_at(*target)).bands == ("red", "nir")
 
 
 def test_too_few_peers_give_no_gains() -> None:
     bands, valid = landscape(("red", "nir"), np.random.default_rng(1), 0)
     few = np.zeros_like(valid)
     few[100 : 100 + 4 * 29 : 4, 100:102] = few[101 : 101 + 4 * 29 : 4, 100:102] = True
-    assert adjustment(peers_of(bands, valid), peers_of(bands, few)).bands == ()
+    assert adjustment(looked_at(bands, valid), looked_at(bands, few)).bands == ()
     few[40:42, 100:102] = True
-    found = adjustment(peers_of(bands, valid), peers_of(bands, few))
+    found = adjustment(looked_at(bands, valid), looked_at(bands, few))
     assert found.peers == 30
     assert found.bands == ("red", "nir")
     assert found.gains.tolist() == [[GAIN_ONE] * GROUPS] * 2
@@ -97,8 +112,8 @@ def test_gains_are_limited() -> None:
     bands, valid = landscape(("red", "nir"), np.random.default_rng(1), 0)
     dark = {name: pixels // 10 + 1 for name, pixels in bands.items()}
     for source, target, gain in ((dark, bands, MAX_GAIN), (bands, dark, MIN_GAIN)):
-        of_source = peers_of(source, valid)
-        found = adjustment(of_source, peers_of(target, valid))
+        of_source = looked_at(source, valid)
+        found = adjustment(of_source, looked_at(target, valid))
         assert (found.gains == gain).all()
         assert (found.at(of_source.groups, np.arange(128 * 128)) == gain).all()
 

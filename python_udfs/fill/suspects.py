@@ -1,0 +1,150 @@
+"""Suspect pixels: valid by SCL, but not what pixels like them have become. Most are clouds and shadows that SCL missed.
+
+A pixel of 20 m is compared with the two newest earlier chips in which it is valid by SCL. What it should be is its
+reflectance there, times the gain of its group between the two chips (`peers`), without local factors, which a cloud
+would bend. It is suspect if it is far brighter in blue than both say, or far darker in every band. (By one earlier chip
+alone, the clear ground after a missed cloud would be suspect.) Snow and water are not judged, as they change so fast.
+
+All values are whole numbers, or IEEE 754 products of them, so a chip's suspects depend on the raw chips alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lakehouse.bands import CHIP_PIXELS_20M
+from python_udfs.fill.peers import GAIN_ONE, GROUPS, CoarseChip, Peers, Sums, group_gains
+from python_udfs.fill.rule import FillRule
+from python_udfs.valid_pixels import Mask, class_table
+
+SUSPECT: Final = "suspect"  # column of fct_filled_chips, 20 m, uint8: 1 = suspect
+_BLUE: Final = "blue"
+_NOT_JUDGED: Final = class_table((6, 11))  # SCL: water, snow or ice
+_SUM_OF_ONE: Final = 4 * 10_000  # a reflectance of 1 in sums of four pixels
+_NEVER_SEEN: Final = -1
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a chip shows for the judgement of its pixels, and of later ones."""
+
+    coarse: CoarseChip
+    peers: Peers
+    scl: NDArray[np.uint8]  # (128, 128)
+
+
+class _Layer:
+    """An earlier value of each 20 m pixel of a cell."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Sums] = {}  # (128, 128) of each band
+        self.groups = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)  # of the chip that the value is from
+        self.seen = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)  # its number
+
+    def take(self, sums: Mapping[str, Sums], groups: NDArray[np.uint8], seen: NDArray[np.int32], where: Mask) -> None:
+        """Take the values of some pixels, a (128, 128) mask."""
+        for name, layer in sums.items():
+            np.copyto(self.sums.setdefault(name, np.zeros_like(layer)), layer, where=where)
+        for name in self.sums.keys() - sums.keys():
+            self.sums[name][where] = 0
+        np.copyto(self.groups, groups, where=where)
+        np.copyto(self.seen, seen, where=where)
+
+
+class Reference:
+    """The two newest earlier values of each 20 m pixel of a cell that are valid by SCL."""
+
+    def __init__(self) -> None:
+        self._chips: dict[int, tuple[datetime, Peers]] = {}  # of chips with values here, by number
+        self._newest, self._before = _Layer(), _Layer()
+
+    @property
+    def chips(self) -> set[int]:
+        """Numbers of the chips that values are from."""
+        return set(self._chips)
+
+    def drop_older_than(self, oldest: datetime) -> None:
+        """Forget the values of chips that were acquired before `oldest`."""
+        for number in [number for number, (acquired_at, _) in self._chips.items() if acquired_at < oldest]:
+            for layer in (self._newest, self._before):
+                layer.seen[layer.seen == number] = _NEVER_SEEN
+            del self._chips[number]
+
+    def add(self, number: int, acquired_at: datetime, look: Look) -> None:
+        """Take the valid pixels of the next chip.
+
+        Args:
+            number: greater than those before.
+            acquired_at: not before those before.
+            look: the chip.
+        """
+        valid, newest = look.coarse.is_valid, self._newest
+        self._before.take(newest.sums, newest.groups, newest.seen, valid)
+        newest.take(look.coarse.sums, look.peers.groups, np.full_like(newest.seen, number), valid)
+        self._chips[number] = acquired_at, look.peers
+        seen = np.concatenate([newest.seen.ravel(), self._before.seen.ravel()])
+        left = np.bincount(seen + 1, minlength=number + 2)[1:]
+        self._chips = {one: chip for one, chip in self._chips.items() if left[one]}
+
+    def suspects(self, look: Look, rule: FillRule) -> Mask:
+        """Return the suspect pixels of the next chip, (128, 128).
+
+        Args:
+            look: the chip.
+            rule: says how far from its like a suspect pixel is.
+        """
+        suspect = np.zeros((CHIP_PIXELS_20M,) * 2, np.bool_)
+        judged = np.flatnonzero(look.coarse.is_valid & ~_NOT_JUDGED[look.scl] & (self._newest.seen != _NEVER_SEEN))
+        for is_odd in (self._is_bright, self._is_dark):
+            odd = judged[is_odd(self._newest, judged, look, rule)]
+            has_before = self._before.seen.ravel()[odd] != _NEVER_SEEN
+            twice = odd[has_before]
+            suspect.ravel()[odd[~has_before]] = True
+            suspect.ravel()[twice[is_odd(self._before, twice, look, rule)]] = True
+        return suspect
+
+    def _is_bright(self, then: _Layer, places: NDArray[np.intp], look: Look, rule: FillRule) -> Mask:
+        """Return which pixels are far brighter in blue than expected, (n,)."""
+        if _BLUE not in look.coarse.sums:
+            return np.zeros(len(places), np.bool_)
+        now, expected = self._compared(_BLUE, then, places, look)
+        is_bright: Mask = now > rule.suspect_bright_ratio * expected
+        is_bright &= now - expected > rule.suspect_bright_difference * _SUM_OF_ONE * GAIN_ONE
+        return is_bright & (expected > 0)
+
+    def _is_dark(self, then: _Layer, places: NDArray[np.intp], look: Look, rule: FillRule) -> Mask:
+        """Return which pixels are far darker in every band than expected, (n,)."""
+        is_dark, is_compared = np.ones(len(places), np.bool_), np.zeros(len(places), np.bool_)
+        for name in look.coarse.sums:
+            left = np.flatnonzero(is_dark)  # few are left after the first bands
+            now, expected = self._compared(name, then, places[left], look)
+            is_compared[left] |= expected > 0
+            # An earlier chip without the band says nothing of it.
+            is_dark[left] = (now < rule.suspect_dark_ratio * expected) | (expected == 0)
+        return is_dark & is_compared
+
+    def _compared(self, name: str, then: _Layer, places: NDArray[np.intp], look: Look) -> tuple[Floats, Floats]:
+        """Return what pixels have in a band and what they should have, GAIN_ONE times the sums: two of (n,).
+
+        What they should have is 0 where it is not known.
+        """
+        now = look.coarse.sums[name].ravel()[places].astype(np.float64) * GAIN_ONE
+        if name not in then.sums or not len(places):
+            return now, np.zeros_like(now)
+        numbers, which = np.unique(then.seen.ravel()[places], return_inverse=True)
+        gains = np.array([self._gains(name, number, look.peers) for number in numbers.tolist()], np.float64)
+        return now, then.sums[name].ravel()[places] * gains[which, then.groups.ravel()[places]]
+
+    def _gains(self, name: str, number: int, target: Peers) -> Sequence[float] | NDArray[np.uint16]:
+        """Return the gain of each group between an earlier chip and this one; 0 where it is not known."""
+        source = self._chips[number][1]
+        gains = group_gains(source, target, (name,)) if name in source.bands else None
+        return [0.0] * GROUPS if gains is None else gains[0]

@@ -1,0 +1,161 @@
+"""Valid pixels that are far from what pixels like them have become stay in their chip, and fill no other one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.fill_oracle import (
+    BANDS,
+    BANDS_10M,
+    Chip,
+    Filled,
+    Rule,
+    assert_answers,
+    contributors,
+    decoded,
+    fold,
+    input_row,
+    plain,
+)
+
+RULE = Rule(adjust="peers", suspects="peers")
+PLACE = (slice(40, 60), slice(70, 90))  # 20 m pixels
+PLACE_10M = tuple(slice(2 * part.start, 2 * part.stop) for part in PLACE)
+# Reflectance x 10,000 of fields, forest and soil.
+SPECTRA = {"blue": (400, 300, 900), "nir": (4_000, 2_500, 2_200), "rededge1": (1_200, 900, 1_700)}
+SPECTRA["swir22"] = (1_100, 700, 2_400)
+KINDS = np.random.default_rng(1).integers(0, 3, (16, 16)).repeat(8, 0).repeat(8, 1)
+CLOUD = {"blue": 5_000, "nir": 5_500, "rededge1": 5_200, "swir22": 3_000}
+
+
+def night(day: int, light: float = 1.0) -> Chip:
+    """Make a clear chip: kinds of ground, noise, and a night's own light."""
+    chip, rng = plain(day, 1), np.random.default_rng(day)
+    for name, pixels in chip.bands.items():
+        ground = np.array(SPECTRA[name])[KINDS]
+        ground = ground.repeat(2, 0).repeat(2, 1) if name in BANDS_10M else ground
+        pixels[:] = ground * light * rng.uniform(0.95, 1.05, pixels.shape)
+    return chip
+
+
+def part(name: str) -> tuple[slice, ...]:
+    return PLACE_10M if name in BANDS_10M else PLACE
+
+
+def scaled(chip: Chip, **factors: float) -> Chip:
+    """Multiply bands at the place."""
+    for name, factor in factors.items():
+        chip.bands[name][part(name)] = chip.bands[name][part(name)] * factor
+    return chip
+
+
+def clouded(chip: Chip) -> Chip:
+    for name in BANDS:
+        chip.bands[name][part(name)] = CLOUD[name]
+    return chip
+
+
+def shaded(chip: Chip) -> Chip:
+    return scaled(chip, **dict.fromkeys(BANDS, 0.3))
+
+
+def classed(chip: Chip, scl: int) -> Chip:
+    chip.scl[PLACE] = scl
+    return chip
+
+
+def fill(chips: list[Chip], rule: Rule = RULE) -> list[Filled]:
+    return fold([input_row(chip) for chip in chips], rule)
+
+
+def share_at_place(filled: Filled) -> float:
+    """Return the share of the place that is suspect; nothing else may be."""
+    suspect = np.zeros((128, 128)) if filled["suspect"] is None else decoded(filled)["suspect"]
+    assert not np.delete(suspect, np.r_[PLACE[0]], axis=0).any()
+    assert not np.delete(suspect, np.r_[PLACE[1]], axis=1).any()
+    assert filled["suspect_fraction"] == suspect.mean()
+    return float(suspect[PLACE].mean())
+
+
+@pytest.mark.parametrize("spoilt", [clouded, shaded])
+@pytest.mark.parametrize("adjust", ["none", "peers"])
+def test_missed_clouds_and_shadows_stay_in_their_chip_and_fill_no_other(spoilt: Any, adjust: str) -> None:
+    rule = Rule(adjust=adjust, suspects="peers")
+    hole = night(10)
+    hole.scl[30:80, 50:100] = 9
+    chips = [night(0, 0.9), spoilt(night(5, 1.1)), hole, night(15)]
+    first, missed, filled, last = rows = fill(chips, rule)
+    assert [share_at_place(row) for row in rows] == [0.0, 1.0, 0.0, 0.0]
+    assert all(missed[name] == input_row(chips[1])[name] for name in BANDS)
+    numbers: NDArray[np.uint8] = decoded(filled)["source_index"]
+    assert (numbers[PLACE_10M] == 2).all()
+    assert (numbers[60:80, 100:200] == 1).all()
+    for number in (2, 3):
+        assert_answers(rows[number - 1], chips[:number], rule)
+    nightly = [first]
+    for chip in chips[1:]:
+        nightly += fold([*contributors(chips, nightly[-1]), input_row(chip)], rule)
+    assert nightly == rows
+    assert share_at_place(last) == 0
+
+
+def test_a_rule_without_suspects_fills_from_every_valid_pixel() -> None:
+    chips = [night(0), clouded(night(5)), classed(night(10), 9)]
+    _, missed, filled = fill(chips, Rule(adjust="peers"))
+    assert (missed["suspect"], missed["suspect_fraction"]) == (None, 0.0)
+    assert (decoded(filled)["source_index"][PLACE_10M] == 1).all()
+
+
+def test_haze_and_light_over_the_whole_chip_make_nothing_suspect() -> None:
+    hazy = night(5, 1.3)
+    hazy.bands["blue"] += 600
+    assert share_at_place(fill([night(0), hazy])[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "share"),
+    [
+        # Burnt: near infrared falls, short-wave infrared does not.
+        ({"blue": 0.7, "nir": 0.3, "rededge1": 0.5, "swir22": 1.2}, 0.0),
+        # Flooded: infrared is absorbed, muddy water is bright in blue.
+        ({"blue": 1.3, "nir": 0.2, "rededge1": 0.6, "swir22": 0.1}, 0.0),
+        # Felled or harvested: brighter, in blue by less than 0.03.
+        ({"blue": 1.6, "nir": 0.6, "rededge1": 1.5, "swir22": 2.0}, 0.0),
+        # Snow of which SCL says vegetation: like a cloud.
+        ({"blue": 15.0, "nir": 2.0, "rededge1": 6.0, "swir22": 0.3}, 1.0),
+    ],
+)
+def test_a_change_of_the_ground_is_suspect_once_at_most(change: dict[str, float], share: float) -> None:
+    before = classed(night(0), 4)
+    for name in BANDS:
+        before.bands[name][part(name)] = SPECTRA[name][1]
+    after = [
+        Chip(chip.acquired_us, chip.scl, {name: before.bands[name].copy() for name in BANDS})
+        for chip in (night(5), night(10))
+    ]
+    _, first, second = fill([before, *(scaled(chip, **change) for chip in after)])
+    assert (share_at_place(first), share_at_place(second)) == (share, 0.0)
+
+
+@pytest.mark.parametrize("scl", [6, 11])
+def test_water_and_snow_are_not_judged(scl: int) -> None:
+    assert share_at_place(fill([night(0), classed(clouded(night(5)), scl)])[1]) == 0
+
+
+def test_a_chip_without_an_earlier_one_within_the_age_limit_has_no_suspects() -> None:
+    rows = fill([night(0), clouded(night(61)), night(70)])
+    assert [share_at_place(row) for row in rows[:2]] == [0.0, 0.0]
+    # What the cloud was is not known, so the clear ground after it is the odd one.
+    assert rows[1]["carried_chips"] == []
+
+
+def test_too_few_pixels_of_both_chips_judge_none() -> None:
+    first, second = night(0), clouded(night(5))
+    first.scl[:] = 9
+    first.scl[PLACE] = 4
+    second.scl[:] = 9
+    second.scl[45:50, 75:80] = 4
+    assert share_at_place(fill([first, second])[1]) == 0
