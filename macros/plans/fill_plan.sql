@@ -47,7 +47,10 @@
                             -- Rows of release 0.1.0 have no carried chips, and their rules no suspects.
                             coalesce(
                                 done.carried_chips,
-                                transform(done.sources, source -> struct(source.chip_id, cast(null as binary)))
+                                transform(
+                                    done.sources,
+                                    source -> struct(source.chip_id as chip_id, cast(null as binary) as suspect)
+                                )
                             )
                         )
                     ) as suspects
