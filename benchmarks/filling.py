@@ -4,8 +4,9 @@
 
 Holes have the shape of clouds of other dates. Always: synthetic landscapes in all bands. With `--scenes`, the three
 dates of tile 33TWL at 120 m (folder 33TWL-120m of the sample data). With `--forest`, 140 dates of a forest, the data
-of `pip download --no-deps nrt==0.2.1`, unzipped. Methods: `none` and `peers` of CHIPLAKE_FILL_ADJUST, and the median
-of the three newest earlier values. The last line is JSON.
+of `pip download --no-deps nrt==0.2.1`, unzipped. Methods: `none` and `peers` of CHIPLAKE_FILL_ADJUST, the latter with
+and without suspects (CHIPLAKE_FILL_SUSPECTS); the median of the three newest earlier values; and a composite, the median
+of those of 60 days. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -239,7 +240,7 @@ class Measured:
                 if method != TRUTH:
                     self.errors[part][method].add(bands, case.truth, where)
 
-    def relative(self, series: str, method: str = SUSPECTS, to: str = NONE) -> dict[str, float]:
+    def relative(self, series: str, method: str = PEERS, to: str = NONE) -> dict[str, float]:
         """Return the error of a method relative to that of another, by class of age of one series."""
         return {
             part[1]: round(by_method[method].reflectance / by_method[to].reflectance, 3)
@@ -359,7 +360,7 @@ def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict
         draw(picture, shown.values())
     costs = {method: milliseconds_a_chip(method) for method in RULES}
     Console().print(f"a chip of ten bands, ms of one core: {costs}")
-    seams = {series: round(one[PEERS].ratio, 3) for series, one in measured.seams.items()}
+    seams = {series: round(one[SUSPECTS].ratio, 3) for series, one in measured.seams.items()}
     clear, cloudy = (measured.relative(f"tile, {sky} source") for sky in ("clear", "cloudy"))
     return {
         "benchmark": "filling",
@@ -367,6 +368,8 @@ def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict
         "peers_error_vs_none_cloudy": next(iter(cloudy.values()), None),
         "peers_error_vs_none_forest": measured.relative("forest"),
         "peers_error_vs_none_landscape": measured.relative("landscape"),
+        "suspects_error_vs_peers_forest": measured.relative("forest", SUSPECTS, PEERS),
+        "suspects_error_vs_peers_missed_clouds": measured.relative("landscape, missed clouds", SUSPECTS, PEERS),
         "seam_jump_ratio": max((seams[name] for name in seams if name.startswith("tile")), default=None),
         "seam_jump_ratio_by_series": seams,
         "seam_jump_ratio_of_truth": {series: round(one[TRUTH].ratio, 3) for series, one in measured.seams.items()},

@@ -30,6 +30,7 @@ def second_settings(schema: str) -> dict[str, str]:
         "CHIPLAKE_FILL_MAX_AGE_DAYS": str(MAX_AGE_DAYS),
         "CHIPLAKE_FILL_CLOUD_DILATION_PIXELS": "3",
         "CHIPLAKE_FILL_ADJUST": "none",
+        "CHIPLAKE_FILL_SUSPECTS": "none",
         "CHIPLAKE_FILL_MIN_COMPLETE": "0.5",
         "CHIPLAKE_COMPOSITE_PERIODS": '["season"]',
         "CHIPLAKE_COMPOSITE_METHOD": "medoid",
