@@ -5,8 +5,8 @@
 Holes have the shape of clouds of other dates. Always: synthetic landscapes in all bands. With `--scenes`, the three
 dates of tile 33TWL at 120 m (folder 33TWL-120m of the sample data). With `--forest`, 140 dates of a forest, the data
 of `pip download --no-deps nrt==0.2.1`, unzipped. Methods: `none` and `peers` of CHIPLAKE_FILL_ADJUST, the latter with
-and without suspects (CHIPLAKE_FILL_SUSPECTS); the median of the three newest earlier values; and a composite, the median
-of those of 60 days. The last line is JSON.
+and without suspects (CHIPLAKE_FILL_SUSPECTS); the median of the three newest earlier values; and a composite, which is
+the median of those of 60 days. The last line is JSON.
 """
 
 from __future__ import annotations
