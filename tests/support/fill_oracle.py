@@ -228,7 +228,10 @@ def pixels_of(history: tuple[int, ...], chips: list[Chip]) -> list[Pixel]:
 def answer(chips: list[Chip], rule: Rule) -> Answer:
     """Fill the last of `chips`; the others are all earlier chips of the cell."""
     last, seen = chips[-1], chips
-    suspects = suspects_of(chips, rule) if rule.suspects == "peers" else [NONE_SUSPECT] * len(chips)
+    if rule.suspects == "peers":
+        suspects = suspects_of(chips, [valid_pixels(chip, rule) for chip in chips], rule.max_age_days)
+    else:
+        suspects = [NONE_SUSPECT] * len(chips)
     near = [
         number for number, chip in enumerate(chips) if last.acquired_us - chip.acquired_us <= rule.max_age_days * DAY
     ]
@@ -297,13 +300,12 @@ def without(chip: Chip, suspect: Array) -> Chip:
     return replace(chip, scl=np.where(suspect, 0, chip.scl).astype(np.uint8))
 
 
-def suspects_of(chips: list[Chip], rule: Rule) -> list[Array]:
+def suspects_of(chips: list[Chip], valid: list[Array], max_age_days: int) -> list[Array]:
     """Return the suspect pixels of each chip, (128, 128); `chips` are all chips of the cell up to the last one."""
-    valid = [valid_pixels(chip, rule) for chip in chips]
     whole = [np.array([[is_whole(one, row, col) for col in range(128)] for row in range(128)]) for one in valid]
     found = []
     for number, chip in enumerate(chips):
-        near = [i for i in range(number) if chip.acquired_us - chips[i].acquired_us <= rule.max_age_days * DAY]
+        near = [i for i in range(number) if chip.acquired_us - chips[i].acquired_us <= max_age_days * DAY]
         gains = {i: gains_of(chips[i].bands, valid[i], chip.bands, valid[number]).by_group for i in near}
         groups = {i: cache(group_table(chips[i].bands, valid[i])) for i in near}
         suspect = np.zeros((128, 128), bool)

@@ -184,8 +184,18 @@ def assert_filled_band(chip: Chip, name: str, layers: Sequence[NDArray[np.uint16
     np.testing.assert_array_equal(pixels, expected, f"{chip['chip_id']} {name}")
 
 
-def assert_adjusted(chip: Chip, dates: Sequence[Expected], index: int, frame: Frame) -> None:
-    """Assert the gains of each source of a chip, and some of the pixels that it fills."""
+def assert_adjusted(
+    chip: Chip, dates: Sequence[Expected], index: int, frame: Frame, suspects: Sequence[NDArray[np.bool_]]
+) -> None:
+    """Assert the gains of each source of a chip, and some of the pixels that it fills.
+
+    Args:
+        chip: a row of fct_filled_chips.
+        dates: of the frame.
+        index: of the chip's date.
+        frame: of the scenes.
+        suspects: suspect pixels of the cell by date, (128, 128).
+    """
     window = frame.window(chip["cell_id"])
     origin = dates[index].origin[window]
     used = sources_of(origin, index)
@@ -193,7 +203,7 @@ def assert_adjusted(chip: Chip, dates: Sequence[Expected], index: int, frame: Fr
     target = pixels[index], dates[index].valid[window]
     for date, adjustment in zip(used, chip["adjustments"], strict=True):
         source = pixels[date], dates[date].valid[window]
-        gains, group = gains_of(*source, *target), group_table(*source)
+        gains, group = gains_of(*source, *target, suspects[date] | suspects[index]), group_table(*source)
         found = {gain["band"]: gain for gain in adjustment["gains"]}
         assert (adjustment["peer_pixels"], set(found)) == (gains.peers, set(gains.by_group))
         places = np.argwhere(origin == date)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pyspark.sql import Row, SparkSession
+from support.fill_oracle import Chip, suspects_of
 from support.lakes import compared_always, dbt, empty_lake_of, ingest_file, rows, snapshots
 from support.scene_oracle import (
     BANDS,
@@ -28,6 +29,8 @@ from support.scene_oracle import (
     assert_cut,
     assert_filled,
     assert_filled_band,
+    decode,
+    doubled,
     expected_dates,
     items_of,
     read_raster,
@@ -76,6 +79,17 @@ def _chips(spark: SparkSession, table: str) -> list[dict[str, Any]]:
     return [row.asDict(recursive=True) for row in rows(spark, table).values()]
 
 
+@pytest.fixture(scope="module")
+def suspects(built: SparkSession, expected: list[Expected]) -> dict[str, list[NDArray[np.bool_]]]:
+    """Return the suspect pixels of each cell by date."""
+    found = {cell_id: [np.zeros((128, 128), np.bool_) for _ in expected] for cell_id in FRAME.cell_ids}
+    index_of = {one.item_id: index for index, one in enumerate(expected)}
+    for chip in _chips(built, "fct_filled_chips"):
+        if chip["suspect"] is not None:
+            found[chip["cell_id"]][index_of[chip["item_ids"][0]]] |= decode(chip["suspect"], "u1", 128) == 1
+    return found
+
+
 def test_every_touched_cell_has_a_chip_on_every_date(built: SparkSession, expected: list[Expected]) -> None:
     chips = rows(built, "fct_chips").values()
     wanted = {(one.item_id, cell_id) for one in expected for cell_id in FRAME.cell_ids}
@@ -108,19 +122,47 @@ def test_filled_chips_have_the_newest_valid_pixels_and_their_origin(
         assert_filled(chip, expected, index, date_of, FRAME)
 
 
-def test_filled_pixels_are_adjusted_as_by_the_oracle(built: SparkSession, expected: list[Expected]) -> None:
+def test_suspect_pixels_are_those_of_the_oracle(
+    expected: list[Expected], suspects: dict[str, list[NDArray[np.bool_]]]
+) -> None:
+    by_count = sorted(FRAME.cell_ids, key=lambda cell_id: (-sum(mask.sum() for mask in suspects[cell_id]), cell_id))
+    assert suspects[by_count[1]][2].any()
+    for cell_id in by_count[:2]:  # the oracle is slow
+        window = FRAME.window(cell_id)
+        chips = [
+            Chip(
+                int(one.acquired.astype("datetime64[us]").astype(np.int64)),
+                one.scl[FRAME.window(cell_id, 20)],
+                {name: one.band(name)[window] for name in BANDS},
+            )
+            for one in expected
+        ]
+        wanted = suspects_of(chips, [one.valid[window] for one in expected], max_age_days=60)
+        for mask, found in zip(wanted, suspects[cell_id], strict=True):
+            np.testing.assert_array_equal(found, mask, cell_id)
+
+
+def test_filled_pixels_are_adjusted_as_by_the_oracle(
+    built: SparkSession, expected: list[Expected], suspects: dict[str, list[NDArray[np.bool_]]]
+) -> None:
     index_of = {one.item_id: index for index, one in enumerate(expected)}
     adjusted = [chip for chip in _chips(built, "fct_filled_chips") if any(one["gains"] for one in chip["adjustments"])]
     some = sorted(adjusted, key=lambda chip: (-len(chip["sources"]), chip["chip_id"]))[:4]  # the oracle is slow
     assert len(some) == 4
     for chip in some:
-        assert_adjusted(chip, expected, index_of[chip["item_ids"][0]], FRAME)
+        assert_adjusted(chip, expected, index_of[chip["item_ids"][0]], FRAME, suspects[chip["cell_id"]])
 
 
-def test_composites_are_the_medians_of_the_whole_arrays(built: SparkSession, expected: list[Expected]) -> None:
+def test_composites_are_the_medians_of_the_whole_arrays(
+    built: SparkSession, expected: list[Expected], suspects: dict[str, list[NDArray[np.bool_]]]
+) -> None:
     composites = [row.asDict() for row in built.table(f"{MODEL_NAMESPACE}.fct_composites").collect()]
     assert {one["composite_id"] for one in composites} == {f"{cell}_month_2023-08" for cell in FRAME.cell_ids}
     is_valid = np.stack([one.valid for one in expected])
+    by_scl = is_valid.sum(axis=0)
+    for cell_id, of_dates in suspects.items():
+        for valid, mask in zip(is_valid, of_dates, strict=True):
+            valid[FRAME.window(cell_id)] &= ~doubled(mask)
     for name in BANDS:
         values = np.ma.masked_array(np.stack([one.band(name) for one in expected]), ~is_valid)
         medians = np.floor(np.ma.median(values, axis=0).filled(0) + 0.5).astype(np.uint16)  # type: ignore[no-untyped-call]
@@ -133,6 +175,7 @@ def test_composites_are_the_medians_of_the_whole_arrays(built: SparkSession, exp
         assert_band(one["observations"], of_cell, one["composite_id"])
         assert one["complete_fraction"] == (of_cell > 0).mean()
         assert one["mean_observations"] == of_cell.mean()
+        assert one["suspect_fraction"] == 1 - of_cell.sum() / by_scl[FRAME.window(one["cell_id"])].sum()
         assert [chip.acquired_at for chip in one["sources"]] == [date.acquired for date in expected]
         assert [one[name] for name in (*NOT_CUT, "source_number")] == [None] * (len(NOT_CUT) + 1)
 

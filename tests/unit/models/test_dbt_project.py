@@ -293,7 +293,7 @@ def test_a_unit_test_pins_every_variable_that_its_model_reads(manifest: Node) ->
         for test in manifest["unit_tests"].values()
     }
     assert found["recompute_gives_the_current_rule_to_filled_chips_of_its_window"] == {
-        *("fill_max_age_days", "bbox", "start_date", "end_date", "recompute")
+        *("fill_max_age_days", "fill_suspects", "bbox", "start_date", "end_date", "recompute")
     }
     unpinned = {
         test["name"]: found[test["name"]] - set((test["overrides"] or {}).get("vars", {}))
