@@ -33,8 +33,8 @@ from embedding.model.inference import batch_of, embed_table, encode, encode_chip
 from embedding.model.preprocess import Precision, Preprocessing
 from embedding.model.weights import ClayModel, load_model, seeded_encoder
 from embedding.runs.local_transform import transform_locally
+from embedding.server.serve import keep_freed_memory
 from embedding.wire import ARROW_STREAM, write_table
-from lakehouse.memory import keep_freed_memory
 
 CHIPS_PER_OBJECT: Final = 16
 

@@ -133,21 +133,13 @@ class Sink(DataSourceArrowWriter):
     def write(self, iterator: Iterator[pa.RecordBatch]) -> WrittenFiles:
         """Make the rows of one task's part of the plan, and write them."""
         os.environ.update(self._environment)
-        import pyarrow as pa
-
-        from lakehouse.memory import keep_freed_memory, return_freed_memory
         from python_udfs.pixel_store.writer import DataFileWriter
         from python_udfs.sinks.works import WORKS
 
-        keep_freed_memory()
-        pa.set_memory_pool(pa.system_memory_pool())
-        try:
-            with DataFileWriter(self._metadata, self._io) as files:
-                for row in WORKS[self._target.work](iterator, self._io):
-                    files.write(row)
-                return WrittenFiles(files.close())
-        finally:
-            return_freed_memory()
+        with DataFileWriter(self._metadata, self._io) as files:
+            for row in WORKS[self._target.work](iterator, self._io):
+                files.write(row)
+            return WrittenFiles(files.close())
 
     def commit(self, messages: Sequence[WriterCommitMessage | None]) -> None:
         """Publish the files of all tasks, or stage them if main has moved or rows must be removed."""
