@@ -1,7 +1,8 @@
 """Filling over several runs: many cells, each with its own history of chips.
 
 Between runs, chips of each cell arrive, change, fail and disappear at random. The rows must equal those of a full
-refresh, and those of a reference in Python that computes one block of pixels at a time.
+refresh, and those of a reference in Python that computes one block of pixels at a time. Where some pixels are suspect,
+they must equal those of one fold over all chips of the cell, which the unit tests compare with an oracle.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import lit
 from support.lakes import dbt, empty_lake, empty_lake_of, rows
 
+from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import Settings
+from python_udfs.fill.cell_fold import CellFold
 
 SELECT = ("--select", "int_fill_inputs", "fct_filled_chips")
 CELLS = 100
@@ -52,6 +55,7 @@ class Version:
     acquired_at: datetime
     value: int  # of all pixels
     valid: tuple[bool, ...] | None  # by block, row by row; None: the chip could not be read
+    dark: tuple[bool, ...] = (False,) * BLOCKS * BLOCKS  # by block: a fifth of the value, as under a missed shadow
 
     @property
     def source_hash(self) -> str:
@@ -64,7 +68,7 @@ GEOHASH = "u2400000"
 KINDS = ("settled", "settled", "older", "unreadable", "absent")
 
 
-def make_history(rng: random.Random, number: int) -> History:
+def make_history(rng: random.Random, number: int, dark_share: float = 0.0) -> History:
     """Make the chips of a cell before each run: some change from run to run, and most are readable before the last."""
     cell_id, moment = f"32633_{number}_1", START
     runs: History = [[] for _ in range(RUNS)]
@@ -77,16 +81,18 @@ def make_history(rng: random.Random, number: int) -> History:
             elif rng.random() < 0.3:
                 kind = rng.choice(KINDS)
             if kind != "absent":
-                runs[run].append(make_version(cell_id, f"{cell_id}_{index}", moment, kind, 1000 * (index + 1)))
+                value = 1000 * (index + 1)
+                runs[run].append(make_version(cell_id, f"{cell_id}_{index}", moment, kind, value, dark_share))
     return runs
 
 
-def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int) -> Version:
+def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int, dark_share: float) -> Version:
     value += 1 if kind == "older" else 0
     # The same version always has the same valid blocks.
     chance = random.Random(f"{chip_id} {value}")
     valid = tuple(chance.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
-    return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid)
+    dark = tuple(chance.random() < dark_share for _ in valid)
+    return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid, dark)
 
 
 def spread(blocks: Sequence[int], side: int, dtype: str) -> NDArray[Any]:
@@ -114,10 +120,10 @@ def chip_row(version: Version) -> dict[str, Any]:
     }
     if version.valid is None:
         return about | {"error": "cannot be read"}
-    value = [version.value] * BLOCKS * BLOCKS
+    values = [version.value // 5 if is_dark else version.value for is_dark in version.dark]
     return about | {
-        "red": frame(spread(value, 256, "<u2")),
-        "swir16": frame(spread(value, 128, "<u2")),
+        "red": frame(spread(values, 256, "<u2")),
+        "swir16": frame(spread(values, 128, "<u2")),
         "scl": frame(spread([4 if one else 9 for one in version.valid], 128, "u1")),  # vegetation, or cloud
         "valid_fraction": sum(version.valid) / len(version.valid),
         "cloud_fraction": 1 - sum(version.valid) / len(version.valid),
@@ -221,3 +227,49 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
     assert not differing
     assert max(len(row.sources) for row in at_once.values()) >= 3
     assert max(row.max_age_days or 0 for row in at_once.values()) == 60
+
+
+def test_runs_over_chips_with_suspect_pixels_equal_one_fold(lake: SparkSession) -> None:
+    rng = random.Random(8)
+    histories = [make_history(rng, number, dark_share=0.15) for number in range(CELLS, CELLS + 50)]
+    cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
+    place = {"geohash": GEOHASH, "longitude": 15.0, "latitude": 45.0}
+    put(lake, "dim_grid_cells", [{"cell_id": one, **place} for one in cells])
+    suspect, carried = set[str](), set[str]()
+    for run in range(RUNS):
+        put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
+        dbt("run", *SELECT)
+        found = rows(lake, "fct_filled_chips")
+        for history in histories:
+            for chip_id, expected in folded(history[run]).items():
+                row = found[chip_id].asDict(recursive=True)
+                assert [name for name, value in expected.items() if row[name] != value] == [], chip_id
+                if row["suspect"] is not None:
+                    suspect.add(chip_id)
+                if run and any(chip["suspect"] for chip in row["carried_chips"]):
+                    carried.add(chip_id)
+    assert len(suspect) > 25
+    assert len(carried) > 10
+
+
+def folded(chips: list[Version]) -> dict[str, dict[str, Any]]:
+    """Fill the chips of a cell that could be read, all in one fold; return computed columns by chip."""
+    rule = json.dumps(
+        {
+            "method": "newest-valid-v1",
+            "max_age_days": 60,
+            "valid_scl_classes": [2, 4, 5, 6, 7, 11],
+            "cloud_dilation_pixels": 0,
+            "adjust": "peers",
+            "suspects": "peers",
+            "min_complete": 1.0,
+        }
+    )
+    fold, filled = CellFold(rule), {}
+    for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id)):
+        if chip.valid is not None:
+            fold.add({**dict.fromkeys((*BAND_NAMES, "cloud_distance")), **chip_row(chip)})
+            filled[chip.chip_id] = fold.filled({})
+            for source in filled[chip.chip_id]["sources"]:
+                source["acquired_at"] = source["acquired_at"].replace(tzinfo=None)
+    return filled
