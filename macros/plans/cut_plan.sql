@@ -1,23 +1,15 @@
 {#
     A strip is the unit of work of cutting: the pending chips of one task in one row of cells, and their scenes.
 
-    The home of a chip is the first scene that contains its whole cell, or else the first that touches it. A task cuts
-    the chips of some rows of blocks of their home's 20 m rasters. Each of these rows equals two rows of blocks of the
+    A task cuts the chips of some rows of blocks of their home's 20 m rasters (cut_homes). Each of these rows equals two rows of blocks of the
     10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
 
     A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
     least 3 rows of blocks, or a whole scene if there are scenes for all cores. Tasks are dealt to groups (task_group).
 #}
 {% macro cut_plan(inputs) %}
-    {%- set block_row_m = 20 * (setting('raster_block_pixels') | int) -%}
     {%- set min_block_rows = 3 -%}
-    with pending as (
-
-        select * from {{ plan('pending_inputs', inputs) }}
-
-    ),
-
-    scenes as (
+    with scenes as (
 
         select * from {{ ref('int_scenes') }}
 
@@ -25,14 +17,7 @@
 
     homes as (
 
-        select
-            pending.*,
-            scenes.scene_id as home_scene_id,
-            greatest(
-                0, floor((scenes.utm_ymax - (pending.cell_row + 1) * {{ grid_cell_size() }}) / {{ block_row_m }})
-            ) as block_row
-        from pending
-        inner join scenes on coalesce(get(pending.whole_scene_ids, 0), pending.scene_ids[0]) = scenes.scene_id
+        select * from {{ plan('cut_homes', inputs) }}
 
     ),
 
@@ -82,21 +67,23 @@
 
     ),
 
-    strip_scene_ids as (
+    strips_by_scene as (
 
         select
-            task_id,
-            cell_row,
+            *,
             explode(scene_ids) as scene_id
         from strips
 
     ),
 
-    strip_scenes as (
+    strips_with_scenes as (
 
         select
-            strip_scene_ids.task_id,
-            strip_scene_ids.cell_row,
+            strips_by_scene.task_id,
+            strips_by_scene.epsg,
+            strips_by_scene.cell_row,
+            any_value(strips_by_scene.rule) as rule,
+            any_value(strips_by_scene.cells) as cells,
             collect_list(
                 struct(
                     scenes.scene_id,
@@ -104,9 +91,9 @@
                     concat(array({{ product_struct('scenes') }}), coalesce(scenes.copies, array())) as products
                 )
             ) as scenes
-        from strip_scene_ids
-        inner join scenes on strip_scene_ids.scene_id = scenes.scene_id
-        group by strip_scene_ids.task_id, strip_scene_ids.cell_row
+        from strips_by_scene
+        inner join scenes on strips_by_scene.scene_id = scenes.scene_id
+        group by strips_by_scene.task_id, strips_by_scene.epsg, strips_by_scene.cell_row
 
     ),
 
@@ -114,8 +101,8 @@
 
         select
             task_id,
-            {{ task_group('sum(size(cells))', 'task_id') }} as task_group
-        from strips
+            {{ task_group('count(*)', 'task_id') }} as task_group
+        from cells
         group by task_id
 
     )
@@ -127,10 +114,8 @@
         strips.cell_row,
         strips.rule.bands,
         strips.rule.valid_scl_classes,
-        strip_scenes.scenes,
+        strips.scenes,
         strips.cells
-    from strips
-    inner join strip_scenes
-        on strips.task_id = strip_scenes.task_id and strips.cell_row = strip_scenes.cell_row
+    from strips_with_scenes as strips
     inner join task_groups on strips.task_id = task_groups.task_id
 {% endmacro %}

@@ -108,29 +108,32 @@
 
     ),
 
-    located as (
+    grid_cells as (
 
         select
-            sources.*,
-            left(grid_cells.geohash, 4) as geohash_4
-        from sources
-        inner join {{ ref('dim_grid_cells') }} as grid_cells on sources.cell_id = grid_cells.cell_id
+            cell_id,
+            left(geohash, 4) as geohash_4
+        from {{ ref('dim_grid_cells') }}
 
     ),
 
+    -- Filling and writing a pending chip takes longer than reading its sources.
     task_groups as (
 
         select
-            geohash_4,
-            {{ task_group('count(*)', 'geohash_4') }} as task_group
-        from located
-        group by geohash_4
+            grid_cells.geohash_4,
+            {{ task_group('count(*)', 'grid_cells.geohash_4') }} as task_group
+        from pending
+        inner join grid_cells on pending.cell_id = grid_cells.cell_id
+        group by grid_cells.geohash_4
 
     )
 
     select
-        located.*,
+        sources.*,
+        task_groups.geohash_4,
         task_groups.task_group
-    from located
-    inner join task_groups on located.geohash_4 = task_groups.geohash_4
+    from sources
+    inner join grid_cells on sources.cell_id = grid_cells.cell_id
+    inner join task_groups on grid_cells.geohash_4 = task_groups.geohash_4
 {% endmacro %}

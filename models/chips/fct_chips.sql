@@ -8,7 +8,7 @@
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
     tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
     inputs=inputs,
-    plans=['pending_inputs', 'cut_plan'],
+    plans=['pending_inputs', 'cut_homes', 'cut_plan'],
     sink='cut'
 ) }}
 
