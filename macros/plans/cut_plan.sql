@@ -1,8 +1,8 @@
 {#
     A strip is the unit of work of cutting: the pending chips of one task in one row of cells, and their scenes.
 
-    A task cuts the chips of some rows of blocks of their home's 20 m rasters (cut_homes). Each of these rows equals two rows of blocks of the
-    10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
+    A task cuts the chips of some rows of blocks of their home's 20 m rasters (cut_homes). Each of these rows equals two
+    rows of blocks of the 10 m rasters, so a task ends where blocks of both end, and no other task decodes them.
 
     A chip on the border of two rows of blocks needs both, and two tasks would decode the second one. So a task has at
     least 3 rows of blocks, or a whole scene if there are scenes for all cores. Tasks are dealt to groups (task_group).
