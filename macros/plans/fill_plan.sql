@@ -5,8 +5,8 @@
     - carried: the same; its suspect pixels are known.
 
     The newest filled chip before the first pending one says which chips later ones may need, and their suspect pixels
-    (carried_chips). No older chip has a pixel that is newer, so a night with one new date reads these few chips a cell,
-    however long the history is.
+    (carried_chips). Older chips have neither the newest nor the second newest value of any pixel, so a night with one
+    new date reads these few chips a cell, however long the history is.
 
     The cells of a partition of the table (geohash_4) are folded together, and dealt to groups (task_group). The
     plan reads no pixels.

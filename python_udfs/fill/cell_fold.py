@@ -54,7 +54,7 @@ class CellFold:
         """
         self.take(_source_of(chip), read_chip(chip, self._rule))
 
-    def carry(self, chip: Row, suspect: bytes | None) -> None:
+    def add_judged(self, chip: Row, suspect: bytes | None) -> None:
         """Take the pixels of the next chip, which an earlier fold has judged.
 
         Args:

@@ -59,11 +59,12 @@ class _OwnPixels:
     def over(
         self, bands: Mapping[str, BandPixels], scl: NDArray[np.uint8]
     ) -> tuple[dict[str, BandPixels], NDArray[np.uint8]]:
-        """Return layers in which these pixels are the chip's own."""
+        """Return layers in which these pixels are the chip's own; a band of which no pixel is left is left out."""
         own = self.pixels.bands
         places = {name: self.at_10m if BAND_BY_NAME[name].gsd == 10 else self.at_20m for name in bands}
         layers = {name: np.where(places[name], own.get(name, np.uint16(0)), layer) for name, layer in bands.items()}
-        return layers, np.where(self.at_20m, self.pixels.scl, scl)
+        left = {name: layer for name, layer in layers.items() if name in own or layer.any()}
+        return left, np.where(self.at_20m, self.pixels.scl, scl)
 
 
 class CellState:

@@ -79,7 +79,7 @@ class PartitionFold:
             fold.steps.popleft()
             row = {**frames, "chip_id": step.chip_id, "acquired_at": step.acquired_at}
             if step.role == CARRIED:
-                fold.fold.carry(row, step.suspect)
+                fold.fold.add_judged(row, step.suspect)
             else:
                 fold.fold.add(row)
             if step.role == PENDING:

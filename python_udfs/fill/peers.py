@@ -7,9 +7,9 @@ these gains from place to place, as haze does, is the local factor of a band: a 
 filled pixel is the pixel of the source, times the gain of its group, times the local factor between the middles of the
 blocks around it.
 
-Groups, gains and factors follow from the raw source chip and the raw target chip alone, by exact order statistics and
-sums, in integers and in arithmetic that IEEE 754 defines to the last bit. Chance, the order of arrival, other chips and
-the processor have no part in them.
+Groups, gains and factors follow from the raw source chip, the raw target chip and their suspect pixels, by exact order
+statistics and sums, in integers and in arithmetic that IEEE 754 defines to the last bit. Chance, the order of arrival
+and the processor have no part in them.
 """
 
 from __future__ import annotations

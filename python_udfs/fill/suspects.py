@@ -1,11 +1,13 @@
-"""Suspect pixels: valid by SCL, but not what pixels like them have become. Most are clouds and shadows that SCL missed.
+"""Suspect pixels: valid by SCL, but far brighter or darker than similar pixels let expect. Most are missed clouds.
 
-A pixel of 20 m is compared with the two newest earlier chips in which it is valid by SCL. What it should be is its
+A pixel of 20 m is compared with the two newest earlier chips in which it is valid by SCL. Its expected value is its
 reflectance there, times the gain of its group between the two chips (`peers`), without local factors, which a cloud
-would bend. It is suspect if it is far brighter in blue than both say, or far darker in every band. (By one earlier chip
-alone, the clear ground after a missed cloud would be suspect.) Snow and water are not judged, as they change so fast.
+would bend. It is suspect if it is far brighter in blue than both let expect, or far darker in blue and in every other
+band. One earlier chip is not enough: if the two differ, either may be the cloud. Snow and water are not judged, as they
+change so fast.
 
-All values are whole numbers, or IEEE 754 products of them, so a chip's suspects depend on the raw chips alone.
+All values are whole numbers, or IEEE 754 products of them. A chip's suspects depend on raw chips alone, never on the
+suspects of others.
 """
 
 from __future__ import annotations
@@ -102,34 +104,31 @@ class Reference:
             rule: says how far from its like a suspect pixel is.
         """
         suspect = np.zeros((CHIP_PIXELS_20M,) * 2, np.bool_)
-        judged = np.flatnonzero(look.coarse.is_valid & ~_NOT_JUDGED[look.scl] & (self._newest.seen != _NEVER_SEEN))
+        if _BLUE not in look.coarse.sums:
+            return suspect
+        judged = np.flatnonzero(look.coarse.is_valid & ~_NOT_JUDGED[look.scl] & (self._before.seen != _NEVER_SEEN))
         for is_odd in (self._is_bright, self._is_dark):
             odd = judged[is_odd(self._newest, judged, look, rule)]
-            has_before = self._before.seen.ravel()[odd] != _NEVER_SEEN
-            twice = odd[has_before]
-            suspect.ravel()[odd[~has_before]] = True
-            suspect.ravel()[twice[is_odd(self._before, twice, look, rule)]] = True
+            suspect.ravel()[odd[is_odd(self._before, odd, look, rule)]] = True
         return suspect
 
     def _is_bright(self, then: _Layer, places: NDArray[np.intp], look: Look, rule: FillRule) -> Mask:
         """Return which pixels are far brighter in blue than expected, (n,)."""
-        if _BLUE not in look.coarse.sums:
-            return np.zeros(len(places), np.bool_)
         now, expected = self._compared(_BLUE, then, places, look)
         is_bright: Mask = now > rule.suspect_bright_ratio * expected
         is_bright &= now - expected > rule.suspect_bright_difference * _SUM_OF_ONE * GAIN_ONE
         return is_bright & (expected > 0)
 
     def _is_dark(self, then: _Layer, places: NDArray[np.intp], look: Look, rule: FillRule) -> Mask:
-        """Return which pixels are far darker in every band than expected, (n,)."""
-        is_dark, is_compared = np.ones(len(places), np.bool_), np.zeros(len(places), np.bool_)
-        for name in look.coarse.sums:
+        """Return which pixels are far darker than expected in blue, and in every other band that both chips have."""
+        now, expected = self._compared(_BLUE, then, places, look)
+        is_dark: Mask = now < rule.suspect_dark_ratio * expected
+        for name in look.coarse.sums.keys() - {_BLUE}:
             left = np.flatnonzero(is_dark)  # few are left after the first bands
             now, expected = self._compared(name, then, places[left], look)
-            is_compared[left] |= expected > 0
             # An earlier chip without the band says nothing of it.
             is_dark[left] = (now < rule.suspect_dark_ratio * expected) | (expected == 0)
-        return is_dark & is_compared
+        return is_dark
 
     def _compared(self, name: str, then: _Layer, places: NDArray[np.intp], look: Look) -> tuple[Floats, Floats]:
         """Return what pixels have in a band and what they should have, GAIN_ONE times the sums: two of (n,).

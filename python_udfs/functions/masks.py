@@ -13,13 +13,13 @@ from python_udfs.valid_pixels import class_table, data_mask
 
 
 def chip_mask(layer: bytes | None, values: Sequence[int] | None) -> bytes | None:
-    """Mask of the pixels of scl or source_index that have one of the values: a frame for the argument `valid`.
+    """Mask of the pixels of scl, source_index or suspect that have one of the values: a frame for the argument `valid`.
 
     `chip_mask(scl, array(4, 5))` is vegetation and bare soil; `chip_mask(source_index, array(0))` is what the
     satellite saw in this acquisition, without filled pixels.
 
     Args:
-        layer: column scl or source_index.
+        layer: column scl, source_index or suspect.
         values: values from 0 to 255.
 
     Returns:
@@ -31,10 +31,10 @@ def chip_mask(layer: bytes | None, values: Sequence[int] | None) -> bytes | None
     if layer is None or values is None:
         return None
     if unknown := [value for value in values if value is None or not 0 <= value <= 255]:
-        raise ValueError(f"values of scl and source_index are 0 to 255, not {', '.join(map(str, unknown))}")
+        raise ValueError(f"values of scl, source_index and suspect are 0 to 255, not {', '.join(map(str, unknown))}")
     pixels = decode_layer(layer)
     if pixels.dtype != np.uint8:
-        raise ValueError("chip_mask takes scl or source_index, not a band")
+        raise ValueError("chip_mask takes scl, source_index or suspect, not a band")
     return encode_array(class_table(values)[pixels].astype(np.uint8))
 
 

@@ -149,7 +149,7 @@ def fold(rows: list[dict[str, Any]], rule: Rule = Rule()) -> list[Filled]:
     cell, filled = CellFold(rule.as_json()), []
     for row in rows:
         if row["role"] == "carried":
-            cell.carry(row, row["suspect"])
+            cell.add_judged(row, row["suspect"])
         else:
             cell.add(row)
         if row["role"] == "pending":
@@ -312,7 +312,7 @@ def suspects_of(chips: list[Chip], valid: list[Array], max_age_days: int) -> lis
         for row, col in np.argwhere(whole[number] & (chip.scl != 6) & (chip.scl != 11)).tolist():
             earlier = [i for i in reversed(near) if whole[i][row, col]][:2]
             odd = [oddness(chips[i], chip, gains[i], groups[i](row, col), row, col) for i in earlier]
-            suspect[row, col] = bool(odd) and bool(set.intersection(*odd))
+            suspect[row, col] = len(odd) == 2 and bool(odd[0] & odd[1])
         found.append(suspect)
     return found
 
@@ -326,7 +326,7 @@ def oddness(source: Chip, target: Chip, gains: dict[str, list[int]], group: int,
         brighter_by = found["blue"] - expected["blue"]
         if found["blue"] > 1.5 * expected["blue"] and brighter_by > 0.03 * 40_000 * 8192:
             ways.add("bright")
-    if found and all(found[name] < 0.6 * expected[name] for name in found):
+    if "blue" in found and all(found[name] < 0.6 * expected[name] for name in found):
         ways.add("dark")
     return ways
 

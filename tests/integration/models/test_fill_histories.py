@@ -55,7 +55,7 @@ class Version:
     acquired_at: datetime
     value: int  # of all pixels
     valid: tuple[bool, ...] | None  # by block, row by row; None: the chip could not be read
-    dark: tuple[bool, ...] = (False,) * BLOCKS * BLOCKS  # by block: a fifth of the value, as under a missed shadow
+    times: tuple[float, ...] = (1.0,) * BLOCKS * BLOCKS  # by block: the value is so many times as large
 
     @property
     def source_hash(self) -> str:
@@ -68,7 +68,7 @@ GEOHASH = "u2400000"
 KINDS = ("settled", "settled", "older", "unreadable", "absent")
 
 
-def make_history(rng: random.Random, number: int, dark_share: float = 0.0) -> History:
+def make_history(rng: random.Random, number: int, odd_share: float = 0.0) -> History:
     """Make the chips of a cell before each run: some change from run to run, and most are readable before the last."""
     cell_id, moment = f"32633_{number}_1", START
     runs: History = [[] for _ in range(RUNS)]
@@ -82,17 +82,18 @@ def make_history(rng: random.Random, number: int, dark_share: float = 0.0) -> Hi
                 kind = rng.choice(KINDS)
             if kind != "absent":
                 value = 1000 * (index + 1)
-                runs[run].append(make_version(cell_id, f"{cell_id}_{index}", moment, kind, value, dark_share))
+                runs[run].append(make_version(cell_id, f"{cell_id}_{index}", moment, kind, value, odd_share))
     return runs
 
 
-def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int, dark_share: float) -> Version:
+def make_version(cell_id: str, chip_id: str, at: datetime, kind: str, value: int, odd_share: float) -> Version:
     value += 1 if kind == "older" else 0
     # The same version always has the same valid blocks.
     chance = random.Random(f"{chip_id} {value}")
     valid = tuple(chance.random() < 0.5 for _ in range(BLOCKS * BLOCKS))
-    dark = tuple(chance.random() < dark_share for _ in valid)
-    return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid, dark)
+    # As by a missed cloud, or its shadow.
+    times = tuple(chance.choice([5.0, 0.2]) if chance.random() < odd_share else 1.0 for _ in valid)
+    return Version(chip_id, cell_id, at, value, None if kind == "unreadable" else valid, times)
 
 
 def spread(blocks: Sequence[int], side: int, dtype: str) -> NDArray[Any]:
@@ -120,9 +121,9 @@ def chip_row(version: Version) -> dict[str, Any]:
     }
     if version.valid is None:
         return about | {"error": "cannot be read"}
-    values = [version.value // 5 if is_dark else version.value for is_dark in version.dark]
+    values = [int(version.value * times) for times in version.times]
     return about | {
-        "red": frame(spread(values, 256, "<u2")),
+        "blue": frame(spread(values, 256, "<u2")),
         "swir16": frame(spread(values, 128, "<u2")),
         "scl": frame(spread([4 if one else 9 for one in version.valid], 128, "u1")),  # vegetation, or cloud
         "valid_fraction": sum(version.valid) / len(version.valid),
@@ -170,7 +171,7 @@ def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
     index = np.frombuffer(blosc.decompress(row.source_index), "u1").reshape(256, 256)
     np.testing.assert_array_equal(index, spread([numbers[one] for one in origins], 256, "u1"), row.chip_id)
     values = [0 if one is None else adjusted(one, own) for one in origins]
-    for name, side in (("red", 256), ("swir16", 128)):
+    for name, side in (("blue", 256), ("swir16", 128)):
         pixels = np.frombuffer(blosc.decompress(row[name]), "<u2").reshape(side, side)
         # A gain is rounded to 1 / 8192.
         np.testing.assert_allclose(pixels, spread(values, side, "<u2"), 0, 1, err_msg=f"{row.chip_id} {name}")
@@ -185,7 +186,7 @@ def assert_filled(row: Row, chips: list[Version], own: Version) -> None:
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, settings: Settings) -> Iterator[SparkSession]:
     """All tables, empty."""
-    with empty_lake_of(("red", "swir16"), spark, settings):
+    with empty_lake_of(("blue", "swir16"), spark, settings):
         dbt("run", "--select", "+fct_filled_chips")
         yield spark
         empty_lake(spark, settings)
@@ -231,7 +232,7 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
 
 def test_runs_over_chips_with_suspect_pixels_equal_one_fold(lake: SparkSession) -> None:
     rng = random.Random(8)
-    histories = [make_history(rng, number, dark_share=0.15) for number in range(CELLS, CELLS + 50)]
+    histories = [make_history(rng, number, odd_share=0.15) for number in range(CELLS, CELLS + 50)]
     cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
     place = {"geohash": GEOHASH, "longitude": 15.0, "latitude": 45.0}
     put(lake, "dim_grid_cells", [{"cell_id": one, **place} for one in cells])

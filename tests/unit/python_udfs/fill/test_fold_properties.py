@@ -73,10 +73,11 @@ def test_one_chip_a_night_gives_the_same_bytes(sequence: tuple[list[Chip], Rule]
 
 @thorough
 @given(sequences(min_size=2), st.data())
-def test_only_chips_within_the_age_limit_matter(sequence: tuple[list[Chip], Rule], data: st.DataObject) -> None:
+def test_only_chips_of_the_history_matter(sequence: tuple[list[Chip], Rule], data: st.DataObject) -> None:
     chips, rule = sequence
     at_once = fold([input_row(chip) for chip in chips], rule)
     number = data.draw(st.integers(1, len(chips) - 1), label="chip")
-    oldest = chips[number].acquired_us - rule.max_age_days * DAY
+    history_days = rule.max_age_days * (2 if rule.suspects == "peers" else 1)
+    oldest = chips[number].acquired_us - history_days * DAY
     sources = [input_row(chip, "source") for chip in chips[:number] if chip.acquired_us >= oldest]
     assert fold([*sources, input_row(chips[number])], rule) == [at_once[number]]

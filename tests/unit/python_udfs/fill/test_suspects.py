@@ -31,9 +31,9 @@ KINDS = np.random.default_rng(1).integers(0, 3, (16, 16)).repeat(8, 0).repeat(8,
 CLOUD = {"blue": 5_000, "nir": 5_500, "rededge1": 5_200, "swir22": 3_000}
 
 
-def night(day: int, light: float = 1.0) -> Chip:
+def night(day: float, light: float = 1.0) -> Chip:
     """Make a clear chip: kinds of ground, noise, and a night's own light."""
-    chip, rng = plain(day, 1), np.random.default_rng(day)
+    chip, rng = plain(day, 1), np.random.default_rng(round(100 + day))
     for name, pixels in chip.bands.items():
         ground = np.array(SPECTRA[name])[KINDS]
         ground = ground.repeat(2, 0).repeat(2, 1) if name in BANDS_10M else ground
@@ -80,31 +80,29 @@ def share_at_place(filled: Filled) -> float:
     return float(suspect[PLACE].mean())
 
 
-@pytest.mark.parametrize("spoilt", [clouded, shaded])
-@pytest.mark.parametrize("adjust", ["none", "peers"])
+@pytest.mark.parametrize(("spoilt", "adjust"), [(clouded, "peers"), (shaded, "none")])
 def test_missed_clouds_and_shadows_stay_in_their_chip_and_fill_no_other(spoilt: Any, adjust: str) -> None:
     rule = Rule(adjust=adjust, suspects="peers")
     hole = night(10)
     hole.scl[30:80, 50:100] = 9
-    chips = [night(0, 0.9), spoilt(night(5, 1.1)), hole, night(15)]
-    first, missed, filled, last = rows = fill(chips, rule)
-    assert [share_at_place(row) for row in rows] == [0.0, 1.0, 0.0, 0.0]
-    assert all(missed[name] == input_row(chips[1])[name] for name in BANDS)
+    chips = [night(-3), night(0, 0.9), spoilt(night(5, 1.1)), hole, night(15)]
+    first, _, missed, filled, _ = rows = fill(chips, rule)
+    assert [share_at_place(row) for row in rows] == [0.0, 0.0, 1.0, 0.0, 0.0]
+    assert all(missed[name] == input_row(chips[2])[name] for name in BANDS)
     numbers: NDArray[np.uint8] = decoded(filled)["source_index"]
     assert (numbers[PLACE_10M] == 2).all()
     assert (numbers[60:80, 100:200] == 1).all()
-    for number in (2, 3):
+    for number in (3, 4):
         assert_answers(rows[number - 1], chips[:number], rule)
     nightly = [first]
     for chip in chips[1:]:
         nightly += fold([*contributors(chips, nightly[-1]), input_row(chip)], rule)
     assert nightly == rows
-    assert share_at_place(last) == 0
 
 
 def test_a_rule_without_suspects_fills_from_every_valid_pixel() -> None:
-    chips = [night(0), clouded(night(5)), classed(night(10), 9)]
-    _, missed, filled = fill(chips, Rule(adjust="peers"))
+    chips = [night(-3), night(0), clouded(night(5)), classed(night(10), 9)]
+    _, _, missed, filled = fill(chips, Rule(adjust="peers"))
     assert (missed["suspect"], missed["suspect_fraction"]) == (None, 0.0)
     assert (decoded(filled)["source_index"][PLACE_10M] == 1).all()
 
@@ -112,7 +110,7 @@ def test_a_rule_without_suspects_fills_from_every_valid_pixel() -> None:
 def test_haze_and_light_over_the_whole_chip_make_nothing_suspect() -> None:
     hazy = night(5, 1.3)
     hazy.bands["blue"] += 600
-    assert share_at_place(fill([night(0), hazy])[1]) == 0
+    assert share_at_place(fill([night(-3), night(0), hazy])[2]) == 0
 
 
 @pytest.mark.parametrize(
@@ -129,33 +127,64 @@ def test_haze_and_light_over_the_whole_chip_make_nothing_suspect() -> None:
     ],
 )
 def test_a_change_of_the_ground_is_suspect_once_at_most(change: dict[str, float], share: float) -> None:
-    before = classed(night(0), 4)
-    for name in BANDS:
-        before.bands[name][part(name)] = SPECTRA[name][1]
-    after = [
-        Chip(chip.acquired_us, chip.scl, {name: before.bands[name].copy() for name in BANDS})
-        for chip in (night(5), night(10))
-    ]
-    _, first, second = fill([before, *(scaled(chip, **change) for chip in after)])
-    assert (share_at_place(first), share_at_place(second)) == (share, 0.0)
+    chips = [night(day) for day in (-3, 0, 5, 10)]
+    for chip in chips:
+        for name in BANDS:
+            chip.bands[name][part(name)] = SPECTRA[name][1]
+    rows = fill([*chips[:2], *(scaled(chip, **change) for chip in chips[2:])])
+    assert [share_at_place(row) for row in rows] == [0.0, 0.0, share, 0.0]
 
 
 @pytest.mark.parametrize("scl", [6, 11])
 def test_water_and_snow_are_not_judged(scl: int) -> None:
-    assert share_at_place(fill([night(0), classed(clouded(night(5)), scl)])[1]) == 0
+    assert share_at_place(fill([night(-3), night(0), classed(clouded(night(5)), scl)])[2]) == 0
 
 
-def test_a_chip_without_an_earlier_one_within_the_age_limit_has_no_suspects() -> None:
-    rows = fill([night(0), clouded(night(61)), night(70)])
-    assert [share_at_place(row) for row in rows[:2]] == [0.0, 0.0]
-    # What the cloud was is not known, so the clear ground after it is the odd one.
-    assert rows[1]["carried_chips"] == []
+def test_one_earlier_value_judges_nothing() -> None:
+    """Either of the two chips may be the cloud."""
+    rows = fill([night(0), clouded(night(5)), classed(night(10), 9)])
+    assert [share_at_place(row) for row in rows] == [0.0, 0.0, 0.0]
+    rows = fill([clouded(night(0)), night(5), classed(night(10), 9)])
+    assert [share_at_place(row) for row in rows] == [0.0, 0.0, 0.0]
+
+
+def test_both_earlier_values_must_lie_within_the_age_limit() -> None:
+    for age, share in ((60, 1.0), (60.001, 0.0)):
+        rows = fill([night(0), night(5), clouded(night(age))])
+        assert share_at_place(rows[2]) == share, age
+
+
+def test_a_filled_chip_depends_on_chips_of_twice_the_age_limit() -> None:
+    """A chip of 119 days ago says that a pixel of 60 days ago is suspect; without it, that pixel fills."""
+    chips = [night(0), night(1), clouded(night(60)), classed(night(119), 9)]
+    *_, whole = fill(chips)
+    *_, without_first = fill(chips[1:])
+    assert whole["sources"] == []
+    assert without_first["complete_fraction"] == 1
+    assert_answers(whole, chips, RULE)
+
+
+def test_darkness_is_judged_by_blue_too() -> None:
+    chips = [night(-3), night(0), shaded(night(5))]
+    for chip in chips:
+        del chip.bands["blue"]
+    assert share_at_place(fill(chips)[2]) == 0
+
+
+def test_a_band_that_no_pixel_has_left_is_null() -> None:
+    chips = [night(-3), night(0), clouded(night(5))]
+    del chips[2].bands["nir"]
+    filled = fill(chips)[2]
+    assert share_at_place(filled) == 1
+    assert filled["nir"] is None
+    assert_answers(filled, chips, RULE)
 
 
 def test_too_few_pixels_of_both_chips_judge_none() -> None:
-    first, second = night(0), clouded(night(5))
-    first.scl[:] = 9
-    first.scl[PLACE] = 4
+    before, first, second = night(-3), night(0), clouded(night(5))
+    for chip in (before, first):
+        chip.scl[:] = 9
+        chip.scl[PLACE] = 4
     second.scl[:] = 9
     second.scl[45:50, 75:80] = 4
-    assert share_at_place(fill([first, second])[1]) == 0
+    assert share_at_place(fill([before, first, second])[2]) == 0
