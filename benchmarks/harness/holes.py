@@ -212,8 +212,8 @@ def landscape_cases() -> Iterator[Case]:
             )
             if case := cut_hole("landscape", [source], night, clouded.clouds):
                 yield case
-            before = [landscape.night(90 - age - days, 0.2) for days in (20, 10)]
-            missed, later = landscape.night(90 - age, 0.25).with_missed_clouds(), landscape.night(90, 0.0)
+            before = [landscape.night(120 - age - days, 0.2) for days in (40, 30, 20, 10)]
+            missed, later = landscape.night(120 - age, 0.25).with_missed_clouds(), landscape.night(120, 0.0)
             if case := cut_hole("landscape, missed clouds", [*before, missed], later, clouded.clouds):
                 yield case
 
