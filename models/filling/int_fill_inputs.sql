@@ -29,7 +29,7 @@ existing as (
 
 ),
 
--- The chips on which a filled chip may depend: itself, and earlier ones of its cell that are not too old (fill_history_days).
+-- The chips on which a filled chip may depend: itself, and earlier ones of its cell, up to fill_history_days before.
 histories as (
 
     select
@@ -77,7 +77,9 @@ compared as (
         {{ fill_history_hash(
             'coalesce(longer_histories.history, histories.history)', 'histories.acquired_us', 'existing.history_days'
         ) }} as hash_by_existing_rule,
-        {{ fill_history_hash('histories.history', 'histories.acquired_us', todays_history_days) }} as hash_by_todays_rule
+        {{ fill_history_hash(
+            'histories.history', 'histories.acquired_us', todays_history_days
+        ) }} as hash_by_todays_rule
     from histories
     inner join grid_cells on histories.cell_id = grid_cells.cell_id
     left join existing on histories.chip_id = existing.chip_id
