@@ -32,7 +32,7 @@ class FillingSettings(SettingsGroup):
     suspects: Literal["none", "peers"] = Field(
         "peers",
         description="How clouds and shadows that SCL missed are found: `peers`, valid pixels that are far brighter "
-        "or darker than pixels of the same colour let expect are suspect, and fill no gap; `none`, none is.",
+        "or darker than pixels of the same colour let expect are suspect and fill no gap; `none`, no pixel is.",
     )
     suspect_bright_ratio: float = Field(
         1.5, ge=1, le=100, description="Least ratio of a suspect bright pixel's blue to what is expected of it."

@@ -18,7 +18,7 @@ from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, CHIP_PIXE
 from python_udfs.codec import decode_array
 from python_udfs.composite.medians import medians
 from python_udfs.composite.rule import CompositeRule
-from python_udfs.fill.suspects import SUSPECT
+from python_udfs.fill.suspects import SUSPECT, suspect_mask
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 from python_udfs.validity_rule import DecodedChip, read_chip
 
@@ -77,8 +77,8 @@ def composite_of(chips: Sequence[Mapping[str, Any]], rule: CompositeRule) -> Com
 
 
 def _without_suspects(valid: Mask, chip: Mapping[str, Any]) -> Mask:
-    frame = chip.get(SUSPECT)
-    return valid if frame is None else valid & to_10m(decode_array(frame, "uint8", CHIP_PIXELS_20M) == 0)
+    suspect = suspect_mask(chip.get(SUSPECT))
+    return valid if suspect is None else valid & ~to_10m(suspect)
 
 
 def _median_band(name: str, chips: Sequence[Mapping[str, Any]], valid: Sequence[Mask]) -> BandPixels:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import CHIP_PIXELS_20M, SCL
-from python_udfs.codec import decode_array, encode_array, encode_layers
+from lakehouse.bands import SCL
+from python_udfs.codec import encode_array, encode_layers
 from python_udfs.fill.fold import CellState, FilledChip, Source
 from python_udfs.fill.peers import coarse_chip, peers_of
 from python_udfs.fill.rule import FillRule
 from python_udfs.fill.source_index import SOURCE_INDEX
-from python_udfs.fill.suspects import SUSPECT, Look, Reference
+from python_udfs.fill.suspects import SUSPECT, Look, Reference, suspect_mask
 from python_udfs.valid_pixels import Mask
 from python_udfs.validity_rule import DecodedChip, read_chip
 
@@ -40,8 +40,7 @@ class CellFold:
         self._rule = FillRule.model_validate_json(rule_version)
         self._state = CellState()
         self._reference = Reference()
-        self._carried: list[int] = []  # chips that later ones depend on, newest first; by place in the state's chips
-        self._suspects: dict[int, Mask] = {}  # of these, and of the newest chip, those that have some
+        self._suspects: dict[int, Mask] = {}  # of the chips that have some; by number
 
     def add(self, chip: Row) -> None:
         """Take the pixels of the next chip, and judge them.
@@ -59,12 +58,12 @@ class CellFold:
 
         Args:
             chip: as for `add`.
-            suspect: frame of its suspect pixels; None if there are none.
+            suspect: frame of its suspect pixels; None if no pixel is suspect.
 
         Raises:
             ValueError: a frame is damaged.
         """
-        mask = None if suspect is None else decode_array(suspect, "uint8", CHIP_PIXELS_20M) > 0
+        mask = suspect_mask(suspect)
         self._take(_source_of(chip), read_chip(chip, self._rule), lambda _: mask)
 
     def take(self, source: Source, pixels: DecodedChip) -> None:
@@ -90,10 +89,13 @@ class CellFold:
             if adjusts:
                 peers = look.peers if suspect is None else look.peers.without(suspect)
         self._state.add(source, pixels, peers, suspect)
-        self._carried = sorted((self._state.kept | self._reference.chips) - {number}, reverse=True)
-        self._suspects = {one: self._suspects[one] for one in self._carried if one in self._suspects}
         if suspect is not None:
-            self._suspects[number] = suspect
+            needed = self._needed()
+            self._suspects = {one: mask for one, mask in self._suspects.items() if one in needed} | {number: suspect}
+
+    def _needed(self) -> set[int]:
+        """Return the numbers of the chips that later ones depend on."""
+        return self._state.kept | self._reference.chips
 
     def result(self) -> FilledChip:
         """Return the newest chip, with its missing pixels filled.
@@ -133,16 +135,21 @@ class CellFold:
 
     def _suspect_columns(self) -> dict[str, Any]:
         """Return what the row says of suspect pixels, and of the chips that the next night begins with."""
-        newest = len(self._state.chips) - 1
-        frames = {number: encode_array(mask.astype(np.uint8)) for number, mask in self._suspects.items()}
+        chips = self._state.chips
+        newest = len(chips) - 1
         own = self._suspects.get(newest)
         return {
-            SUSPECT: frames.get(newest),
+            SUSPECT: self._suspect_frame(newest),
             "suspect_fraction": 0.0 if own is None else float(own.mean()),
             "carried_chips": [
-                {"chip_id": self._state.chips[number].chip_id, SUSPECT: frames.get(number)} for number in self._carried
+                {"chip_id": chips[number].chip_id, SUSPECT: self._suspect_frame(number)}
+                for number in sorted(self._needed() - {newest}, reverse=True)
             ],
         }
+
+    def _suspect_frame(self, number: int) -> bytes | None:
+        mask = self._suspects.get(number)
+        return None if mask is None else encode_array(mask.astype(np.uint8))
 
 
 def _source_of(row: Row) -> Source:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M
 from python_udfs.fill.peers import Adjustment, Peers, adjusted, adjustment
+from python_udfs.fill.seen import NEVER_SEEN, pixels_by_chip
 from python_udfs.fill.source_index import MAX_SOURCES, STILL_MISSING
 from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, to_10m
 from python_udfs.validity_rule import DecodedChip
 
 _DAY: Final = timedelta(days=1)
 Value = TypeVar("Value", np.uint8, np.uint16)
-_NEVER_SEEN: Final = -1  # in CellState.seen_10m and .seen_20m
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class CellState:
         self._bands: dict[str, BandPixels] = {}  # those that the newest chip or one of its sources has
         self._scl = np.zeros((CHIP_PIXELS_20M,) * 2, np.uint8)
         # Index into `_chips` of the chip that the value of a pixel came from.
-        self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, _NEVER_SEEN, np.int32)
-        self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, _NEVER_SEEN, np.int32)
+        self._seen_10m = np.full((CHIP_PIXELS_10M,) * 2, NEVER_SEEN, np.int32)
+        self._seen_20m = np.full((CHIP_PIXELS_20M,) * 2, NEVER_SEEN, np.int32)
         self._own: _OwnPixels | None = None  # suspect pixels of the newest chip
 
     @property
@@ -88,7 +88,7 @@ class CellState:
     @property
     def kept(self) -> set[int]:
         """Places in `chips` of those whose pixels may fill later ones."""
-        return set(np.flatnonzero(_counts(self._seen_10m, len(self._chips))).tolist())
+        return set(np.flatnonzero(pixels_by_chip(self._seen_10m, len(self._chips))).tolist())
 
     def add(self, chip: Source, pixels: DecodedChip, peers: Peers | None = None, suspect: Mask | None = None) -> None:
         """Take the valid pixels of the next chip, all bands together.
@@ -97,7 +97,7 @@ class CellState:
             chip: not older than the chips before.
             pixels: its pixels; those of bands that it lacks are missing where it is valid.
             peers: of the chip, if filled pixels are to be adjusted.
-            suspect: (128, 128), its suspect pixels; None if there are none.
+            suspect: (128, 128), its suspect pixels; None if no pixel is suspect.
         """
         bands, scl, valid = pixels.bands, pixels.scl, pixels.valid
         self._own = None
@@ -124,7 +124,7 @@ class CellState:
             return
         for seen, gsd in ((self._seen_10m, 10), (self._seen_20m, 20)):
             gone = is_too_old[seen]
-            seen[gone] = _NEVER_SEEN
+            seen[gone] = NEVER_SEEN
             for name, layer in self._bands.items():
                 if BAND_BY_NAME[name].gsd == gsd:
                     layer[gone] = 0
@@ -139,7 +139,7 @@ class CellState:
         """
         newest = len(self._chips) - 1
         seen = self._seen_10m if self._own is None else np.where(self._own.at_10m, newest, self._seen_10m)
-        counts = _counts(seen, newest + 1)
+        counts = pixels_by_chip(seen, newest + 1)
         used = [int(index) for index in np.flatnonzero(counts)[::-1] if index != newest]  # newest first
         if len(used) > MAX_SOURCES:
             chip_id = self._chips[newest].chip_id
@@ -209,11 +209,6 @@ class CellState:
             _take(layer, bands.get(name, np.uint16(0)), bits)
         # Which bands are null must not depend on chips that are too old to fill.
         self._bands = {name: layer for name, layer in self._bands.items() if name in bands or layer.any()}
-
-
-def _counts(seen: NDArray[np.int32], chips: int) -> NDArray[np.intp]:
-    """Return the number of pixels of each chip, (chips,)."""
-    return np.bincount(seen.ravel() + 1, minlength=chips + 1)[1:]
 
 
 def _bits(mask: Mask, dtype: type[Value]) -> NDArray[Value]:

@@ -16,7 +16,7 @@ class FillRule(ValidityRule):
     adjust: Literal["none", "peers"] = "none"
     # Which valid pixels are suspect. Rows of release 0.1.0 do not say it.
     suspects: Literal["none", "peers"] = "none"
-    suspect_bright_ratio: float = 1.5  # of blue to what pixels like it have
+    suspect_bright_ratio: float = 1.5  # of blue to its expected value
     suspect_bright_difference: float = 0.03  # in reflectance
     suspect_dark_ratio: float = 0.6  # in all bands
     min_complete: float  # least share of valid or filled pixels of a complete chip; no pixel depends on it

@@ -20,6 +20,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.functions import lit
+from support.fill_oracle import Rule
 from support.lakes import dbt, empty_lake, empty_lake_of, rows
 
 from lakehouse.bands import BAND_NAMES
@@ -255,18 +256,7 @@ def test_runs_over_chips_with_suspect_pixels_equal_one_fold(lake: SparkSession) 
 
 def folded(chips: list[Version]) -> dict[str, dict[str, Any]]:
     """Fill the chips of a cell that could be read, all in one fold; return computed columns by chip."""
-    rule = json.dumps(
-        {
-            "method": "newest-valid-v1",
-            "max_age_days": 60,
-            "valid_scl_classes": [2, 4, 5, 6, 7, 11],
-            "cloud_dilation_pixels": 0,
-            "adjust": "peers",
-            "suspects": "peers",
-            "min_complete": 1.0,
-        }
-    )
-    fold, filled = CellFold(rule), {}
+    fold, filled = CellFold(Rule(adjust="peers", suspects="peers").as_json()), {}
     for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id)):
         if chip.valid is not None:
             fold.add({**dict.fromkeys((*BAND_NAMES, "cloud_distance")), **chip_row(chip)})

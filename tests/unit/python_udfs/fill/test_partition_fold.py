@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.io.pyarrow import PyArrowFileIO
-from support.fill_oracle import DAY, LAYERS, Chip, Rule, fold, input_row, noisy
+from support.fill_oracle import LAYERS, Chip, Rule, fold, input_row, noisy, plain
 
 from python_udfs.fill.partition_fold import PartitionFold
 from python_udfs.fill.plan import Step
@@ -92,8 +91,10 @@ def test_sources_and_rules_are_those_of_the_plan(tmp_path: Path) -> None:
 
 def test_a_fold_goes_on_from_carried_chips_and_their_suspect_pixels(tmp_path: Path) -> None:
     rule, cell = Rule(suspects="peers"), CELLS[0]
-    chips = [Chip(round(day * DAY), plain_scl(), bands) for day, bands in enumerate(bands_with_a_missed_cloud())]
-    write_rows(tmp_path / "all.parquet", [input_row(chip) for chip in chips])
+    chips = [plain(day, 500 + 10 * day, ("blue",)) for day in range(4)]
+    chips[2].bands["blue"][:40, :40] = 5_000  # a missed cloud
+    path = tmp_path / "all.parquet"
+    pq.write_table(pa.Table.from_pylist([input_row(chip) for chip in chips]), path)
     at_once = fold([input_row(chip) for chip in chips], rule)
     suspects = {one["chip_id"]: one["suspect"] for one in at_once[2]["carried_chips"]}
     suspects[at_once[2]["chip_id"]] = at_once[2]["suspect"]
@@ -102,23 +103,8 @@ def test_a_fold_goes_on_from_carried_chips_and_their_suspect_pixels(tmp_path: Pa
     for position, chip in enumerate(chips):
         if position == 3 or chip.chip_id in suspects:
             role, suspect = ("pending", None) if position == 3 else ("carried", suspects[chip.chip_id])
-            place = (str(tmp_path / "all.parquet"), position)
-            steps.append(Step((cell, rule.as_json()), role, chip.chip_id, chip.acquired_at, suspect, *place, {}))
+            fold_id = (cell, rule.as_json())
+            steps.append(Step(fold_id, role, chip.chip_id, chip.acquired_at, suspect, str(path), position, {}))
     (row,) = PartitionFold(steps, IO).rows()
     assert layers_of([row]) == layers_of(at_once[3:])
     assert row["carried_chips"] == at_once[3]["carried_chips"]
-
-
-def bands_with_a_missed_cloud() -> list[dict[str, Any]]:
-    """Return the bands of four nights, of which the third has a cloud in a corner."""
-    nights = [{"blue": np.full((256, 256), 500 + 10 * day, np.uint16)} for day in range(4)]
-    nights[2]["blue"][:40, :40] = 5_000
-    return nights
-
-
-def plain_scl() -> Any:
-    return np.full((128, 128), 4, np.uint8)
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    pq.write_table(pa.Table.from_pylist(rows), path)

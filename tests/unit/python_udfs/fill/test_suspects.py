@@ -1,4 +1,4 @@
-"""Valid pixels that are far from what pixels like them have become stay in their chip, and fill no other one."""
+"""Valid pixels that are far brighter or darker than similar ones let expect stay in their chip, and fill no other."""
 
 from __future__ import annotations
 
