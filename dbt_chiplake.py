@@ -25,7 +25,7 @@ from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
 from chiplake.version import project_version
-from lakehouse.bands import BAND_NAMES
+from lakehouse.bands import BAND_NAMES, PROBABILITIES
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.code_digest import code_digest
 from lakehouse.errors import ChiplakeError
@@ -78,6 +78,8 @@ class ChiplakePlugin(dbtPlugin):
         # The macro `setting` reads these, so that the settings are the defaults of the dbt variables.
         values = {setting.variable: setting.value for setting in list_settings(settings)}
         values["CHIPLAKE_ALL_BANDS"] = json.dumps(BAND_NAMES)
+        values["CHIPLAKE_ALL_PROBABILITIES"] = json.dumps(PROBABILITIES)
+        values["CHIPLAKE_FILL_MASK_VERSION"] = _mask_version(settings, command)
         values["CHIPLAKE_CODE_DIGEST"] = _code_digest(settings, command)
         values["CHIPLAKE_CODE_VERSION"] = project_version()
         values["CHIPLAKE_LOST_LIMITS"] = json.dumps(_lost_limits(settings, command))
@@ -220,6 +222,23 @@ def _list_views() -> None:
         ]
 
     SparkAdapter.list_relations_without_caching = with_views  # type: ignore[method-assign]
+
+
+def _mask_version(settings: Settings, command: _Command) -> str:
+    """Return name and digest of the user's own mask, for the rules of filling and composites; empty without one.
+
+    Raises:
+        RuntimeError: the mask cannot be loaded.
+    """
+    name = str(command.variables.get("fill_mask", settings.filling.mask))
+    if not name:
+        return ""
+    from python_udfs.own_mask import find_mask  # a heavy import
+
+    try:
+        return find_mask(name, settings.runtime.function_names).version
+    except ChiplakeError as error:
+        raise RuntimeError(str(error)) from None
 
 
 def _code_digest(settings: Settings, command: _Command) -> str:

@@ -121,7 +121,7 @@ class SourceStep:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """The raster of one band. Its fields are those of `raw.stac_items.assets`."""
+    """The raster of one layer. Its fields are those of `raw.stac_items.assets`."""
 
     href: str  # absolute URL, or absolute path of a local file
     media_type: str | None

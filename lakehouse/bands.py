@@ -40,5 +40,9 @@ BAND_BY_NAME: dict[str, Band] = {band.name: band for band in BANDS}
 BAND_NAMES: tuple[str, ...] = tuple(BAND_BY_NAME)
 VALUE_PER_REFLECTANCE = 10_000  # pixels of chips hold reflectance x 10,000, 0 is nodata
 SCL = "scl"  # scene classification layer, 20 m, uint8
+# Sen2Cor's probabilities, which some providers serve, 20 m, uint8, percent.
+CLOUD_PROBABILITY = "cloud_probability"
+SNOW_PROBABILITY = "snow_probability"
+PROBABILITIES: tuple[str, ...] = (CLOUD_PROBABILITY, SNOW_PROBABILITY)
 CLOUD_DISTANCE = "cloud_distance"  # column of fct_chips, 20 m, uint8
 CLOUD_REACH_PIXELS = 15  # the largest distance that cloud_distance measures, 20 m pixels

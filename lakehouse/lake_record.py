@@ -31,7 +31,10 @@ from lakehouse.sql_literals import text_literal
 _CHIPS: Final = "fct_chips"
 # Groups whose settings all shape rows, and the settings of other groups that do.
 _GROUPS: Final = ("filling", "composites", "change")
-_NAMES: Final = ("bands", "bbox", "valid_scl_classes", "embed_min_complete", "embed_bbox", "embed_int8")
+_NAMES: Final = (
+    *("bands", "bbox", "probabilities", "valid_scl_classes"),
+    *("embed_min_complete", "embed_bbox", "embed_int8"),
+)
 # Boxes: a run without one cuts, or embeds, everything.
 _LIMITS: Final = {"bbox": "whole tiles would be cut", "embed_bbox": "chips of the whole lake would be embedded"}
 _NONE: Final = "null"

@@ -1,32 +1,33 @@
-"""The choice of one asset for each band, and of one of its places, and the values that it states."""
+"""The choice of one asset for each layer, and of one of its places, and the values that it states."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ingestion.item.hrefs import is_refused_file, place_of_href, resolve_href
 from ingestion.item.projection import asset_grid, parse_affine
 from ingestion.item.providers import (
-    BAND_GSD_M,
     COG,
     GEOTIFF,
+    LAYER_GSD_M,
     OTHER_ROLES,
     RESAMPLED_ROLES,
     UNKNOWN_FORMAT,
     RasterFormat,
-    band_of_asset,
     band_of_description,
     format_of,
     gsd_of_roles,
     is_other_asset,
+    layer_of_asset,
     roles_of,
 )
 from ingestion.item.rejection import RejectedError
 from ingestion.item.stated import stated_band, stated_bands, stated_data_type, stated_nodata, stated_number
 from ingestion.item.values import as_lenient_number, as_text
 from ingestion.model import Asset, JsonObject, Origin, Reason
-from lakehouse.bands import SCL
+from lakehouse.bands import BAND_BY_NAME, PROBABILITIES, SCL
 from lakehouse.redaction import without_secrets
 
 _DIGITS: Final = 3  # of a pixel size in metres; what floating point adds is no other size
@@ -60,7 +61,9 @@ class _Candidate(NamedTuple):  # cheaper than a frozen dataclass; one is made fo
 
 
 def best_assets(item: JsonObject, origin: Origin, href_order: Sequence[str]) -> dict[str, Asset]:
-    """Return the best asset of each band, by band name: native resolution only, COG before JPEG 2000.
+    """Return the best asset of each layer, by its name: native resolution only, COG before JPEG 2000.
+
+    Probabilities that cannot be used are left out: chips can be cut without them.
 
     Args:
         item: the item.
@@ -75,7 +78,7 @@ def best_assets(item: JsonObject, origin: Origin, href_order: Sequence[str]) -> 
     off_grid: dict[str, list[_Candidate]] = {}
     other_gsd: list[str] = []
     for candidate in _candidates(item):
-        if candidate.gsd in (None, BAND_GSD_M[candidate.band]):
+        if candidate.gsd in (None, LAYER_GSD_M[candidate.band]):
             native.setdefault(candidate.band, []).append(candidate)
             continue
         other_gsd.append(candidate.key)
@@ -84,12 +87,17 @@ def best_assets(item: JsonObject, origin: Origin, href_order: Sequence[str]) -> 
     # A key that names a band without a resolution means that band: an item without another asset for it is rejected
     # for the grid that this one states, instead of losing the band without notice.
     by_band = off_grid | native
+    probabilities = {layer: by_band.pop(layer) for layer in PROBABILITIES if layer in by_band}
     if SCL not in by_band or len(by_band) == 1:
         note = f"; not at native resolution: {', '.join(other_gsd)}" if other_gsd else ""
         note += _unread_formats(item)
         reason = Reason.NO_BAND if SCL in by_band else Reason.NO_SCL
         raise RejectedError(reason, f"assets are {', '.join(item['assets'])}{note}")
-    return {band: _best_asset(by_band[band], item, origin, href_order) for band in BAND_GSD_M if band in by_band}
+    best = {band: _best_asset(by_band[band], item, origin, href_order) for band in LAYER_GSD_M if band in by_band}
+    for layer, candidates in probabilities.items():
+        with suppress(RejectedError):
+            best[layer] = _best_asset(candidates, item, origin, href_order)
+    return best
 
 
 def _candidates(item: JsonObject) -> Iterator[_Candidate]:
@@ -97,7 +105,7 @@ def _candidates(item: JsonObject) -> Iterator[_Candidate]:
     for key, asset in item["assets"].items():
         if not isinstance(asset, dict):
             continue
-        named = band_of_asset(key)
+        named = layer_of_asset(key)
         if named is not None:
             band, key_gsd = named
             roles = roles_of(asset)
@@ -201,14 +209,14 @@ def _asset(
     numbers = {
         name: stated_number(f"asset {key}", descriptions, (f"raster:{name}", name)) for name in ("scale", "offset")
     }
-    if band != SCL:  # what the item states is true of its bands alone
+    if band in BAND_BY_NAME:  # what the item states is true of its bands alone
         numbers = {name: _of_item(properties, name) if own is None else own for name, own in numbers.items()}
     described = (*descriptions, properties)
     return Asset(
         href=without_secrets(href),
         media_type=media_type,
         asset_key=candidate.key,
-        gsd=float(BAND_GSD_M[band]),
+        gsd=float(LAYER_GSD_M[band]),
         scale=numbers["scale"],
         offset=numbers["offset"],
         nodata=stated_nodata(f"asset {key}", described, ("nodata", "raster:nodata")),

@@ -34,7 +34,7 @@ from ingestion.item.rejection import RejectedError
 from ingestion.item.stated import stated_flag, unreadable, with_parsed_members
 from ingestion.item.values import as_number, as_object, as_text, first_lenient_number, first_text, parse_time
 from ingestion.model import NO_COLLECTION, Asset, JsonObject, Origin, Reason, Received, Reject, StacItemRow
-from lakehouse.bands import SCL
+from lakehouse.bands import BAND_BY_NAME
 from lakehouse.redaction import without_secrets
 
 # Part of every content hash. Raise it when the rules change: items get the new rules when they are received again.
@@ -132,7 +132,7 @@ def _row(
     if datatake is None:
         raise RejectedError(Reason.NO_DATATAKE, f"{item_id} states no datatake, product name or satellite")
     check_rasters(assets, footprint)
-    chosen = [item["assets"][asset.asset_key] for band, asset in assets.items() if band != SCL]
+    chosen = [item["assets"][asset.asset_key] for band, asset in assets.items() if band in BAND_BY_NAME]
     return StacItemRow(
         collection=collection or default_collection or NO_COLLECTION,
         item_id=item_id,

@@ -9,7 +9,7 @@ from typing import Final
 from ingestion.item.footprints import Footprint
 from ingestion.item.rejection import RejectedError
 from ingestion.model import Asset, Reason
-from lakehouse.bands import SCL
+from lakehouse.bands import BAND_BY_NAME
 
 MAX_TILE_M: Final = 120_000  # a Sentinel-2 tile is 109,800 m wide
 MAX_TILE_DEGREES: Final = 1.5  # a tile is about a degree high
@@ -26,10 +26,10 @@ def check_rasters(assets: Mapping[str, Asset], footprint: Footprint) -> None:
             differ in scale or offset.
     """
     for band, asset in assets.items():
-        if band != SCL:
+        if band in BAND_BY_NAME:
             _check_values(asset)
         _check_extent(asset)
-    bands = [asset for band, asset in assets.items() if band != SCL]
+    bands = [asset for band, asset in assets.items() if band in BAND_BY_NAME]
     # A product has one offset and one scale. If two were stated, some band would come out wrong.
     bands = [asset for asset in bands if not _is_default(asset)]
     _check_equal("offset", ((asset.asset_key, asset.offset) for asset in bands))

@@ -21,7 +21,7 @@ from ingestion.item.footprints import (
     footprint_of_projected_geojson,
     is_on_grid,
 )
-from ingestion.item.providers import BAND_GSD_M, CRS_DEFINITIONS, EPSG
+from ingestion.item.providers import CRS_DEFINITIONS, EPSG, LAYER_GSD_M
 from ingestion.item.rejection import RejectedError
 from ingestion.item.stated import unreadable
 from ingestion.item.values import as_integer, as_lenient_number
@@ -134,7 +134,7 @@ def asset_grid(key: str, band: str, asset: JsonObject, properties: JsonObject) -
         RejectedError: the grid is not north-up, has another pixel size than the band, does not lie on the lattice of
             the chips, or cannot be understood.
     """
-    gsd = BAND_GSD_M[band]
+    gsd = LAYER_GSD_M[band]
     whole_tile = (TILE_M // gsd,) * 2
     place = f"asset {key}"
     affine, shape = _stated_affine(asset, place), _stated_shape(asset, place)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from lakehouse.bands import BANDS, SCL
+from lakehouse.bands import BANDS, CLOUD_PROBABILITY, PROBABILITIES, SCL, SNOW_PROBABILITY
 
-SCL_GSD_M: Final = 20
+CLASSES_GSD_M: Final = 20  # of SCL and of probabilities
 
 
 class RasterFormat(NamedTuple):
@@ -38,13 +38,20 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "swir22": ("swir-2", "swir_2"),
 }
 
-BAND_GSD_M: Final[dict[str, int]] = {band.name: band.gsd for band in BANDS} | {SCL: SCL_GSD_M}
+# The layers of chips that are rasters at providers: bands, SCL, and probabilities, which few items have.
+LAYER_GSD_M: Final[dict[str, int]] = {band.name: band.gsd for band in BANDS} | dict.fromkeys(
+    (SCL, *PROBABILITIES), CLASSES_GSD_M
+)
 
 BAND_OF_NAME: Final[dict[str, str]] = {
     name.lower(): band.name for band in BANDS for name in (band.name, band.code, *_ALIASES.get(band.name, ()))
 } | dict.fromkeys((SCL, "scene_classification", "scene-classification"), SCL)
+# Keys of assets; a description that names a cloud may be that of any mask.
+_PROBABILITY_OF_KEY: Final[dict[str, str]] = dict.fromkeys(("cld", "cloud"), CLOUD_PROBABILITY) | dict.fromkeys(
+    ("snw", "snow"), SNOW_PROBABILITY
+)
 
-# Names of assets and bands that providers serve but chips do not use.
+# Names of assets and bands that providers serve but chips do not use, or not as a band.
 OTHER_NAMES: Final = frozenset(
     {"b01", "b1", "coastal", "b09", "b9", "nir09", "b10", "cirrus", "rededge"}
     | {"aot", "wvp", "cld", "cloud", "snw", "snow", "dataquality"}
@@ -127,8 +134,8 @@ CRS_DEFINITIONS: Final = ("proj:wkt2", "proj:projjson")
 
 
 @lru_cache(maxsize=4096)
-def band_of_asset(key: str) -> tuple[str, int | None] | None:
-    """Return the band that an asset's key names, and the resolution in metres if the key states it.
+def layer_of_asset(key: str) -> tuple[str, int | None] | None:
+    """Return the layer that an asset's key names, and the resolution in metres if the key states it.
 
     Return None for assets that chips do not use (`visual`, `aot`, `thumbnail`, `B01` …) and for keys without a known
     name. `is_other_asset` distinguishes the two.
@@ -136,12 +143,13 @@ def band_of_asset(key: str) -> tuple[str, int | None] | None:
     match = _ASSET_KEY.fullmatch(key)
     if match is None:
         return None
-    band = BAND_OF_NAME.get(match["name"].lower())
-    if band is None:
+    name = match["name"].lower()
+    layer = BAND_OF_NAME.get(name) or _PROBABILITY_OF_KEY.get(name)
+    if layer is None:
         return None
     folder = _FOLDER_OF_GSD.search(match["folders"] or "")
     gsd = match["gsd"] or match["first_gsd"] or (folder and folder[1])
-    return band, int(gsd) if gsd else None
+    return layer, int(gsd) if gsd else None
 
 
 @lru_cache(maxsize=4096)

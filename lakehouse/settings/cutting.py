@@ -16,6 +16,10 @@ class CuttingSettings(SettingsGroup):
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     bands: tuple[str, ...] = Field(BAND_NAMES, description="Bands to cut.")
+    probabilities: bool = Field(
+        False,
+        description="Whether chips get the cloud and snow probabilities of Sen2Cor, where items have them as assets.",
+    )
     bbox: BBox | None = Field(
         None, description="Box of west, south, east, north in degrees; only chips whose centre lies in it are cut."
     )

@@ -24,6 +24,22 @@ class FillingSettings(SettingsGroup):
         description="Pixels this close to a cloud or its shadow are not valid: they are filled, and left out of "
         "composites; counted in pixels of 20 m.",
     )
+    max_cloud_probability: int = Field(
+        100,
+        ge=0,
+        le=100,
+        description="Greatest cloud probability of a valid pixel, in percent; of chips that were cut with "
+        "CHIPLAKE_PROBABILITIES and have one.",
+    )
+    max_snow_probability: int = Field(
+        100, ge=0, le=100, description="Greatest snow probability of a valid pixel, in percent, likewise."
+    )
+    mask: str = Field(
+        "",
+        pattern=r"^([A-Za-z_]\w*)?$",
+        description="Your own mask: the name of one of your SQL functions (CHIPLAKE_FUNCTIONS) that returns a mask of "
+        "the pixels that are not valid.",
+    )
     adjust: Literal["none", "peers"] = Field(
         "peers",
         description="How filled pixels are adjusted to the light of the chip that they fill: `peers`, by how pixels of "

@@ -92,6 +92,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     """Return the variables of the Python workers. Spark gives them to functions, but not to data sources."""
     return GDAL_ENVIRONMENT | {
         "CHIPLAKE_HREF_SIGNER": settings.cutting.href_signer,
+        "CHIPLAKE_FUNCTIONS": settings.runtime.functions,  # the user's own mask is one of them
         "TZ": TIME_ZONE,  # PySpark passes timestamps to functions in the local time of their process
     }
 

@@ -113,6 +113,7 @@
         strips.epsg,
         strips.cell_row,
         strips.rule.bands,
+        strips.rule.probabilities,
         strips.rule.valid_scl_classes,
         strips.scenes,
         strips.cells

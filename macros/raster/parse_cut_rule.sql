@@ -1,3 +1,3 @@
 {% macro parse_cut_rule(rule) -%}
-    from_json({{ rule }}, 'bands array<string>, valid_scl_classes array<int>')
+    from_json({{ rule }}, 'bands array<string>, probabilities boolean, valid_scl_classes array<int>')
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#
     Of everything that a scene's cells and chips depend on. What is null is not in the JSON, so that scenes that state
-    nothing unusual keep their hash.
+    nothing unusual keep their hash. Probabilities are not in it, so that chips that are cut without them keep theirs.
 #}
 {% macro scene_hash(scenes) -%}
     sha2(
@@ -20,13 +20,19 @@
                 {{ scenes }}.utm_xmax,
                 {{ scenes }}.utm_ymax,
                 array_sort(
-                    transform(map_entries({{ scenes }}.hrefs), entry -> concat(entry.key, ' ', entry.value))
+                    transform(
+                        filter(map_entries({{ scenes }}.hrefs), entry -> not {{ is_probability('entry.key') }}),
+                        entry -> concat(entry.key, ' ', entry.value)
+                    )
                 ) as addresses,
                 nullif({{ scenes }}.data_type, 'uint16') as data_type,
                 nullif(
                     array_sort(
                         transform(
-                            filter(map_entries({{ scenes }}.nodata), entry -> entry.value != 0),
+                            filter(
+                                map_entries({{ scenes }}.nodata),
+                                entry -> entry.value != 0 and not {{ is_probability('entry.key') }}
+                            ),
                             entry -> concat(entry.key, ' ', entry.value)
                         )
                     ),

@@ -6,7 +6,7 @@
 {{ config(
     unique_key='chip_id',
     partition_by=['truncate(4, geohash)', 'months(acquired_at)'],
-    tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance']),
+    tblproperties=chip_table_properties(band_names() + ['scl', 'cloud_distance'] + probability_layers()),
     inputs=inputs,
     plans=['pending_inputs', 'cut_homes', 'cut_plan'],
     sink='cut'
@@ -28,6 +28,7 @@ final as (
         epsg,
         cell_row,
         bands,
+        probabilities,
         valid_scl_classes,
         scenes,
         cells

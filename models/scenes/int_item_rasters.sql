@@ -14,7 +14,7 @@ rasters as (
         map_filter(
             transform_values(assets, (layer, asset) -> asset.href),
             (layer, href) -> layer in (
-                {%- for layer in band_names() + ['scl'] %}
+                {%- for layer in band_names() + ['scl'] + probability_layers() %}
                 '{{ layer }}'{{ ',' if not loop.last }}
                 {%- endfor %}
             )

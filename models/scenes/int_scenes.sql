@@ -111,7 +111,12 @@ scenes as (
         case
             when product_id is not null
                 then filter(
-                    later_copies, copy -> size(array_except(map_keys(hrefs), map_keys(copy.hrefs))) = 0
+                    later_copies, copy -> size(
+                        filter(
+                            array_except(map_keys(hrefs), map_keys(copy.hrefs)),
+                            layer -> not {{ is_probability('layer') }}
+                        )
+                    ) = 0
                 )
         end as copies,
         utm_xmin,

@@ -28,7 +28,7 @@ class CutChip(NamedTuple):
     """A chip that was cut, or the error that says why it was not."""
 
     chip: dict[str, Any]  # the columns that identify it
-    layers: dict[str, bytes] | None  # band name, scl and cloud_distance to frame; bands that were not cut are left out
+    layers: dict[str, bytes] | None  # name to frame; layers that were not cut are left out
     measures: dict[str, float] | None
     error: str | None
 
@@ -94,7 +94,7 @@ class ChipCutter:
         product = scene.products[place]
         cols = range(min(cell.col for cell in cells), max(cell.col for cell in cells) + 1)
         try:
-            layers = self._scenes.read(scene, place, strip.bands, strip.epsg, strip.row, cols)
+            layers = self._scenes.read(scene, place, strip.layers, strip.epsg, strip.row, cols)
         except UnreadableSceneError as error:
             if isinstance(error, UnreadableBlocksError) and not error.is_unanswered and len(cells) > 1:
                 # A damaged block concerns only the cells that lie in it.
@@ -126,7 +126,12 @@ def _merge_order(cell: Cell, scene: Scene, pixels: ChipPixels, is_valid_class: M
 
 
 def _cut_chip(chip: dict[str, Any], pixels: ChipPixels, is_valid_class: Mask) -> CutChip:
-    layers: dict[str, NDArray[Any]] = {**pixels.bands, SCL: pixels.scl, CLOUD_DISTANCE: pixels.cloud_distance}
+    layers: dict[str, NDArray[Any]] = {
+        **pixels.bands,
+        SCL: pixels.scl,
+        CLOUD_DISTANCE: pixels.cloud_distance,
+        **pixels.probabilities,
+    }
     is_cloud = class_table(CLOUD_CLASSES)[pixels.scl]
     measures = {
         "valid_fraction": _share(pixels.valid(is_valid_class)),

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.bands import SCL, VALUE_PER_REFLECTANCE
+from lakehouse.bands import PROBABILITIES, SCL, VALUE_PER_REFLECTANCE
 from python_udfs.extract.reader import RasterError, RasterInfo
 from python_udfs.extract.strip import Product
 from python_udfs.valid_pixels import Mask
@@ -39,7 +39,7 @@ _REMEDY: Final = "say which offset is right: chiplake boa-offsets"
 
 @dataclass(frozen=True)
 class Radiometry:
-    """The meaning of a raster's numbers: reflectance x 10,000 = (number + shift) x gain. SCL has neither."""
+    """The meaning of a raster's numbers: reflectance x 10,000 = (number + shift) x gain. Other layers have neither."""
 
     gain: float = 1.0
     shift: float = 0.0
@@ -51,7 +51,7 @@ def weigh(product: Product, layer: str, info: RasterInfo) -> Radiometry:
 
     Args:
         product: what the item says, and the offset that was decided.
-        layer: band name, or scl.
+        layer: name of the layer.
         info: what the file says.
 
     Raises:
@@ -63,6 +63,8 @@ def weigh(product: Product, layer: str, info: RasterInfo) -> Radiometry:
         raise RasterError(f"its numbers are {info.dtype.name}")
     if layer == SCL:
         return Radiometry(nodata=_nodata_of_classes(nodata, info))
+    if layer in PROBABILITIES:
+        return Radiometry(nodata=_held(nodata, info.dtype))
     if info.dtype.kind in "ui" and info.dtype.itemsize == 1:
         raise RasterError(f"its numbers are {info.dtype.name}, which cannot hold reflectance")
     if product.data_type is not None and _is_float(product.data_type) is not _is_float(info.dtype.name):
@@ -149,6 +151,36 @@ def scl_classes(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None
     if numbers.dtype.kind == "f":
         is_class &= numbers == np.rint(numbers)
     return np.where(is_class, numbers, 0).astype(np.uint8)
+
+
+def percentages(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None = None) -> NDArray[np.uint8]:
+    """Turn the numbers of a probability into whole percent.
+
+    Args:
+        numbers: any shape and real dtype.
+        meaning: from `weigh`.
+        missing: mask of the same shape of pixels that are missing whatever their number is.
+
+    Returns:
+        uint8 of the same shape, 0 to 100; 0 where a pixel is missing, because nothing is said of it.
+    """
+    return np.where(_absent(numbers, meaning.nodata, missing), 0, numbers).astype(np.uint8)
+
+
+def require_percentages(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None = None) -> None:
+    """Check that the numbers of a probability are from 0 to 100. Other masks of clouds have classes or bits.
+
+    Args:
+        numbers: any shape and real dtype.
+        meaning: from `weigh`.
+        missing: mask of the same shape of pixels that are missing whatever their number is.
+
+    Raises:
+        RasterError: one is not; the message names it.
+    """
+    is_beyond = ~((numbers >= 0) & (numbers <= 100)) & ~_absent(numbers, meaning.nodata, missing)
+    if is_beyond.any():
+        raise RasterError(f"its number {numbers[is_beyond][0]:g} is no percentage from 0 to 100")
 
 
 def _scale(product: Product, info: RasterInfo) -> float:

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
-from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, SCL
+from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, PROBABILITIES, SCL
 from python_udfs.extract.chips import Layer
 from python_udfs.extract.lattice import read_row_of_cells, require_lattice
-from python_udfs.extract.radiometry import Radiometry, require_reflectance, weigh
+from python_udfs.extract.radiometry import Radiometry, require_percentages, require_reflectance, weigh
 from python_udfs.extract.reader import NoAnswerError, Raster, RasterError, RasterReader, is_remote
 from python_udfs.extract.strip import Product, Scene
 
 _LOG = logging.getLogger(__name__)
-_THREADS: Final = len(BAND_NAMES) + 1  # one a layer
+_THREADS: Final = len((*BAND_NAMES, SCL, *PROBABILITIES))  # one a layer
 
 
 class UnreadableSceneError(Exception):
@@ -55,25 +55,25 @@ class OpenScenes:
         self._products.clear()
         self._threads.shutdown()
 
-    def read(self, scene: Scene, place: int, bands: list[str], epsg: int, row: int, cols: range) -> dict[str, Layer]:
+    def read(self, scene: Scene, place: int, names: list[str], epsg: int, row: int, cols: range) -> dict[str, Layer]:
         """Read a row of cells from every layer of a product of a scene.
 
         Args:
             scene: the scene.
             place: which of its products; it is opened if the task has not opened it yet.
-            bands: bands to read; those without an asset are left out.
+            names: layers to read besides SCL; those without an asset are left out.
             epsg: UTM zone of the cells.
             row: row of the cells in the grid.
             cols: columns of the cells in the grid, step 1.
 
         Returns:
-            Band name, and scl, to its layer.
+            Name of a layer to its numbers, scl among them.
 
         Raises:
             UnreadableBlocksError: some pixels cannot be read.
             UnreadableSceneError: a raster cannot be opened, does not lie on the grid, or contradicts its item.
         """
-        product = self._open(scene, place, bands, epsg)
+        product = self._open(scene, place, names, epsg)
         rasters, hrefs = product.rasters, scene.products[place].hrefs
 
         def read_layer(name: str) -> Layer:
@@ -82,7 +82,9 @@ class OpenScenes:
             halo = CLOUD_REACH_PIXELS if name == SCL else 0
             try:
                 layer = Layer(*read_row_of_cells(raster, row, cols, halo), product.meanings[name])
-                if name != SCL:
+                if name in PROBABILITIES:
+                    require_percentages(layer.numbers, layer.meaning, layer.missing)
+                elif name != SCL:
                     require_reflectance(layer.numbers, layer.meaning, layer.missing)
                 return layer
             except RasterError as error:
@@ -99,24 +101,24 @@ class OpenScenes:
         wait(futures.values())
         return {name: future.result() for name, future in futures.items()}
 
-    def _open(self, scene: Scene, place: int, bands: list[str], epsg: int) -> _OpenProduct:
+    def _open(self, scene: Scene, place: int, names: list[str], epsg: int) -> _OpenProduct:
         key = scene.scene_id, place
         if key not in self._products:
-            self._products[key] = self._open_rasters(scene.scene_id, scene.products[place], bands, epsg)
+            self._products[key] = self._open_rasters(scene.scene_id, scene.products[place], names, epsg)
         opened = self._products[key]
         if opened.problem is not None:
             raise UnreadableSceneError(opened.problem)
         return opened
 
-    def _open_rasters(self, scene_id: str, product: Product, bands: list[str], epsg: int) -> _OpenProduct:
+    def _open_rasters(self, scene_id: str, product: Product, names: list[str], epsg: int) -> _OpenProduct:
         opened = _OpenProduct()
-        for name in (*bands, SCL):
+        for name in (*names, SCL):
             if name not in product.hrefs:
                 continue
             href = product.hrefs[name]
             try:
                 raster = opened.rasters[name] = self._reader.open(href)
-                require_lattice(raster.info, epsg, 20 if name == SCL else BAND_BY_NAME[name].gsd)
+                require_lattice(raster.info, epsg, BAND_BY_NAME[name].gsd if name in BAND_BY_NAME else 20)
                 opened.meanings[name] = weigh(product, name, raster.info)
             except RasterError as error:
                 _LOG.warning("%s: %s", href, error)

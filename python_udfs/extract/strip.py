@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lakehouse.bands import PROBABILITIES
 from python_udfs.chip_columns import CHIP_COLUMNS
 
 _PRODUCT: Final = (
@@ -14,7 +15,8 @@ _PRODUCT: Final = (
 )
 # The columns of macro `cut_plan`, Spark DDL.
 STRIP: Final = (
-    "task_id string, epsg int, cell_row int, bands array<string>, valid_scl_classes array<int>, "
+    "task_id string, epsg int, cell_row int, bands array<string>, probabilities boolean, "
+    "valid_scl_classes array<int>, "
     f"scenes array<struct<scene_id: string, mgrs_tile: string, products: array<struct<{_PRODUCT}>>>>, "
     f"cells array<struct<chip: struct<{CHIP_COLUMNS}, source_hash: string>, cell_col: int, "
     "scene_ids: array<string>, whole_scene_ids: array<string>>>"
@@ -26,13 +28,13 @@ class Product:
     """The rasters of a scene as one STAC item gives them, and what the item says about their numbers."""
 
     item_id: str
-    hrefs: dict[str, str]  # band name, or scl, to the address of its raster
+    hrefs: dict[str, str]  # name of a layer to the address of its raster
     scale: float  # reflectance per number
     is_scale_stated: bool | None  # False: item and header say nothing; None: a row of an older release
     boa_offset: int  # number to add before scaling, -1000 or 0; of floats in units of 0.0001
     boa_offset_reason: str  # what decided it
     data_type: str | None  # of the bands, if the item states it: uint16
-    nodata: dict[str, float] | None  # band name, or scl, to the nodata value that the item states
+    nodata: dict[str, float] | None  # name of a layer to the nodata value that the item states
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,15 @@ class Strip:
     epsg: int
     row: int
     bands: list[str]  # bands to cut; the columns of other bands are null
+    has_probabilities: bool  # cloud and snow probabilities are cut, too, where there are
     valid_scl_classes: list[int]
     scenes: list[Scene]
     cells: list[Cell]
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers to cut besides SCL."""
+        return [*self.bands, *PROBABILITIES] if self.has_probabilities else self.bands
 
 
 def strip_of(row: Mapping[str, Any]) -> Strip:
@@ -73,6 +81,7 @@ def strip_of(row: Mapping[str, Any]) -> Strip:
         epsg=row["epsg"],
         row=row["cell_row"],
         bands=row["bands"],
+        has_probabilities=bool(row["probabilities"]),
         valid_scl_classes=row["valid_scl_classes"],
         scenes=[_scene_of(scene) for scene in row["scenes"]],
         cells=[_cell_of(cell) for cell in row["cells"]],

@@ -26,7 +26,8 @@ ALL_BANDS = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", 
 BANDS_10M = ("blue", "green", "red", "nir")
 BANDS = ("blue", "nir", "rededge1", "swir22")  # the bands that most tests cut
 VALID_CLASSES = [2, 4, 5, 6, 7, 11]
-LAYERS_20M = ("scl", "cloud_distance")
+PROBABILITIES = ("cloud_probability", "snow_probability")
+LAYERS_20M = ("scl", "cloud_distance", *PROBABILITIES)
 MEASURES = ("valid_fraction", "cloud_fraction", "nodata_fraction")
 
 Array = NDArray[Any]
@@ -228,6 +229,7 @@ def strip_row(
     scenes: list[CanvasScene],
     cells: dict[Place, tuple[list[str], list[str]]],
     bands: Iterable[str] = BANDS,
+    probabilities: bool | None = None,
     **facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Make a row of macro `cut_plan`: each cell has the scenes that touch it and the scenes that contain it whole.
@@ -239,6 +241,7 @@ def strip_row(
         "epsg": EPSG,
         "cell_row": ROW - south,
         "bands": list(bands),
+        "probabilities": probabilities,
         "valid_scl_classes": VALID_CLASSES,
         "scenes": [scene.as_row() for scene in scenes],
         "cells": [

@@ -144,9 +144,9 @@ def contributors(chips: list[Chip], filled: Filled) -> list[dict[str, Any]]:
     ]
 
 
-def fold(rows: list[dict[str, Any]], rule: Rule = Rule()) -> list[Filled]:
-    """Fill the chips of a cell by one rule; return the rows of the pending ones."""
-    cell, filled = CellFold(rule.as_json()), []
+def fold(rows: list[dict[str, Any]], rule: Rule = Rule(), version: str | None = None) -> list[Filled]:
+    """Fill the chips of a cell by one rule, or its JSON; return the rows of the pending ones."""
+    cell, filled = CellFold(version or rule.as_json()), []
     for row in rows:
         if row["role"] == "carried":
             cell.add_judged(row, row["suspect"])

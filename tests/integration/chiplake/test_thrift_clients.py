@@ -16,13 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pyhive import hive
 from support.dbt_projects import DbtProject
 from support.ingests import write_items
 from support.lakes import ingest_file
 from support.own_models import FIRST_EVENTS, TEXTBOOK, check_textbook_models
-from support.second_settings import BUILD, CELL, MAX_AGE_DAYS, second_settings, write_small_archive
+from support.scene_oracle import decode
+from support.second_settings import (
+    BANDS,
+    BUILD,
+    CELL,
+    MAX_AGE_DAYS,
+    second_settings,
+    valid_pixels,
+    write_small_archive,
+)
 
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
 from lakehouse.lake_record import shaping_settings
@@ -87,7 +97,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "CHIPLAKE_SHUFFLE_PARTITIONS": "4",
         "CHIPLAKE_BANDS": json.dumps(list(ArchiveSpec.tiny().bands)),
         "CHIPLAKE_THRIFT_PORT": str(port),
-        "PYTHONPATH": str(PROJECT_DIR),
+        "CHIPLAKE_FUNCTIONS": "support.own_masks:FUNCTIONS",
+        "PYTHONPATH": os.pathsep.join([str(PROJECT_DIR), str(PROJECT_DIR / "tests")]),
     }
     environment = os.environ | variables
     command = [sys.executable, "-c", "from chiplake.cli.main import main; main()", "serve", "--port", str(port)]
@@ -233,7 +244,7 @@ def test_a_build_under_other_settings_passes_and_a_client_without_the_box_is_ref
     archive = write_small_archive(tmp_path / "archive")
     ingest_for(server, archive, tmp_path)
     dbt, schema = DbtClient(server, tmp_path), "second"
-    settings = second_settings(schema)
+    settings = second_settings(schema) | {"CHIPLAKE_FILL_MASK": "bright_blue"}
     done = dbt.run(schema, *BUILD, **settings)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
@@ -244,6 +255,20 @@ def test_a_build_under_other_settings_passes_and_a_client_without_the_box_is_ref
     age = "cast(get_json_object(rule_version, '$.max_age_days') as int)"
     filled = client.ask(f"select {age}, count(*) from {schema}.fct_filled_chips group by all")
     assert filled == [(MAX_AGE_DAYS, dates)]
+
+    # The server's workers call the user's mask.
+    layers = ("scl", "cloud_distance", "cloud_probability", *BANDS)
+    rows = client.ask(
+        f"select filled.base_valid_fraction, {', '.join(f'chips.{layer}' for layer in layers)} "
+        f"from {schema}.fct_chips as chips "
+        f"inner join {schema}.fct_filled_chips as filled on chips.chip_id = filled.chip_id"
+    )
+    assert len(rows) == dates
+    for share, *frames in rows:
+        chip = dict(zip(layers, frames, strict=True))
+        valid = valid_pixels(chip)
+        dark = decode(chip["blue"], "<u2", 256).reshape(128, 2, 128, 2).max(axis=(1, 3)) <= 1_000
+        assert share == (valid & np.kron(dark, np.ones((2, 2), bool))).mean() < valid.mean()
 
     lost = settings | {"CHIPLAKE_BBOX": "null", "CHIPLAKE_FILL_MAX_AGE_DAYS": "60"}
     refused = dbt.run(schema, "run", "--select", "fct_chips", **lost)

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 from support.lakes import dbt, drop_target_schema, empty_lake, ingest_file, settings_from
-from support.second_settings import BANDS, BUILD, CELL, MAX_AGE_DAYS, second_settings, write_small_archive
+from support.second_settings import (
+    BANDS,
+    BUILD,
+    CELL,
+    MAX_AGE_DAYS,
+    second_settings,
+    valid_pixels,
+    write_small_archive,
+)
 
 from chiplake.synthetic import Archive
 from lakehouse.bands import BAND_NAMES
@@ -41,8 +49,12 @@ def test_build_passes_and_follows_the_settings(spark: SparkSession, archive: Arc
     assert len(chips) == len({scene.day for scene in archive.scenes})
     for chip in chips:
         assert {band for band in BAND_NAMES if chip[band] is not None} == set(BANDS)
-    filled = spark.table(f"{SCHEMA}.fct_filled_chips").select("chip_id", "rule_version").collect()
-    assert {row.chip_id for row in filled} == {chip.chip_id for chip in chips}
+    assert {chip.snow_probability for chip in chips} == {None}
+    filled = (
+        spark.table(f"{SCHEMA}.fct_filled_chips").select("chip_id", "rule_version", "base_valid_fraction").collect()
+    )
+    shares = {chip.chip_id: valid_pixels(chip.asDict()).mean() for chip in chips}
+    assert {row.chip_id: row.base_valid_fraction for row in filled} == shares
     assert {json.loads(row.rule_version)["max_age_days"] for row in filled} == {MAX_AGE_DAYS}
     composites = spark.table(f"{SCHEMA}.fct_composites").select("composite_id", "rule_version").collect()
     assert [(row.composite_id, json.loads(row.rule_version)["method"]) for row in composites] == [

@@ -55,8 +55,9 @@ def recorded(home: Path, schema: str = "chiplake") -> dict[str, str]:
 def test_the_settings_that_rows_depend_on_are_recorded() -> None:
     names = [one.name for one in shaping_settings(Settings())]
     assert names == [
-        *("bands", "bbox", "valid_scl_classes"),
-        *("fill_max_age_days", "fill_cloud_dilation_pixels", "fill_adjust"),
+        *("bands", "probabilities", "bbox", "valid_scl_classes"),
+        *("fill_max_age_days", "fill_cloud_dilation_pixels"),
+        *("fill_max_cloud_probability", "fill_max_snow_probability", "fill_mask", "fill_adjust"),
         *("fill_suspects", "fill_suspect_bright_ratio", "fill_suspect_bright_difference", "fill_suspect_dark_ratio"),
         "fill_min_complete",
         *("composite_periods", "composite_method"),

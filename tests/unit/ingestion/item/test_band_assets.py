@@ -228,3 +228,34 @@ def test_roles_tell_native_resolution_and_pictures() -> None:
         "red": plain | {"roles": ["overview"]},
     }
     assert row_of(item).assets["red"].asset_key == "B04-jp2"
+
+
+def test_probabilities_are_layers_beside_the_bands() -> None:
+    item = make_item()
+    bands = set(row_of(item).assets)
+    item["assets"]["cloud"] = make_asset("CLD", 20)
+    item["assets"]["snow"] = make_asset("SNW", 20)
+    row = row_of(item)
+    assert set(row.assets) == bands | {"cloud_probability", "snow_probability"}
+    assert row.assets["cloud_probability"].asset_key == "cloud"
+
+
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        make_asset("CLD", 60),
+        make_asset("CLD", 20, href="gs://bucket/CLD.tif"),
+        make_asset("CLD", 20, type="application/geo+json", href="https://example.com/clouds.geojson"),
+    ],
+)
+def test_an_item_is_kept_without_a_probability_that_cannot_be_used(cloud: dict[str, Any]) -> None:
+    item = make_item()
+    before = row_of(item)
+    item["assets"]["cloud"] = cloud
+    assert row_of(item).assets == before.assets
+
+
+def test_probabilities_are_no_bands() -> None:
+    item = make_item()
+    item["assets"] = {"scl": item["assets"]["scl"], "cloud": make_asset("CLD", 20)}
+    assert reject_of(item).reason == Reason.NO_BAND

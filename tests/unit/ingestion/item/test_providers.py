@@ -17,7 +17,7 @@ from support.provider_items import (
 )
 from support.stac_items import NORTH, WEST, make_item
 
-from ingestion.item.providers import band_of_asset
+from ingestion.item.providers import layer_of_asset
 from lakehouse.bands import BAND_NAMES, BANDS
 
 
@@ -48,10 +48,13 @@ from lakehouse.bands import BAND_NAMES, BANDS
         ("B12.TIF", ("swir22", None)),
         ("T33TWL_20230302T100031_TCI_10m.tif", None),
         ("my_blue", None),
+        ("cloud", ("cloud_probability", None)),
+        ("CLD_20m", ("cloud_probability", 20)),
+        ("GRANULE/L2A_T33TWL_A011213/QI_DATA/T33TWL_20230302T100031_SNW_20m.jp2", ("snow_probability", 20)),
     ],
 )
 def test_asset_keys_of_all_providers_give_their_band(key: str, expected: tuple[str, int | None] | None) -> None:
-    assert band_of_asset(key) == expected
+    assert layer_of_asset(key) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from support.normalised import ALL_BANDS, outcomes, row_of
 from support.stac_items import make_item
 
 from ingestion.model import Reason, Reject, StacItemRow
+from lakehouse.bands import PROBABILITIES
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_each_sample_file_gives_its_rows_and_rejects(
     assert {reason: rejects.count(reason) for reason in set(rejects)} == reasons
     assert len(usable) == rows
     for row in usable:
-        assert set(row.assets) == ALL_BANDS
+        assert set(row.assets) - {*PROBABILITIES} == ALL_BANDS
         assert None not in (row.mgrs_tile, row.product_id, row.datatake_id, row.processing_baseline, row.relative_orbit)
 
 
@@ -46,6 +47,13 @@ def test_an_offset_flag_and_a_raster_offset_are_both_kept_for_the_models(sample_
     assert row.is_boa_offset_applied is True
     assert (row.assets["blue"].scale, row.assets["blue"].offset, row.assets["blue"].nodata) == (0.0001, -0.1, 0)
     assert row.assets["scl"].offset is None
+
+
+def test_the_probabilities_of_collection_1_are_found(sample_data: Path) -> None:
+    for row in outcomes(sample_data / "stac" / "c1-13TDE-10.json").values():
+        assert isinstance(row, StacItemRow)
+        ends = {layer: row.assets[layer].href.rpartition("/")[2] for layer in PROBABILITIES}
+        assert ends == {"cloud_probability": "CLD_20m.tif", "snow_probability": "SNW_20m.tif"}
 
 
 def test_reading_a_folder_skips_the_collection_document(sample_data: Path) -> None:
@@ -93,7 +101,7 @@ def test_one_scene_in_two_collections_has_one_product_name(sample_data: Path) ->
 def test_geotiff_is_chosen_over_jpeg_2000(sample_data: Path) -> None:
     row = outcomes(sample_data / "stac" / "api-page-2.json")["S2B_24MVV_20250731_0_L2A"]
     assert isinstance(row, StacItemRow)
-    assert {Path(asset.href).suffix for asset in row.assets.values()} == {".tif"}
+    assert {Path(row.assets[layer].href).suffix for layer in ALL_BANDS} == {".tif"}
 
 
 def test_a_multipolygon_at_the_antimeridian_keeps_its_two_parts(sample_data: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from support.canvas_scenes import (
     ALL_BANDS,
     BANDS,
+    PROBABILITIES,
     Array,
     CanvasScene,
     MemoryReader,
@@ -29,8 +30,10 @@ from python_udfs.extract.cutter import ChipCutter
 
 
 def test_rows_have_the_columns_of_fct_chips(extract: ChipCutter, memory: MemoryReader) -> None:
-    scene = memory.add(random_scene(1, (128, 128), ALL_BANDS))
-    (cut,) = extract.cut(strip_row([scene], {(0, 0): ([scene.scene_id], [])}, ALL_BANDS))
+    scene = random_scene(1, (128, 128), ALL_BANDS)
+    scene.layers |= dict.fromkeys(PROBABILITIES, np.zeros((128, 128), np.uint8))
+    memory.add(scene)
+    (cut,) = extract.cut(strip_row([scene], {(0, 0): ([scene.scene_id], [])}, ALL_BANDS, probabilities=True))
     row = cut.as_row()
     declared = yaml.safe_load((PROJECT_DIR / "models/chips/fct_chips.yml").read_text())["models"][0]["columns"]
     identity = {name.split(":")[0] for name in CHIP_COLUMNS.split(", ")} | {"source_hash"}

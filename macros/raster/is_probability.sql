@@ -1,0 +1,3 @@
+{% macro is_probability(layer) -%}
+    {{ layer }} in ('{{ probability_layers() | join("', '") }}')
+{%- endmacro %}
