@@ -20,13 +20,16 @@ from dbt.flags import get_flags
 from dbt.plugins.manager import dbtPlugin
 from dbt_common.context import get_invocation_context
 from dbt_common.events.base_types import EventLevel
+from dbt_common.events.event_manager_client import add_callback_to_manager
 from dbt_common.events.functions import fire_event
 from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
+from chiplake.dbt_failures import FailureReport
 from chiplake.version import project_version
 from lakehouse.bands import BAND_NAMES, PROBABILITIES
 from lakehouse.catalog import pyiceberg_properties
+from lakehouse.causes import message_of, root_cause
 from lakehouse.code_digest import code_digest
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import ServedLake, meet_lake
@@ -36,7 +39,6 @@ from lakehouse.settings import PROJECT_DIR, InvalidSettingError, Settings, get_s
 from lakehouse.settings.lake import DEFAULT_SCHEMA
 from lakehouse.settings.listing import list_settings
 from lakehouse.settings.variables import variables_in_environment
-from lakehouse.sql_errors import clear_sql_error
 
 PROJECT_NAME: Final = "chiplake"
 
@@ -91,6 +93,8 @@ class ChiplakePlugin(dbtPlugin):
                 _start_session()
             _list_views()
             _shorten_errors()
+            if not get_flags().QUIET:  # type: ignore[no-untyped-call]
+                add_callback_to_manager(FailureReport())
             _lock_tables()
         if command.name == "generate":
             _describe_catalog()
@@ -298,18 +302,13 @@ def _connection(credentials: Any) -> Iterator[_RunSql]:
             cursor.execute(statement)
             rows: Sequence[Sequence[Any]] = cursor.fetchall() if cursor.description else []
         except Exception as error:
-            raise ChiplakeError(clear_sql_error(_message_of(error))) from error
+            raise ChiplakeError(root_cause(error)) from error
         return rows
 
     try:
         yield run
     finally:
         handle.close()
-
-
-def _message_of(error: Exception) -> str:
-    status = getattr(error.args[0], "status", None) if error.args else None  # of PyHive
-    return str(error if status is None else status.errorMessage)
 
 
 def _shorten_errors() -> None:
@@ -330,12 +329,12 @@ def _shorten_errors() -> None:
             yield
         except DbtRuntimeError as error:
             log.debug(f"Error while running:\n{sql}\n{error.msg}")
-            error.msg = clear_sql_error(error.msg)
+            error.msg = root_cause(error.msg) + _query_in(error.msg)
             raise
         except Exception as error:
-            message = _message_of(error)
+            message = message_of(error)
             log.debug(f"Error while running:\n{sql}\n{message}")
-            raise DbtRuntimeError(clear_sql_error(message)) from error
+            raise DbtRuntimeError(root_cause(error) + _query_in(message)) from error
 
     def get_result_from_cursor(cls: Any, cursor: Any, limit: int | None) -> Any:
         with exception_handler(cls, "fetch"):  # a session computes a query when its rows are fetched
@@ -343,6 +342,13 @@ def _shorten_errors() -> None:
 
     SparkConnectionManager.exception_handler = exception_handler  # type: ignore[method-assign]
     SparkConnectionManager.get_result_from_cursor = classmethod(get_result_from_cursor)  # type: ignore[assignment]
+
+
+def _query_in(message: str) -> str:
+    """Return the query that Spark shows below a syntax error, with the place of the error; empty for other errors."""
+    heading = "\n\n== SQL ==\n"
+    query = message.partition(heading)[2].partition("\n\tat ")[0].rstrip()
+    return heading + query if query else ""
 
 
 def _lock_tables() -> None:

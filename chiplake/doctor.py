@@ -8,6 +8,7 @@ from pathlib import Path
 from pyiceberg.catalog import Catalog
 
 from lakehouse.catalog import ensure_sources
+from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import Record, differences, read_records
 from lakehouse.settings import Settings
@@ -47,7 +48,7 @@ def examine(settings: Settings) -> Examination:
         record = read_records(catalog).get(settings.lake.target_schema, {})
         findings.append(_lake_settings(settings, record))
     except Exception as error:  # any error of the catalog's client is the finding
-        findings.append(Finding(f"{settings.lake.catalog} catalog", False, f"{type(error).__name__}: {error}"))
+        findings.append(Finding(f"{settings.lake.catalog} catalog", False, root_cause(error)))
     return Examination((*findings, _checkpoint(settings.clay.checkpoint)), record)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from lakehouse.causes import failures_line, root_cause
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.lake_record import meet_lake, refuse_lost_limits
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
 _WARNING: Final = "warning of"
-_DBT_HEADING: Final = re.compile(r"(Runtime|Compilation|Database) Error")
 
 OnLine = Callable[[str], None]  # takes one line about a finished step
 
@@ -177,16 +176,12 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     with variables_in_environment({lake.variable("target_schema"): lake.target_schema}):
         done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
-        raise ChiplakeError(f"dbt build --selector {selector} cannot run: {done.exception}")
+        raise ChiplakeError(f"dbt build --selector {selector} cannot run: {root_cause(done.exception)}")
     if not done.success:
         raise ChiplakeError(_failure(selector, getattr(done.result, "results", [])))
 
 
 def _failure(selector: str, results: Sequence[Any]) -> str:
-    """Return the number of nodes that failed, and the first line of the first one's message that says why."""
-    failed = [result for result in results if result.status in ("error", "fail")]
-    if not failed:
-        return f"dbt build --selector {selector} failed; see logs/dbt.log"
-    lines = [line.strip() for line in (failed[0].message or "no message").splitlines()]
-    reason = next((line for line in lines if line and not _DBT_HEADING.match(line)), lines[0])
-    return f"{len(failed)} of dbt's nodes failed, first {failed[0].node.name}: {reason}"
+    """Return the number of nodes that failed, and what caused the failure of the first one."""
+    failed = [(result.node.name, result.message or "") for result in results if result.status in ("error", "fail")]
+    return failures_line(failed) if failed else f"dbt build --selector {selector} failed; see logs/dbt.log"

@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError
 
 ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's folders are below /opt/ml
@@ -38,7 +40,8 @@ _ROOT: Final = "/opt/ml"
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingJob.html: ExitMessage
 _MESSAGE_BYTES: Final = 1024
-_KEPT_LINES: Final = 50  # last lines of the application's standard error
+_KEPT_LINES: Final = 500  # last lines of the application's standard error; a stack trace of Java has hundreds
+_TRACE: Final = re.compile(r"^(?:Traceback \(most recent call last\):|(?:[\w$]+\.)+[\w$]*(?:Exception|Error)\b)", re.M)
 _ERROR_PREFIX: Final = "chiplake:"  # of the line in which the command line reports why it ends
 _STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
 
@@ -294,15 +297,19 @@ def _pass_on(stream: IO[str]) -> deque[str]:
     for line in stream:
         sys.stderr.write(line)
         sys.stderr.flush()
-        last.append(line.strip())
+        last.append(line)
     return last
 
 
 def _error_line(lines: Sequence[str]) -> str:
-    """Return the last line that reports an error of Chiplake, else the last line that is not empty."""
-    errors = [line for line in lines if line.startswith(_ERROR_PREFIX)]
-    candidates = errors or [line for line in lines if line]
-    return candidates[-1] if candidates else ""
+    """Return the last line that reports an error of Chiplake, else the root cause of a trace, else the last line."""
+    errors = [line.strip() for line in lines if line.startswith(_ERROR_PREFIX)]
+    if errors:
+        return errors[-1]
+    text = "".join(lines)
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    starts = [match.start() for match in _TRACE.finditer(text)]
+    return root_cause(text[starts[0] :]) if starts else last.strip()
 
 
 if __name__ == "__main__":

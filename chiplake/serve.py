@@ -12,7 +12,7 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from chiplake.server_locks import ServerLocks
 from chiplake.sessions import ClientSessions, share_functions, share_locks
 from lakehouse.catalog import pyiceberg_properties
-from lakehouse.errors import error_line
+from lakehouse.causes import root_cause
 from lakehouse.notices import notice
 from lakehouse.ports import check_port
 from lakehouse.settings import Settings
@@ -62,5 +62,5 @@ def serve(settings: Settings, host: str, port: int, on_ready: Callable[[], None]
         try:
             locks.free_all_of(sessions.ended())
         except Py4JError as error:  # clients work on; their files and locks are looked after at the next look
-            notice(f"clients that are gone were not looked after: {error_line(error)}")
+            notice(f"clients that are gone were not looked after: {root_cause(error)}")
     spark.stop()

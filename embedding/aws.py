@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lakehouse.errors import ChiplakeError, error_line, one_line
+from lakehouse.causes import root_cause
+from lakehouse.errors import ChiplakeError
 
 PARALLEL: Final = 8  # objects at the same time; boto3's default pool has ten connections
 _ATTEMPTS: Final = 6  # tries of a request, in about half a minute
@@ -116,9 +117,9 @@ def plain_errors(doing: str) -> Iterator[None]:
     except exceptions.NoRegionError as error:
         raise ChiplakeError(f"{doing}: no AWS region is set; set AWS_REGION") from error
     except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # also timeouts and TLS errors
-        raise ChiplakeError(f"{doing}: AWS cannot be reached ({type(error).__name__}); call again later") from error
+        raise ChiplakeError(f"{doing}: AWS cannot be reached: {root_cause(error)}; call again later") from error
     except exceptions.BotoCoreError as error:
-        raise ChiplakeError(f"{doing}: {error_line(error)}") from error
+        raise ChiplakeError(f"{doing}: {root_cause(error)}") from error
 
 
 def error_code(error: Any) -> str:
@@ -190,8 +191,5 @@ def _upload(s3: Any, path: Path, place: S3Place, sizes: dict[str, int]) -> bool:
 
 
 def _client_error_line(error: Any) -> str:
-    code = error_code(error)
-    message = one_line(str(error.response.get("Error", {}).get("Message", "")))
-    text = f"{code}, {message}" if message and message != code else code
-    remedy = _REMEDIES.get(code)
+    text, remedy = root_cause(error), _REMEDIES.get(error_code(error))
     return f"{text}; {remedy}" if remedy else text

@@ -13,7 +13,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from lakehouse.bands import BAND_NAMES
-from lakehouse.errors import error_line
+from lakehouse.causes import root_cause
 from lakehouse.transform_job import DEFAULT_MAX_PAYLOAD_MB, MB
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"
@@ -67,7 +67,7 @@ def read_table(body: bytes | pa.Buffer, media_type: str) -> pa.Table:
             table = pq.read_table(pa.BufferReader(body))
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        reason = error_line(error)
+        reason = root_cause(error)
         raise ValueError(f"not a readable {media_type}: {reason}") from error
     return table
 

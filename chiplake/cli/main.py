@@ -20,9 +20,9 @@ from chiplake.cli.serve import serve_command
 from chiplake.cli.settings import settings_command
 from chiplake.cli.setup import setup_command
 from chiplake.version import project_version
-from lakehouse.errors import ChiplakeError, IncompleteError, one_line
+from lakehouse.causes import root_cause
+from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
-from lakehouse.sql_errors import clear_sql_error
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command("ingest")(ingest_command)
@@ -83,5 +83,4 @@ def _message(error: Exception) -> str:
     """Return the error in one line."""
     if isinstance(error, ChiplakeError):
         return " ".join(str(error).split())
-    # The message of an error in a Spark task is its whole stack trace.
-    return f"{type(error).__name__}: {one_line(clear_sql_error(str(error)), 300)} (chiplake --debug … shows where)"
+    return f"{root_cause(error)} (chiplake --debug … shows where)"

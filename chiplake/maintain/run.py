@@ -20,7 +20,8 @@ from chiplake.maintain.orphans import find_orphans, remove_orphans
 from chiplake.maintain.procedures import call_procedure
 from chiplake.maintain.state import expirable, table_state
 from lakehouse.catalog import open_catalog
-from lakehouse.errors import ChiplakeError, error_line
+from lakehouse.causes import root_cause
+from lakehouse.errors import ChiplakeError
 from lakehouse.locks import FOLDER_PROPERTY, LockedError, table_lock
 from lakehouse.publication import dead_branches
 from lakehouse.settings import Settings
@@ -111,7 +112,7 @@ class _Maintenance:
                 ),
             )
         except _FAILURES as error:
-            return TableReport(name, Outcome.FAILED, detail=error_line(error))
+            return TableReport(name, Outcome.FAILED, detail=root_cause(error))
 
     def run(self, name: str) -> TableReport:
         """Do the steps once no job writes the table. A failure becomes part of the report."""
@@ -143,7 +144,7 @@ class _Maintenance:
                 )
         except _FAILURES as error:
             outcome = Outcome.LEFT if self._is_written_by_others(name, known) else Outcome.FAILED
-            return replace(report, outcome=outcome, detail=error_line(error))
+            return replace(report, outcome=outcome, detail=root_cause(error))
         is_changed = report.before != report.after or report.expired or report.orphans
         return replace(report, outcome=Outcome.DONE if is_changed else Outcome.UNCHANGED)
 

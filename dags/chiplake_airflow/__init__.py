@@ -1,1 +1,4 @@
-"""The parts of the DAG. Nothing here imports Spark, torch or a package of the project but `lakehouse.transform_job`."""
+"""The parts of the DAG.
+
+Of the project, they import `lakehouse.transform_job` and `lakehouse.causes` only, and neither Spark nor torch.
+"""

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import Variable
 
+from lakehouse.causes import root_cause
+
 _SUBJECT_LENGTH = 100  # characters; SNS takes no more
 
 
@@ -41,9 +43,14 @@ def _publish_failure(context: Any) -> None:
     hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
     hook.publish_to_target(
         topic,
-        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {context.get('exception')}",
+        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {_cause(context)}",
         subject=f"{task.dag_id}: {task.task_id} failed"[:_SUBJECT_LENGTH],
     )
+
+
+def _cause(context: Any) -> str:
+    error = context.get("exception")
+    return root_cause(error) if isinstance(error, BaseException | str) else "see its log"
 
 
 def _call(name: str, context: Any) -> None:

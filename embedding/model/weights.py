@@ -21,7 +21,8 @@ from torch import Tensor
 from embedding.model.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
 from embedding.model.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
-from lakehouse.errors import ChiplakeError, error_line, one_line
+from lakehouse.causes import root_cause
+from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.settings.clay import ClaySettings
 
 # Chosen among 14 pairs of size and seed, only because they find the demo's planted change.
@@ -200,12 +201,12 @@ def _read_tensors(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
             raise ChiplakeError(
-                f"{path}: truncated, or not a safetensors file ({error_line(error, _LONGEST_REASON)})"
+                f"{path}: truncated, or not a safetensors file ({root_cause(error, _LONGEST_REASON)})"
             ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # torch documents no errors: damaged bytes raise any of a dozen
-        reason = error_line(error, _LONGEST_REASON)
+        reason = root_cause(error, _LONGEST_REASON)
         if "weights_only" in str(error).lower() and "nsupported" in str(error):
             raise ChiplakeError(
                 f"{path}: refused, it holds Python objects beside tensors, which could run code; "
@@ -240,7 +241,7 @@ def _sidecar_heads(path: Path, state: Mapping[str, Tensor]) -> int | None:
         sidecar = _Sidecar.model_validate(json.loads(sidecar_path.read_text()))
     except (ValueError, ValidationError) as error:
         raise ChiplakeError(
-            f"{sidecar_path}: not the configuration of an encoder ({error_line(error, _LONGEST_REASON)})"
+            f"{sidecar_path}: not the configuration of an encoder ({root_cause(error, _LONGEST_REASON)})"
         ) from error
     actual = size_of_state(dict(state), sidecar.heads)
     stated = {

@@ -17,6 +17,7 @@ from embedding.runs.files import answer_path, objects_of
 from embedding.runs.report import ObjectFailure, Progress, TransformReport, no_progress
 from embedding.server.client import InferenceClient, connected
 from embedding.server.process import inference_server
+from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import write_atomically
 
@@ -93,5 +94,5 @@ def _embed_object(client: InferenceClient, path: Path, output_dir: Path) -> Obje
     try:
         write_atomically(answer_path(output_dir, path.name), client.embed(path))
     except (ChiplakeError, httpx.HTTPError, OSError) as error:
-        return ObjectFailure(name=path.name, reason=str(error) or type(error).__name__)
+        return ObjectFailure(name=path.name, reason=root_cause(error))
     return None

@@ -14,6 +14,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from lakehouse.causes import root_cause
 from lakehouse.redaction import without_secrets
 from lakehouse.settings import get_settings
 from lakehouse.signing import load_signer, without_signature
@@ -64,7 +65,7 @@ class RasterioRaster:
             read(1, window=Window(col, row, width, height), out=out)
         except _GDAL_ERRORS as error:
             cause = _first_cause(error)
-            message = without_signature(cause, self._dataset.name, self._href)
+            message = root_cause(without_signature(cause, self._dataset.name, self._href))
             is_unanswered = is_remote(self._href) and _NO_ANSWER in cause
             raise (NoAnswerError if is_unanswered else RasterError)(message) from None
 
@@ -93,7 +94,7 @@ class RasterioReader:
             with nullcontext() if is_remote(href) else rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):
                 dataset = _open(signed, _is_named_jpeg2000(href))
         except _GDAL_ERRORS as error:
-            raise RasterError(without_signature(str(error), signed, href)) from None
+            raise RasterError(root_cause(without_signature(str(error), signed, href))) from None
         raster = RasterioRaster(dataset, href)
         if dataset.count > 1 and not (dataset.count == 2 and raster.info.has_mask):
             dataset.close()

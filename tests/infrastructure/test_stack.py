@@ -248,7 +248,9 @@ def test_the_project_and_its_dags_are_copied_to_the_bucket(assembly: Synthesised
     assert not any(name.startswith((".", "tests/unit", "chiplake/")) for name in copied["project"])
     here = PROJECT_DIR / "dags"
     dags = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert copied["airflow/dags"] == dags | {"lakehouse/__init__.py", "lakehouse/transform_job.py"}
+    assert copied["airflow/dags"] == dags | {
+        f"lakehouse/{name}.py" for name in ("__init__", "transform_job", "causes", "errors", "redaction")
+    }
 
 
 @pytest.mark.airflow

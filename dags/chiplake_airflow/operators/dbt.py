@@ -1,12 +1,15 @@
-"""The operator that runs the tests of a dbt stage."""
+"""The operator that runs the tests of a dbt stage, and the errors of its other tasks, which are Cosmos' operators."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from chiplake_airflow.operators.command import CommandOperator
+from lakehouse.causes import failures_line
 
 
 class StageTestsOperator(CommandOperator):
@@ -33,3 +36,25 @@ class StageTestsOperator(CommandOperator):
                 "the state of dbt build is %s: its models were built one by one, so their tests run now", state
             )
             super().execute(context)
+
+
+def raise_cause(project_dir: str, **_context: Any) -> None:
+    """End a task of Cosmos with the cause of its failure, where Cosmos would name the exit code only.
+
+    It is a callback of Cosmos, which calls it after each command of dbt.
+
+    Args:
+        project_dir: folder in which dbt ran.
+
+    Raises:
+        RuntimeError: a node of dbt failed.
+    """
+    path = Path(project_dir) / "target" / "run_results.json"
+    results = json.loads(path.read_text())["results"] if path.is_file() else []
+    failed = [
+        (result["unique_id"].split(".")[2], result["message"] or "")
+        for result in results
+        if result["status"] in ("error", "fail", "runtime error")
+    ]
+    if failed:
+        raise RuntimeError(failures_line(failed))

@@ -23,7 +23,7 @@ from chiplake_airflow.days import FIRST_DAY, LAST_DAY
 from chiplake_airflow.environment import Environment
 from chiplake_airflow.job_settings import add_job_settings
 from chiplake_airflow.operators.command import CommandOperator
-from chiplake_airflow.operators.dbt import StageTestsOperator
+from chiplake_airflow.operators.dbt import StageTestsOperator, raise_cause
 from chiplake_airflow.runtimes.base import Runtime, Stage
 from chiplake_airflow.stages import assets_of
 
@@ -135,6 +135,7 @@ class LocalRuntime(Runtime):
             operator_args={
                 "vars": {"start_date": FIRST_DAY, "end_date": LAST_DAY},
                 "interceptors": [add_job_settings],
+                "callback": raise_cause,
                 # A waiting task leaves its slot to others and needs no triggerer. With a short interval, a busy
                 # scheduler queues a task again before it has seen the task end, and Airflow takes that for a failure.
                 "deferrable": False,

@@ -30,8 +30,11 @@ _DBT_PROJECT: Final = (
     *("dbt_project.yml", "selectors.yml", "dbt_chiplake.py", "profiles", "macros", "tests"),
     *("models", "seeds", "snapshots", "analyses"),
 )
-# Airflow puts the folder of the DAGs on Python's path, so the DAG imports `lakehouse.transform_job` from there.
-_DAG_IMPORTS: Final = ("lakehouse/__init__.py", "lakehouse/transform_job.py")
+# Airflow puts the folder of the DAGs on Python's path, so the DAG imports these from there.
+_DAG_IMPORTS: Final = (
+    *("lakehouse/__init__.py", "lakehouse/transform_job.py"),
+    *("lakehouse/causes.py", "lakehouse/errors.py", "lakehouse/redaction.py"),
+)
 
 # By their prefix in the bucket. Sources of one prefix are merged.
 _DEPLOYED: Final = {

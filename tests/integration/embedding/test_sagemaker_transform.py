@@ -337,7 +337,7 @@ def test_an_unreachable_aws_is_reported(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("embedding.aws._ATTEMPTS", 1)
-    with pytest.raises(ChiplakeError, match=r"AWS cannot be reached \(EndpointConnectionError\)"):
+    with pytest.raises(ChiplakeError, match=r"AWS cannot be reached: .*http://127\.0\.0\.1:9"):
         transform_on_sagemaker(run, settings)
 
 
@@ -351,10 +351,10 @@ def test_a_missing_setting_is_named(settings: Settings, run: Run, name: str) -> 
     ("code", "message", "remedy"),
     [
         ("ResourceLimitExceeded", "The account-level limit is 0 Instances", "Service Quotas"),
-        ("AccessDeniedException", "User is not authorized to perform sagemaker:CreateModel", "the permission for it"),
+        ("AccessDeniedException", "no permission to perform sagemaker:CreateModel", "the permission for it"),
         ("ValidationException", "RoleArn: cross-account pass role is not allowed", "CHIPLAKE_TRANSFORM_… setting"),
         ("ExpiredTokenException", "The security token is expired", "get valid credentials"),
-        ("SomethingNew", "of\nmany\x1b[2K lines", r"SomethingNew, of many \[2K lines$"),
+        ("SomethingNew", "of\nmany\x1b[2K lines", r"SomethingNew on CreateTransformJob: of many \[2K lines$"),
     ],
 )
 def test_errors_of_aws_are_one_line_with_a_remedy(code: str, message: str, remedy: str) -> None:
@@ -362,7 +362,7 @@ def test_errors_of_aws_are_one_line_with_a_remedy(code: str, message: str, remed
 
     with pytest.raises(ChiplakeError, match=remedy) as raised, plain_errors("cannot start the job"):
         raise ClientError({"Error": {"Code": code, "Message": message}}, "CreateTransformJob")
-    assert str(raised.value).startswith(f"cannot start the job: {code}, ")
+    assert str(raised.value).startswith(f"cannot start the job: {code} on CreateTransformJob: ")
     assert "\n" not in str(raised.value)
 
 

@@ -52,7 +52,7 @@ def test_a_catalog_that_cannot_be_opened_is_found(settings: Settings, tmp_path: 
     (tmp_path / "lake").write_text("a file where a folder should be")
     finding = findings_of(settings)["sql catalog"]
     assert not finding.is_good
-    assert finding.detail.startswith("FileExistsError")
+    assert finding.detail.startswith("File exists: ")
 
 
 def test_a_clay_checkpoint_is_optional_but_must_exist(settings: Settings, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_the_version_is_the_one_that_pyproject_states(run_main: RunMain, capsys:
                 '  File "a.py", line 1, in write\n    1 / 0\nOSError: [Errno 27] File too large\n'
             ),
             1,
-            "chiplake: RuntimeError: OSError: [Errno 27] File too large (chiplake --debug … shows where)",
+            "chiplake: File too large (chiplake --debug … shows where)",
         ),
     ],
 )
