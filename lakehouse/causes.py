@@ -26,6 +26,8 @@ WORKER_ENDED: Final = (
 )
 _GEOMETRY: Final = "the Hive protocol has no geometries: select st_astext(…) or st_asewkb(…) of a geometry"
 
+# A line that a command of this project, or `failures_line`, has written already; perhaps with the exit code before it.
+_OWN_LINE: Final = re.compile(r"^(?:[^\n]*: )?(?:chiplake: |\d+ of dbt's nodes failed, first )[^\n]+$")
 # What the operating system says of a place that is full, of limits and of rights; the path is Python's.
 _SYSTEM: Final = re.compile(
     r"(?:No space left on device|Disk quota exceeded|File too large|Read-only file system|Too many open files"
@@ -145,7 +147,10 @@ def root_cause(error: BaseException | str, max_length: int = _MAX_LENGTH) -> str
     Returns:
         Printable characters without secrets in addresses.
     """
-    if isinstance(error, str):
+    message = error if isinstance(error, str) else message_of(error)
+    if _OWN_LINE.search(message) and not _is_trace(message):
+        text = message
+    elif isinstance(error, str):
         text = _cause_of_text(error)
     elif isinstance(error, ChiplakeError):
         text = " ".join(str(error).split()) or type(error).__name__
@@ -321,8 +326,10 @@ def _known(text: str, links: Sequence[_Link]) -> str:
     for link in reversed(links):
         if system := _SYSTEM.search(link.message):
             return system[0] + (_SPILLED if _SPILL in link.message else "")
+    if conflict := next(filter(None, map(_conflict_line, links)), ""):  # AWS's own words below it are of one service
+        return conflict
     for link in reversed(links):
-        if line := _aws_line(link, links) or _connection_line(link) or _conflict_line(link):
+        if line := _aws_line(link, links) or _connection_line(link):
             return line
     if any(_WORKER in link.message for link in links):
         return WORKER_ENDED
@@ -364,9 +371,10 @@ def _aws_line(link: _Link, links: Sequence[_Link]) -> str:
     if java := _JAVA_SDK.match(message):
         called = _JAVA_OPERATION.search(link.frames)
         operation = called[1][0].upper() + called[1][1:] if called else ""
-        named = re.fullmatch(r"(?!S3|Glue)(\w+?)(?:Exception)?", link.name)
         said = java["said"].strip()
-        code = _CODES_OF_MESSAGES.get(said) or (named[1] if named else java["status"])
+        name = "" if link.name == f"{java['service']}Exception" else link.name  # the general one has no code
+        code = name.removesuffix("Exception") if java["service"] == "S3" else name
+        code = _CODES_OF_MESSAGES.get(said) or code or java["status"]
         address = next(filter(None, (_S3_ADDRESS.search(one.message) for one in reversed(links))), None)
         place = _place(*address.groups()) if address else ""
         return _call_line(code, java["service"].lower(), operation, place, said)

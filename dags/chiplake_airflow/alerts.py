@@ -33,6 +33,12 @@ def notify_of_success(context: Any) -> None:
     _call(Variable.get("chiplake_on_success", default=""), context)
 
 
+def cause_of(context: Any) -> str:
+    """Return in one line why the task of a context failed."""
+    error = context.get("exception")
+    return root_cause(error) if isinstance(error, BaseException | str) else "its log says why"
+
+
 def _publish_failure(context: Any) -> None:
     topic = Variable.get("chiplake_alerts_topic_arn", default="")
     if not topic:
@@ -43,14 +49,9 @@ def _publish_failure(context: Any) -> None:
     hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
     hook.publish_to_target(
         topic,
-        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {_cause(context)}",
+        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context)}",
         subject=f"{task.dag_id}: {task.task_id} failed"[:_SUBJECT_LENGTH],
     )
-
-
-def _cause(context: Any) -> str:
-    error = context.get("exception")
-    return root_cause(error) if isinstance(error, BaseException | str) else "see its log"
 
 
 def _call(name: str, context: Any) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,6 +215,22 @@ def test_the_error_of_a_failed_job_is_its_exit_message(root: Path) -> None:
     message = (root / "output" / "message").read_text()
     assert message == "chiplake: the start date 2023-08-02 is after the end date 2023-08-01"
     assert message in done.stderr
+
+
+def test_the_exit_message_of_an_application_with_a_trace_is_the_root_cause(root: Path) -> None:
+    app = application(root, "with open('/dev/full', 'w') as file:\n    file.write('x')\n")
+    done = run_container(root, ["smspark-submit", app], {})
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert (root / "output" / "message").read_text() == "No space left on device"
+
+
+def test_the_exit_message_after_a_trace_of_java_is_the_root_cause(root: Path) -> None:
+    trace = tomllib.loads((PROJECT_DIR / "tests/unit/lakehouse/errors_of_the_jvm.toml").read_text())["denied_read"]
+    text = f"py4j.protocol.Py4JJavaError: {trace['text']}"
+    app = application(root, f"import sys\nprint({text!r}, file=sys.stderr)\nsys.exit(1)\n")
+    run_container(root, ["smspark-submit", app], {})
+    assert (root / "output" / "message").read_text() == trace["line"]
 
 
 def test_settings_fit_the_machine_unless_the_job_has_its_own(root: Path) -> None:

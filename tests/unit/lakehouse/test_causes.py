@@ -358,10 +358,25 @@ def test_a_commit_that_came_too_late_names_the_other_run(tmp_path: Path) -> None
     catalog.close()
 
 
+def test_a_conflict_in_glue_names_the_table() -> None:
+    # As org.apache.iceberg.aws.glue.GlueTableOperations words it.
+    message = (
+        "org.apache.iceberg.exceptions.CommitFailedException: Cannot commit lake.chiplake.fct_chips because Glue "
+        f"detected concurrent update{FRAMES}Caused by: "
+        "software.amazon.awssdk.services.glue.model.ConcurrentModificationException: "
+        "Update table failed due to concurrent modifications (Service: Glue, Status Code: 400, Request ID: X1)"
+    )
+    assert root_cause(message) == "another run has published lake.chiplake.fct_chips meanwhile; run this again"
+    inner = message.partition("Caused by: ")[2]
+    assert root_cause(inner) == (
+        "ConcurrentModificationException on glue: Update table failed due to concurrent modifications"
+    )
+
+
 def test_an_error_of_dbt_is_its_message_without_headings() -> None:
     refusal = (
-        "Compilation Error in model fct_chips (models/chips/fct_chips.sql)\n  lake.chiplake.fct_chips: another run wrote "
-        "2 of the same rows since this one planned them; run this again\n  \n"
+        "Compilation Error in model fct_chips (models/chips/fct_chips.sql)\n  lake.chiplake.fct_chips: another run "
+        "wrote 2 of the same rows since this one planned them; run this again\n  \n"
         "  > in macro sink_refuse_conflict (macros/sinks/sink_refuse_conflict.sql)\n"
         "  > called by macro sink_publish (macros/sinks/sink_publish.sql)"
     )
@@ -370,6 +385,19 @@ def test_an_error_of_dbt_is_its_message_without_headings() -> None:
     assert failures_line([("fct_chips", refusal), ("fct_x", "")]) == f"2 of dbt's nodes failed, first fct_chips: {line}"
     assert failures_line([("fct_x", "")]) == "1 of dbt's nodes failed, first fct_x: no message"
     assert root_cause("Got 5 results, configured to fail if != 0") == "Got 5 results, configured to fail if != 0"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"exit code 1: chiplake: cannot write s3://lake/a: {FULL}; free some",
+        f"chiplake-ingest-01 failed: chiplake: {FULL} (chiplake --debug … shows where)",
+        f"2 of dbt's nodes failed, first fct_chips: {FULL}",
+    ],
+)
+def test_a_line_of_this_project_stays_as_it_is(line: str) -> None:
+    assert root_cause(line) == line
+    assert root_cause(RuntimeError(line)) == line
 
 
 def test_an_error_of_this_project_is_its_own_message() -> None:
