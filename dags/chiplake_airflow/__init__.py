@@ -1,4 +1,5 @@
 """The parts of the DAG.
 
-Of the project, they import `lakehouse.transform_job` and `lakehouse.causes` only, and neither Spark nor torch.
+Of the project, they import `lakehouse.transform_job` and, in a task that failed, `lakehouse.causes`; neither Spark nor
+torch.
 """

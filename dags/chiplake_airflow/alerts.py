@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Variable
 
-from lakehouse.causes import root_cause
+from chiplake_airflow.causes import cause_of
 
 _SUBJECT_LENGTH = 100  # characters; SNS takes no more
 
@@ -33,12 +33,6 @@ def notify_of_success(context: Any) -> None:
     _call(Variable.get("chiplake_on_success", default=""), context)
 
 
-def cause_of(context: Any) -> str:
-    """Return in one line why the task of a context failed."""
-    error = context.get("exception")
-    return root_cause(error) if isinstance(error, BaseException | str) else "its log says why"
-
-
 def _publish_failure(context: Any) -> None:
     topic = Variable.get("chiplake_alerts_topic_arn", default="")
     if not topic:
@@ -49,7 +43,7 @@ def _publish_failure(context: Any) -> None:
     hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
     hook.publish_to_target(
         topic,
-        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context)}",
+        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context.get('exception'))}",
         subject=f"{task.dag_id}: {task.task_id} failed"[:_SUBJECT_LENGTH],
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from chiplake_airflow.alerts import cause_of
+from chiplake_airflow.causes import cause_of
 from chiplake_airflow.operators.dbt import raise_cause
 
 FULL = "Runtime Error in model fct_chips (models/chips/fct_chips.sql)\n  No space left on device"
@@ -32,7 +32,7 @@ def test_a_task_of_cosmos_names_the_cause_and_not_the_exit_code(tmp_path: Path) 
     with pytest.raises(RuntimeError) as raised:
         raise_cause(str(tmp_path), context={})
     assert str(raised.value) == line
-    assert cause_of({"exception": raised.value}) == line
+    assert cause_of(raised.value) == line
 
 
 def test_a_command_of_dbt_that_succeeds_or_has_no_results_raises_nothing(tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ def test_a_notice_names_the_refused_call_of_aws() -> None:
         "sagemaker:CreateProcessingJob on resource: arn:aws:sagemaker:eu-central-1:123456789012:processing-job/ingest"
     )
     error = ClientError({"Error": {"Code": "AccessDeniedException", "Message": message}}, "CreateProcessingJob")
-    assert cause_of({"exception": error}) == (
+    assert cause_of(error) == (
         "AccessDeniedException on sagemaker:CreateProcessingJob of "
         "arn:aws:sagemaker:eu-central-1:123456789012:processing-job/ingest"
     )
-    assert cause_of({}) == "its log says why"
+    assert cause_of(None) == "its log says why"

@@ -8,8 +8,8 @@ from typing import Any
 
 from typing_extensions import override
 
+from chiplake_airflow.causes import cause_of_nodes
 from chiplake_airflow.operators.command import CommandOperator
-from lakehouse.causes import failures_line
 
 
 class StageTestsOperator(CommandOperator):
@@ -57,4 +57,4 @@ def raise_cause(project_dir: str, **_context: Any) -> None:
         if result["status"] in ("error", "fail", "runtime error")
     ]
     if failed:
-        raise RuntimeError(failures_line(failed))
+        raise RuntimeError(cause_of_nodes(failed))
