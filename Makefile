@@ -4,13 +4,15 @@ TEST_PROCESSES ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 SERVERS := .venv-stac-server
-AIRFLOW := .venv-airflow-3.0
-TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW)/.ready
+# As in dags/chiplake_airflow/managed_versions.py.
+AIRFLOW_VERSIONS := 3.0.6 3.2.1 3.3.1
+AIRFLOW_PYTHON ?= $(shell sh scripts/airflow_python.sh $(BIN)/python)
+TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW_VERSIONS:%=.venv-airflow-%/.ready)
 # In the order of tests/support/file_times.py: the longest file first.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow check units test test-all test-long bench lint style types format lock clean
+.PHONY: help setup demo airflow check units test test-all test-long bench lint style types format lock lock-airflow clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -34,10 +36,10 @@ $(SERVERS)/.ready: tests/support/servers/requirements.lock | $(READY)
 	$(BIN)/uv pip sync --quiet --no-build --require-hashes --python $(SERVERS)/bin/python $<
 	@touch $@
 
-# Airflow as AWS manages it, for the tests of the DAG.
-$(AIRFLOW)/.ready: tests/orchestration/requirements-3.0.lock | $(READY)
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AIRFLOW)
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(AIRFLOW)/bin/python $<
+# Airflow as AWS installs it, for the tests of the DAG.
+.venv-airflow-%/.ready: tests/orchestration/requirements-%.lock | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(AIRFLOW_PYTHON) $(@D)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(@D)/bin/python $<
 	@touch $@
 
 demo: $(READY) ## Make scenes, run the nightly job on them, show chips and changes
@@ -89,13 +91,19 @@ lock: ## Pin the newest versions that pyproject.toml allows
 		--python-version 3.11 --output-file requirements.lock --upgrade pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
 		--python-version 3.11 --output-file tests/support/servers/requirements.lock --upgrade tests/support/servers/requirements.in
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
-		--output-file tests/orchestration/requirements-3.0.lock --upgrade tests/orchestration/requirements-3.0.in
 	@# What the images hold: the same versions.
 	for image in requirements spark-requirements; do \
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
 			--python-version 3.11 --python-platform linux --output-file docker/$$image.lock --upgrade docker/$$image.in || exit 1; \
 	done
 
+lock-airflow: ## Pin managed Airflow's packages by the files constraints-VERSION.txt of the folder CONSTRAINTS
+	@# --universal: the tests run on Python 3.12, as AWS does, or 3.11.
+	@for version in $(AIRFLOW_VERSIONS); do \
+		echo "apache-airflow==$$version" | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header \
+			--universal --python-version 3.11 --constraint $(or $(CONSTRAINTS),$(error CONSTRAINTS is not set))/constraints-$$version.txt \
+			--output-file tests/orchestration/requirements-$$version.lock --upgrade - tests/orchestration/requirements.in || exit 1; \
+	done
+
 clean: ## Remove the environments, the lake and all caches
-	rm -rf .venv $(SERVERS) $(AIRFLOW) .chiplake target logs
+	rm -rf .venv $(SERVERS) .venv-airflow-* .chiplake target logs

@@ -105,6 +105,9 @@ if [[ -n $region ]]; then context+=("region=$region"); fi
 mkdir -p .chiplake
 stack_module synth "$ASSEMBLY" ${context[@]+"${context[@]}"}
 stack=$(stack_module plan "$ASSEMBLY" --stack-name)
+versions=$(stack_module plan "$ASSEMBLY" --airflow) # of managed Airflow: the one that is asked for, then the others
+read -r airflow other_airflows <<<"${versions//$'\n'/ }"
+if [[ -n $airflow ]]; then echo "    managed Airflow $airflow"; fi
 [[ -z $dry_run ]] || stack_module plan "$ASSEMBLY"
 
 if [[ $bootstrapped != yes ]]; then
@@ -113,8 +116,18 @@ if [[ $bootstrapped != yes ]]; then
 fi
 
 deploy=("${cdk[@]}" deploy --app "$ASSEMBLY" --require-approval never --outputs-file "$OUTPUTS" "$stack")
+# Deploy the stack. AWS has no call that lists the versions of managed Airflow in a region: only a deployment shows them.
+deploy_stack() {
+    if run "${deploy[@]}" "$@"; then return; fi
+    if [[ -n $airflow ]]; then
+        fail "the deployment failed. If this region does not offer Airflow $airflow, deploy with" \
+            "--context airflow_version=VERSION, VERSION being ${other_airflows// / or }"
+    fi
+    fail "the deployment failed"
+}
+
 step "Build and push changed images, update the infrastructure, copy the DAGs and the dbt project"
-run "${deploy[@]}"
+deploy_stack
 
 if [[ -n $checkpoint ]]; then
     step "Pack the checkpoint, upload it, give it to the model"
@@ -126,7 +139,7 @@ if [[ -n $checkpoint ]]; then
         printed=$("${upload[@]}") || exit 1
         mapfile -t keys <<<"$printed"
     fi
-    run "${deploy[@]}" --parameters "$stack:${keys[0]}" --parameters "$stack:${keys[1]}"
+    deploy_stack --parameters "$stack:${keys[0]}" --parameters "$stack:${keys[1]}"
 fi
 
 step "Next steps"

@@ -115,6 +115,24 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
     assert "Attach the policy to the role of your Airflow: arn:policy" in done.stdout
 
 
+@pytest.mark.usefixtures("_outputs")
+def test_a_failed_deployment_names_the_other_versions_of_managed_airflow(
+    aws: AwsServer, programs: Path, tmp_path: Path
+) -> None:
+    cdk = programs / "cdk"
+    cdk.write_text(cdk.read_text().replace("case $1 in", "if [[ $1 == deploy ]]; then exit 1; fi\ncase $1 in"))
+    choices = ("--context", "managed_airflow=true", "--context", "airflow_version=3.2.1")
+    done = deploy(*choices, path=str(programs), **AWS_ENVIRONMENT, AWS_ENDPOINT_URL=aws.url)
+    assert done.returncode == 1
+    assert "    managed Airflow 3.2.1\n" in done.stdout
+    assert done.stderr.splitlines()[-1] == (
+        "deploy.sh: the deployment failed. If this region does not offer Airflow 3.2.1, deploy with "
+        "--context airflow_version=VERSION, VERSION being 3.3.1 or 3.0.6"
+    )
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split()[1] for call in calls] == ["info", "bootstrap", "deploy"]
+
+
 def test_a_checkpoint_in_the_bucket_is_not_sent_again(
     aws: AwsServer, sample_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
 from stack.config import check_variables, read_config
-from support.airflow_home import OLDER_BIN, Airflow, airflow_at
+from support.airflow_home import OLDEST_BIN, Airflow, airflow_at
 from support.assemblies import ENVIRONMENT, Synthesised
 
 from lakehouse.errors import ChiplakeError
@@ -204,7 +204,7 @@ def test_alarms_notify_someone_and_say_what_to_do(managed: Synthesised) -> None:
 def test_managed_airflow_finds_its_variables_where_deployment_writes_them(managed: Synthesised) -> None:
     (environment,) = managed.of_type("AWS::MWAA::Environment").values()
     properties = environment["Properties"]
-    assert properties["AirflowVersion"] == "3.0.6"
+    assert properties["AirflowVersion"] == "3.3.1"
     options = properties["AirflowConfigurationOptions"]
     assert json.loads(options["secrets.backend_kwargs"])["variables_prefix"] + "/" == PARAMETER_PREFIX
     assert len(properties["NetworkConfiguration"]["SubnetIds"]) == 2
@@ -259,7 +259,7 @@ def test_managed_airflow_parses_the_copied_dags_without_the_project(assembly: Sy
     for name, path in copied_files(assembly)["airflow/dags"].items():
         (dags / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, dags / name)
-    airflow = airflow_at(tmp_path / "airflow", tmp_path / "none", OLDER_BIN)
+    airflow = airflow_at(tmp_path / "airflow", tmp_path / "none", OLDEST_BIN)
     alone = Airflow(airflow.bin, {**airflow.environment, "PYTHONPATH": ""})
     found = alone.graphs({"aws": {"CHIPLAKE_AIRFLOW_RUNTIME": "aws"}}, dags)["aws"]
     assert found["errors"] == {}
@@ -304,6 +304,7 @@ class Context(dict[str, str]):
         ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
         ({"settings": '{"HOME": "x"}'}, "HOME is not a setting"),
         ({"subnet_ids": '["subnet-1"]'}, "must be two subnets"),
+        ({"airflow_version": "2.11.0"}, "does not support 2.11.0; choose from 3.0.6, 3.2.1, 3.3.1"),
         ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
     ],
 )

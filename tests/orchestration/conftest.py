@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at, write_manifest
+from support.airflow_home import BIN, MANAGED_BINS, Airflow, airflow_at, write_manifest
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_manifest(tmp_path_factory.mktemp("manifest"))
 
 
-@pytest.fixture(scope="session", params=["newest", "3.0"])
+@pytest.fixture(scope="session", params=["of the project", *MANAGED_BINS])
 def airflow(request: pytest.FixtureRequest, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """The Airflow version of the project, and the version of managed Airflow on AWS."""
-    bin = BIN if request.param == "newest" else OLDER_BIN
-    return airflow_at(tmp_path_factory.mktemp(f"airflow-{request.param}"), manifest, bin)
+    """The Airflow version of the project, and each version of managed Airflow."""
+    return airflow_at(tmp_path_factory.mktemp("airflow"), manifest, MANAGED_BINS.get(request.param, BIN))

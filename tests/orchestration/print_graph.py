@@ -72,7 +72,20 @@ def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
         "errors": {Path(path).name: message for path, message in bag.import_errors.items()},
         "again_s": min(sum(file.duration.total_seconds() for file in one.dagbag_stats) for one in again),
         "dags": {name: describe(dag) for name, dag in bag.dags.items()},
+        "triggers": [describe_trigger(task) for dag in bag.dags.values() for task in dag.tasks if is_deferrable(task)],
     }
+
+
+def is_deferrable(task: Any) -> bool:
+    return bool(getattr(task, "deferrable", False))
+
+
+def describe_trigger(task: Any) -> dict[str, Any]:
+    """Return the arguments of the trigger with which a task waits for the job that an earlier try started."""
+    from chiplake_airflow.compatibility import make_sagemaker_trigger
+
+    arguments: dict[str, Any] = make_sagemaker_trigger(task, "the-job-01", "Processing").serialize()[1]
+    return arguments
 
 
 def describe(dag: Any) -> dict[str, object]:
@@ -91,7 +104,7 @@ def describe(dag: Any) -> dict[str, object]:
             {task.execution_timeout.total_seconds() / 3600 for task in tasks if task.execution_timeout}
         ),
         "outlets": {task.task_id: sorted(asset.name for asset in task.outlets) for task in tasks if task.outlets},
-        "deferrable": sorted(task.task_id for task in tasks if getattr(task, "deferrable", False)),
+        "deferrable": sorted(task.task_id for task in tasks if is_deferrable(task)),
     }
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from chiplake_airflow.days import run_key
 from chiplake_airflow.variables import VARIABLES, parameter
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
-from support.airflow_home import BIN, OLDER_BIN, Airflow, airflow_at
+from support.airflow_home import NEWEST_BIN, OLDEST_BIN, Airflow, airflow_at, airflow_servers
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
 from support.servers.aws import REGION, AwsServer
@@ -82,9 +82,9 @@ SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerPa
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of an Airflow that has run nothing."""
+    """The database of the newest managed Airflow before its first run."""
     home = tmp_path_factory.mktemp("airflow")
-    managed_at(home, BIN).set_up()
+    managed_at(home, NEWEST_BIN).set_up()
     return home / "airflow.db"
 
 
@@ -104,11 +104,11 @@ def _deployed(aws: AwsServer) -> None:
 
 @pytest.fixture
 def managed(_deployed: None, database: Path, tmp_path: Path) -> Airflow:
-    """Airflow that takes its Variables from SSM."""
+    """The newest managed Airflow."""
     home = tmp_path / "airflow"
     home.mkdir()
     shutil.copy(database, home)
-    return managed_at(home, BIN)
+    return managed_at(home, NEWEST_BIN)
 
 
 def managed_at(home: Path, bin: Path) -> Airflow:
@@ -128,6 +128,22 @@ def managed_at(home: Path, bin: Path) -> Airflow:
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(backend),
         },
     )
+
+
+@pytest.fixture
+def inbox(aws: AwsServer, _deployed: None) -> Callable[[], dict[str, str]]:
+    """Subscribe a queue to the topic of notices; return a function that reads the only notice from it."""
+    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
+    queue = aws.client("sqs").create_queue(QueueName="inbox")["QueueUrl"]
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:inbox")
+    put_variable(aws, "chiplake_alerts_topic_arn", topic)
+
+    def read() -> dict[str, str]:
+        (message,) = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+        notice: dict[str, str] = json.loads(message["Body"])
+        return notice
+
+    return read
 
 
 def put_variable(aws: AwsServer, name: str, value: str) -> None:
@@ -222,18 +238,18 @@ def test_without_an_export_nothing_is_embedded_and_the_run_succeeds(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_deployed")
-def test_the_airflow_version_of_aws_runs_a_day(aws: AwsServer, tmp_path: Path) -> None:
+def test_the_oldest_version_of_managed_airflow_runs_a_day(aws: AwsServer, tmp_path: Path) -> None:
     names = export(aws, tmp_path / "exported")
     aws.run_processing_jobs = True
     aws.container_script = "printf 'chiplake: 2 chips could not be read' > /opt/ml/output/message"
-    older = managed_at(tmp_path / "older", OLDER_BIN)
-    older.set_up()
+    oldest = managed_at(tmp_path / "oldest", OLDEST_BIN)
+    oldest.set_up()
 
-    done = older("dags", "test", DAG, DAY)
+    done = oldest("dags", "test", DAG, DAY)
 
     assert done.returncode == 0, done.stdout
     assert "Incomplete: chiplake: 2 chips could not be read" in done.stdout
-    found = states(older)
+    found = states(oldest)
     assert {task for task, state in found.items() if state == "skipped"} == {"maintenance.maintain"}
     assert set(found.values()) == {"success", "skipped"}
     assert {f"{EXPORT}/output/{name}.out" for name in names} <= keys(aws)
@@ -241,14 +257,10 @@ def test_the_airflow_version_of_aws_runs_a_day(aws: AwsServer, tmp_path: Path) -
 
 
 def test_a_failed_job_fails_the_run_with_its_message_and_notices(
-    aws: AwsServer, managed: Airflow, tmp_path: Path
+    aws: AwsServer, managed: Airflow, inbox: Callable[[], dict[str, str]], tmp_path: Path
 ) -> None:
     aws.run_processing_jobs = True
-    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
-    queue = aws.client("sqs").create_queue(QueueName="inbox")["QueueUrl"]
-    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:123456789012:inbox")
     put_variable(aws, "chiplake_settings", json.dumps({"CHIPLAKE_BANDS": ["mauve"]}))
-    put_variable(aws, "chiplake_alerts_topic_arn", topic)
     put_variable(aws, "chiplake_on_failure", "support.notices:failure")
 
     done = managed("dags", "test", DAG, DAY, NOTICES_FILE=str(tmp_path / "notices"))
@@ -258,10 +270,46 @@ def test_a_failed_job_fails_the_run_with_its_message_and_notices(
     assert "unknown bands ['mauve']" in done.stdout
     assert (tmp_path / "notices").is_file(), done.stdout
     assert (tmp_path / "notices").read_text() == "failed: ingest\n"
-    (message,) = aws.client("sqs").receive_message(QueueUrl=queue)["Messages"]
-    notice = json.loads(message["Body"])
+    notice = inbox()
     assert notice["Subject"] == f"{DAG}: ingest failed"
     assert "unknown bands ['mauve']" in notice["Message"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_deployed")
+def test_a_failed_job_fails_a_scheduled_run_of_the_oldest_version_with_its_message(
+    aws: AwsServer, inbox: Callable[[], dict[str, str]], tmp_path: Path
+) -> None:
+    # With `dags test`, Airflow 3.0 does not tell the task that its trigger failed. So a scheduler and a triggerer run.
+    may_fail = tmp_path / "may-fail"
+    aws.run_processing_jobs = True
+    aws.container_script = (
+        f"until [ -e '{may_fail}' ]; do sleep 0.2; done; printf 'chiplake: no room' > /opt/ml/output/message; exit 1"
+    )
+    home = tmp_path / "oldest"
+
+    with airflow_servers(managed_at(home, OLDEST_BIN), tmp_path):
+        wait_for_state(home, "task_instance", "deferred")
+        may_fail.touch()
+        wait_for_state(home, "dag_run", "failed")
+
+    (log,) = home.glob("logs/*/*/task_id=ingest/*.log")
+    assert "Trigger failed" in log.read_text()
+    (job,) = aws.processing_jobs
+    assert f"{job} failed: chiplake: no room" in log.read_text()
+    assert f"{job} failed: chiplake: no room" in inbox()["Message"]
+
+
+def wait_for_state(home: Path, table: str, state: str) -> None:
+    """Wait until a row of a table of Airflow's database has a state."""
+    deadline = time.monotonic() + 300
+    found: list[tuple[str, ...]] = []
+    while (state,) not in found:
+        assert time.monotonic() < deadline, f"{table} has {found}"
+        time.sleep(1)
+        with sqlite3.connect(home / "airflow.db") as connection:
+            found = connection.execute(f"select state from {table}").fetchall()
+        connection.close()
 
 
 class LakeOnAws:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from pyiceberg.table import Table
-from support.airflow_home import BIN, OLDER_BIN, airflow_at
+from support.airflow_home import BIN, OLDEST_BIN, airflow_at
 
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -105,9 +105,9 @@ def lake(scenes: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def lake_of_older(lake: Lake, scenes: Path, manifest: Path) -> Lake:
-    """The same lake, and the Airflow version of AWS."""
-    return Lake(lake.home, scenes, manifest, OLDER_BIN)
+def lake_of_oldest(lake: Lake, scenes: Path, manifest: Path) -> Lake:
+    """The same lake, and the oldest version of managed Airflow."""
+    return Lake(lake.home, scenes, manifest, OLDEST_BIN)
 
 
 @pytest.mark.java
@@ -160,8 +160,8 @@ def test_a_scene_that_cannot_be_read_gives_a_warning_in_a_run_that_succeeds(lake
 
 @pytest.mark.java
 @pytest.mark.slow
-def test_the_airflow_version_of_aws_runs_the_next_day(lake_of_older: Lake) -> None:
-    lake = lake_of_older
+def test_the_oldest_version_of_managed_airflow_runs_the_next_day(lake_of_oldest: Lake) -> None:
+    lake = lake_of_oldest
     earlier = lake.rows("fct_chip_embeddings")
     docs = PROJECT_DIR / "target" / "docs" / "index.html"
     docs.unlink(missing_ok=True)

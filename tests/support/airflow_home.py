@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chiplake_airflow.managed_versions import MANAGED_VERSIONS
 
 from lakehouse.settings import PROJECT_DIR
+from support.ports import free_port
 
 BIN = Path(sys.executable).parent
-OLDER_BIN = PROJECT_DIR / ".venv-airflow-3.0" / "bin"  # the version that AWS manages; made by `make setup`
+# Managed Airflow as AWS installs it; made by `make setup`.
+MANAGED_BINS = {version: PROJECT_DIR / f".venv-airflow-{version}" / "bin" for version in MANAGED_VERSIONS}
+OLDEST_BIN, NEWEST_BIN = MANAGED_BINS[MANAGED_VERSIONS[0]], MANAGED_BINS[MANAGED_VERSIONS[-1]]
 DAGS = PROJECT_DIR / "dags"
 
 
@@ -61,6 +67,43 @@ class Airflow:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+@contextmanager
+def airflow_servers(airflow: Airflow, folder: Path) -> Iterator[None]:
+    """Run Airflow's API server, scheduler and triggerer while the context lasts, as AWS does. DAGs are not paused.
+
+    Args:
+        airflow: an Airflow without a database.
+        folder: folder of the logs of the servers.
+    """
+    port = str(free_port())
+    environment = {
+        **airflow.environment,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": port,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret that all servers of a test share, and nobody else has",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": "1",
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+    }
+    Airflow(airflow.bin, environment).set_up()
+    servers = []
+    try:
+        for name in ("api-server", "scheduler", "triggerer"):
+            with (folder / f"{name}.log").open("w") as log:
+                command = [airflow.bin / "airflow", name]
+                servers.append(
+                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+                )
+        yield
+    finally:
+        for server in servers:
+            os.killpg(server.pid, signal.SIGKILL)  # their children, too
+            server.wait()
 
 
 def write_manifest(folder: Path) -> Path:

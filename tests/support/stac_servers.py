@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from lakehouse.settings import PROJECT_DIR
 from support.ingests import write_items
+from support.ports import free_port
 
 START_TIMEOUT_S: Final = 180
 STOP_TIMEOUT_S: Final = 10
@@ -36,7 +36,7 @@ def rustac_server(folder: Path, *paths: Path) -> Iterator[str]:
         folder: the folder of its log.
         paths: JSON files; of a parquet file it serves only the first page.
     """
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     command = [str(RUSTAC), "serve", "--create-collections", "-a", address, *map(str, paths)]
     with _serve(command, f"http://{address}/", folder / "rustac.log") as url:
         yield url
@@ -53,7 +53,7 @@ def geoparquet_server(folder: Path, collections: Path, is_get_only: bool = False
     """
     if not SERVER_PYTHON.exists():
         pytest.fail(f"no environment of the STAC servers at {SERVER_PYTHON}: run `make setup`", pytrace=False)
-    port = _free_port()
+    port = free_port()
     command = [str(SERVER_PYTHON), str(GEOPARQUET_SERVER), str(collections), str(port)]
     if is_get_only:
         command.append("--get-only")
@@ -92,13 +92,6 @@ def _collection(name: str) -> dict[str, Any]:
         "links": [],
         "assets": {"data": parquet},
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.sagemaker import SageMakerProcessingOperator, SageMakerTransformOperator
-from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
-from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk import Variable
+from airflow.sdk import BaseOperator, Variable
 from botocore.exceptions import ClientError
 from typing_extensions import override
 
+from chiplake_airflow.compatibility import AirflowSkipException, make_sagemaker_trigger
 from chiplake_airflow.exported_run import ExportedRun, newest_run
 from chiplake_airflow.job_settings import job_settings
 from chiplake_airflow.processing_request import JobOptions, processing_request
@@ -27,10 +27,52 @@ from lakehouse.transform_job import (
     is_not_found,
 )
 
+RUN_ID: Final = "run_id"  # key of an XCom
 TRANSFORM_JOBS_A_RUN: Final = 2  # a later run exports again what these left without an answer
 
 
-class ProcessingJobOperator(SageMakerProcessingOperator):
+class _JobOperator(BaseOperator):
+    """Runs a job. If the job fails, its own message is the error of the task.
+
+    The amazon providers report a failed job in different ways: by an event, by a trigger that fails, or by SageMaker's
+    reason, which refers to a log. None of them has the message of the job's container, so SageMaker is asked for it.
+    """
+
+    def _find_jobs(self, context: Any) -> JobHistory:
+        """Find the jobs that were started for the work of this task."""
+        raise NotImplementedError
+
+    @override
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume when the job has ended or its trigger has failed.
+
+        Raises:
+            RuntimeError: the job failed or was stopped.
+        """
+        with self._message_of_job(context):
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _message_of_job(self, context: Any, name: str | None = None) -> Iterator[None]:
+        """Replace an error by the message of the latest job if that job has failed.
+
+        Args:
+            context: Airflow's context of the task.
+            name: the latest job must have this name; None: any name.
+
+        Raises:
+            RuntimeError: the job failed or was stopped.
+        """
+        try:
+            yield
+        except Exception as error:
+            job = self._find_jobs(context).latest
+            if job is None or job.is_running or job.status == "Completed" or name not in (None, job.name):
+                raise
+            raise RuntimeError(f"{job.name} {job.status.lower()}: {job.failure_reason}") from error
+
+
+class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
     """Runs a processing job of the project's image.
 
     Args:
@@ -47,31 +89,32 @@ class ProcessingJobOperator(SageMakerProcessingOperator):
 
     @override
     def execute(self, context: Any) -> Any:
-        """Start the job, or find the one that is running, and wait for its end."""
-        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
-        history = find_jobs(self.job["ProcessingJobName"], find)
+        """Start the job, or find the one that is running, and wait for its end.
+
+        Raises:
+            RuntimeError: the job failed.
+        """
+        history = self._find_jobs(context)
         _wait_if_running(self, history, "Processing")
         self.config = processing_request(self.job, history.next_name, _job_options(), self.checkpoint_folder)
-        return super().execute(context)
+        with self._message_of_job(context, history.next_name):
+            return super().execute(context)
 
     @override
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Resume when the job has ended. The message of an incomplete job becomes a warning in the log.
+        """Resume when the job has ended. The message of an incomplete job becomes a warning in the log."""
+        result = super().execute_complete(context, event)
+        if event is not None and (message := self.hook.describe_processing_job(event["job_name"]).get("ExitMessage")):
+            self.log.warning("Incomplete: %s", message)
+        return result
 
-        Raises:
-            RuntimeError: the job failed. The message is its container's, as SageMaker's only refers to the log.
-        """
-        if event is not None:
-            name = event["job_name"]
-            job = self.hook.describe_processing_job(name)
-            if event.get("status") == "failed":
-                raise RuntimeError(f"{name} failed: {job.get('ExitMessage') or job.get('FailureReason')}")
-            if message := job.get("ExitMessage"):
-                self.log.warning("Incomplete: %s", message)
-        return super().execute_complete(context, event)
+    @override
+    def _find_jobs(self, context: Any) -> JobHistory:
+        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
+        return find_jobs(self.job["ProcessingJobName"], find)
 
 
-class TransformJobOperator(SageMakerTransformOperator):
+class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
     """Runs a batch transform job for the objects of the newest export that have no answer yet.
 
     The job's name follows from the export, so a retry finds the job of an earlier try. The task is skipped if the run
@@ -113,16 +156,15 @@ class TransformJobOperator(SageMakerTransformOperator):
 
         Raises:
             AirflowSkipException: nothing was exported.
-            RuntimeError: the jobs of this export ended without a single answer.
+            RuntimeError: the job failed, or the jobs of this export ended without a single answer.
         """
         s3 = S3Hook(aws_conn_id=self.aws_conn_id, region_name=self.region_name)
         bucket, _, prefix = self.exports_uri.removeprefix("s3://").partition("/")
         run = newest_run(bucket, s3.list_keys(bucket, prefix=f"{prefix.rstrip('/')}/") or [])
         if run is None:
             raise AirflowSkipException("nothing was exported: every chip that is complete enough has its embedding")
-        context["ti"].xcom_push(key="run_id", value=run.run_id)
-        find = _finder(self.hook.describe_transform_job, "TransformJobStatus")
-        history = find_jobs(f"{self.job_prefix}-{run.run_id}", find)
+        context["ti"].xcom_push(key=RUN_ID, value=run.run_id)
+        history = self._find_jobs_of(run.run_id)
         _wait_if_running(self, history, "Transform")
         if not run.unanswered:
             self.log.info("all %d objects have their answer", len(run.objects))
@@ -133,7 +175,16 @@ class TransformJobOperator(SageMakerTransformOperator):
         manifest = input_manifest(run.uri, run.unanswered)
         s3.load_string(manifest, f"{run.key}/{input_manifest_path(name)}", run.bucket, replace=True)
         self.config = self._request(run, name)
-        return super().execute(context)
+        with self._message_of_job(context, name):
+            return super().execute(context)
+
+    @override
+    def _find_jobs(self, context: Any) -> JobHistory:
+        return self._find_jobs_of(context["ti"].xcom_pull(task_ids=self.task_id, key=RUN_ID))
+
+    def _find_jobs_of(self, run_id: str) -> JobHistory:
+        find = _finder(self.hook.describe_transform_job, "TransformJobStatus")
+        return find_jobs(f"{self.job_prefix}-{run_id}", find)
 
     def _request(self, run: ExportedRun, name: str) -> dict[str, Any]:
         return create_transform_job_request(
@@ -170,7 +221,8 @@ def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callab
             if is_not_found(error.response):
                 return None
             raise
-        return Job(name, str(job[status]), job.get("FailureReason") or "")
+        # The message is that of the job's container; SageMaker's own reason only refers to the log.
+        return Job(name, str(job[status]), job.get("ExitMessage") or job.get("FailureReason") or "")
 
     return find
 
@@ -183,16 +235,7 @@ def _wait_if_running(operator: Any, history: JobHistory, job_type: str) -> None:
     operator.log.info("waiting for the job %s, which an earlier try started", name)
     operator.defer(
         timeout=operator.execution_timeout,
-        trigger=SageMakerTrigger(
-            job_name=name,
-            job_type=job_type,
-            waiter_delay=operator.check_interval,
-            waiter_max_attempts=operator.max_attempts,
-            aws_conn_id=operator.aws_conn_id,
-            region_name=operator.region_name,
-            verify=operator.verify,
-            botocore_config=operator.botocore_config,
-        ),
+        trigger=make_sagemaker_trigger(operator, name, job_type),
         method_name="execute_complete",
     )
 

@@ -13,7 +13,6 @@ from chiplake_airflow.variables import PARAMETER_PREFIX
 from stack import layout
 from stack.config import Config
 
-AIRFLOW_VERSION: Final = "3.0.6"  # the newest that MWAA lists
 # Environment variables of dags/chiplake_airflow/environment.py.
 _STARTUP_SCRIPT: Final = "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
 _BACKEND: Final = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
@@ -59,7 +58,7 @@ def make_environment(
         stack,
         "Airflow",
         name=name,
-        airflow_version=AIRFLOW_VERSION,
+        airflow_version=config.airflow_version,
         environment_class=config.airflow_class,
         source_bucket_arn=bucket.bucket_arn,
         dag_s3_path=f"{layout.AIRFLOW}/dags",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from chiplake_airflow.managed_versions import MANAGED_VERSIONS
 from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -53,6 +54,9 @@ class Config(BaseModel):
     )
 
     managed_airflow: bool = Field(False, description="make an MWAA environment")
+    airflow_version: str = Field(
+        MANAGED_VERSIONS[-1], description=f"version of the MWAA environment: {', '.join(MANAGED_VERSIONS)}"
+    )
     airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="size of the MWAA environment")
     subnet_ids: tuple[str, ...] = Field((), description="two private subnets for MWAA; not set: a network is made")
     security_group_ids: tuple[str, ...] = Field((), description="security groups of MWAA in those subnets")
@@ -74,6 +78,13 @@ class Config(BaseModel):
         if foreign:
             raise ValueError(f"{foreign[0]} is not a setting; names of settings start with CHIPLAKE_")
         return settings
+
+    @field_validator("airflow_version")
+    @classmethod
+    def _supported(cls, version: str) -> str:
+        if version not in MANAGED_VERSIONS:
+            raise ValueError(f"the DAG does not support {version}; choose from {', '.join(MANAGED_VERSIONS)}")
+        return version
 
     @model_validator(mode="after")
     def _network_is_whole(self) -> Config:

@@ -1,4 +1,4 @@
-"""`python -m stack.plan ASSEMBLY [--stack-name | --next [OUTPUTS]]`: prints what a CDK assembly would make."""
+"""`python -m stack.plan ASSEMBLY [--stack-name | --airflow | --next [OUTPUTS]]`: prints what an assembly would make."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from chiplake_airflow.managed_versions import MANAGED_VERSIONS
+
 from stack import layout
 
 DAG: Final = "sentinel_chip_processing"
+_AIRFLOW: Final = "AWS::MWAA::Environment"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,18 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
         yield f"    {kind}: {', '.join(sorted(names))}"
 
 
+def airflow_lines(assembly: Assembly) -> Iterator[str]:
+    """Name the version of managed Airflow that the assembly asks for, then those to try where AWS does not offer it.
+
+    AWS has no call that lists the versions of a region. Without managed Airflow there are no lines.
+    """
+    for resource in assembly.template["Resources"].values():
+        if resource["Type"] == _AIRFLOW:
+            version = resource["Properties"]["AirflowVersion"]
+            yield str(version)
+            yield from (other for other in reversed(MANAGED_VERSIONS) if other != version)
+
+
 def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
     """Describe the steps that are left to a person.
 
@@ -70,7 +85,7 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
         yield "  - Confirm the subscription to alarms: AWS has sent a mail."
     else:
         yield "  - Nobody gets mail when something fails: add --context alarm_email=ADDRESS, or subscribe to the topic."
-    if "AWS::MWAA::Environment" in types:
+    if _AIRFLOW in types:
         address = outputs.get("AirflowAddress", "the output AirflowAddress of the stack")
         yield f"  - Enable the DAG {DAG} in Airflow: {address}"
     else:
@@ -98,11 +113,13 @@ def _readable(value: Any) -> str:
 
 
 def main() -> None:
-    """Print the name of the stack, the next steps, or the whole plan."""
+    """Print the name of the stack, the versions of managed Airflow, the next steps, or the whole plan."""
     assembly = Assembly.read(Path(sys.argv[1]))
     match sys.argv[2:]:
         case ["--stack-name"]:
             lines: Iterator[str] = iter([assembly.stack_name])
+        case ["--airflow"]:
+            lines = airflow_lines(assembly)
         case ["--next", path]:
             lines = next_lines(assembly, json.loads(Path(path).read_text())[assembly.stack_name])
         case ["--next"]:
