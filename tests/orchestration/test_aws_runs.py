@@ -293,7 +293,7 @@ def test_a_failed_job_fails_a_scheduled_run_of_the_oldest_version_with_its_messa
         may_fail.touch()
         wait_for_state(home, "dag_run", "failed")
 
-    (log,) = home.glob("logs/*/*/task_id=ingest/*.log")
+    (log,) = home.glob("logs/*/*/task_id=ingest/attempt=1.log")
     assert "Trigger failed" in log.read_text()
     (job,) = aws.processing_jobs
     assert f"{job} failed: chiplake: no room" in log.read_text()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,19 +93,31 @@ def airflow_servers(airflow: Airflow, folder: Path) -> Iterator[None]:
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
     }
     Airflow(airflow.bin, environment).set_up()
-    servers = []
-    try:
+    with ExitStack() as stack:
         for name in ("api-server", "scheduler", "triggerer"):
-            with (folder / f"{name}.log").open("w") as log:
-                command = [airflow.bin / "airflow", name]
-                servers.append(
-                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-                )
+            log = stack.enter_context((folder / f"{name}.log").open("w"))
+            command = [airflow.bin / "airflow", name]
+            server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            stack.callback(_kill_all, server)
+            if name == "api-server":  # a task that starts before it answers fails
+                _wait_for_port(int(port), server)
         yield
-    finally:
-        for server in servers:
-            os.killpg(server.pid, signal.SIGKILL)  # their children, too
-            server.wait()
+
+
+def _kill_all(server: subprocess.Popen[bytes]) -> None:
+    os.killpg(server.pid, signal.SIGKILL)  # its children, too
+    server.wait()
+
+
+def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("the API server of Airflow does not answer", pytrace=False)
 
 
 def write_manifest(folder: Path) -> Path:
