@@ -6,7 +6,11 @@ Holes have the shape of clouds of other dates. Always: synthetic landscapes in a
 dates of tile 33TWL at 120 m (folder 33TWL-120m of the sample data). With `--forest`, 140 dates of a forest, the data
 of `pip download --no-deps nrt==0.2.1`, unzipped. Methods: `none` and `peers` of CHIPLAKE_FILL_ADJUST, the latter with
 and without suspects (CHIPLAKE_FILL_SUSPECTS); the median of the three newest earlier values; and a composite, which is
-the median of those of 60 days. The last line is JSON.
+the median of those of 60 days.
+
+The distance of the embedding of a filled chip to that of the clear chip is measured with untrained weights, by the
+seeded encoder of the demo and by others. With `--scenes`, odc-stac and xarray also fill the holes of the tile, as a
+notebook does; their time is measured beside that of Chiplake, on the same files. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -14,18 +18,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
-import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from harness.floors import VALID
-from harness.holes import Case, Night, age_class, forest_cases, landscape_cases, landscape_nights, tile_cases
+from harness.embedding_distance import DEMO, Distances, distance_table, embedding_distances, encoders
+from harness.errors import Measured, error_table, fine, seam_table
+from harness.fills import METHODS, NONE, PEERS, RULES, SUSPECTS, TRUTH, Bands, fill, fills_of, rule_of, source_of
+from harness.holes import TILE_SOURCES, Case, Night, forest_cases, landscape_cases, landscape_nights, tile_cases
 from harness.timing import REPEATS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -33,220 +37,17 @@ from rich.console import Console
 from rich.table import Table
 
 from chiplake.demo.picture import stretch_rgb
-from lakehouse.bands import BAND_BY_NAME, CLOUD_DISTANCE, SCL
+from embedding.wire import UNTRAINED
+from lakehouse.bands import CLOUD_DISTANCE, SCL
 from python_udfs.codec import encode_array, encode_layers
 from python_udfs.fill.cell_fold import CellFold
-from python_udfs.fill.fold import Source
-from python_udfs.valid_pixels import BandPixels, Mask, any_of_four, cloud_distance
-from python_udfs.validity_rule import DecodedChip
+from python_udfs.valid_pixels import cloud_distance
 
-NONE, PEERS, SUSPECTS, MEDIAN, COMPOSITE, TRUTH = (
-    *("none", "peers", "peers, suspects"),
-    *("median of 3", "composite", "truth"),
-)
-# `adjust` and `suspects` of the rule of each method that fills.
-RULES: Final = {NONE: ("none", "none"), PEERS: ("peers", "none"), SUSPECTS: ("peers", "peers")}
-METHODS: Final = (*RULES, MEDIAN, COMPOSITE)
 SHOWN: Final = (*METHODS, TRUTH)
-EDGES: Final = ((4, "to 4 px from the edge"), (16, "to 16 px from the edge"))
-COVERS: Final = ((0.25, "holes to 25 %"), (0.5, "holes to 50 %"), (0.95, "holes to 95 %"))
 TILE_PX, HEAD_PX = 240, 26  # of the picture
-COMPOSITE_DAYS: Final = 60  # a composite has the nights of so many days before
-EPOCH: Final = datetime(2023, 1, 1, tzinfo=UTC)
-
-Bands = Mapping[str, BandPixels]
-
-
-@dataclass
-class Errors:
-    """Errors of one method, of one hole each; every hole counts alike."""
-
-    of_reflectance: list[float] = field(default_factory=list)  # relative, mean of the bands
-    of_ndvi: list[float] = field(default_factory=list)
-
-    def add(self, filled: Bands, truth: Bands, where: Mask) -> None:
-        """Add the pixels of a hole, a (256, 256) mask."""
-        relative = []
-        for name, pixels in truth.items():
-            mask = of_band(where, name)
-            true = pixels[mask].astype(np.float64)
-            relative.append(float(np.abs(filled[name][mask] - true).sum() / true.sum()))
-        self.of_reflectance.append(float(np.mean(relative)))
-        self.of_ndvi.append(float(np.abs(ndvi_at(filled, where) - ndvi_at(truth, where)).mean()))
-
-    @property
-    def reflectance(self) -> float:
-        """Mean error relative to the reflectance."""
-        return float(np.mean(self.of_reflectance))
-
-    @property
-    def ndvi(self) -> float:
-        """Mean error of NDVI."""
-        return float(np.mean(self.of_ndvi))
-
-
-@dataclass
-class Seams:
-    """Mean differences of neighbouring pixels of 10 m bands: across the edge of a hole, and inside of it."""
-
-    across: list[float] = field(default_factory=list)
-    inside: list[float] = field(default_factory=list)
-
-    def add(self, bands: Bands, case: Case) -> None:
-        """Add the means of one night."""
-        for pixels in fine(bands).values():
-            across, inside = jumps(pixels.astype(np.float64), case.is_known, case.night.valid)
-            if across.size and inside.size:
-                self.across.append(float(across.mean()))
-                self.inside.append(float(inside.mean()))
-
-    @property
-    def ratio(self) -> float:
-        """Jump across the edge relative to that inside."""
-        return float(np.sum(self.across) / np.sum(self.inside))
-
-
-def jumps(pixels: NDArray[np.float64], filled: Mask, own: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the differences of neighbouring pixels, one filled and one own; and both filled."""
-    across, inside = [], []
-    for one, other in (
-        ((slice(None), slice(1, None)), (slice(None), slice(-1))),
-        ((slice(1, None),), (slice(-1),)),
-    ):
-        step = np.abs(pixels[one] - pixels[other])
-        across.append(step[(filled[one] & own[other]) | (own[one] & filled[other])])
-        inside.append(step[filled[one] & filled[other]])
-    return np.concatenate(across), np.concatenate(inside)
-
-
-def of_band(mask: Mask, name: str) -> Mask:
-    """Return a (256, 256) mask on the grid of a band."""
-    return mask if BAND_BY_NAME[name].gsd == 10 else any_of_four(mask)
-
-
-def ndvi_at(bands: Bands, where: Mask) -> NDArray[np.float64]:
-    """Return the NDVI of the pixels of a (256, 256) mask."""
-    red, nir = (bands[name][where].astype(np.float64) for name in ("red", "nir"))
-    result: NDArray[np.float64] = (nir - red) / np.maximum(nir + red, 1)
-    return result
-
-
-def fill(case: Case, method: str) -> Bands:
-    """Fill the hole as fct_filled_chips does, and check that no valid pixel of the night has changed."""
-    fold = CellFold(rule_of(method))
-    for night in (*case.earlier, case.night):
-        fold.take(source_of(night), DecodedChip(dict(night.bands), night.scl, night.valid))
-    bands = fold.result().bands
-    for name, pixels in case.night.bands.items():
-        own = of_band(case.night.valid, name)
-        if not np.array_equal(bands[name][own], pixels[own]):
-            raise SystemExit(f"{case.series}: {method} changed valid pixels of {name}")
-    return bands
-
-
-def rule_of(method: str) -> str:
-    """Return the rule of a method that fills, JSON."""
-    adjust, suspects = RULES[method]
-    return json.dumps(
-        {
-            "method": "newest-valid-v1",
-            "max_age_days": 60,
-            "valid_scl_classes": VALID,
-            "cloud_dilation_pixels": 0,
-            "adjust": adjust,
-            "suspects": suspects,
-            "min_complete": 1.0,
-        }
-    )
-
-
-def median_of(nights: Sequence[Night]) -> Bands | None:
-    """Return the median of the valid values of each pixel, as xarray would; None with fewer than three nights."""
-    if len(nights) < 3:
-        return None
-    filled = {}
-    for name in nights[-1].bands:
-        seen = [of_band(night.valid, name) for night in nights]
-        values = np.stack([night.bands[name] for night in nights]).astype(np.float32)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a pixel that is never valid
-            middle = np.nanmedian(np.where(np.stack(seen), values, np.nan), axis=0)
-        filled[name] = np.nan_to_num(middle).astype(np.uint16)
-    return filled
-
-
-def source_of(night: Night) -> Source:
-    """Name a night."""
-    return Source(f"day {night.day}", EPOCH + timedelta(days=night.day))
-
-
-def parts_of(case: Case) -> dict[tuple[str, str], Mask]:
-    """Return the filled pixels of known truth by the series and age, the cover of the hole, and the way to its edge.
-
-    A hole over 95 % of the chip leaves nearly nothing to adjust by, and has a part of its own.
-    """
-    hole = ~case.night.valid
-    share = float(hole[case.truth["red"] > 0].mean())
-    if share > COVERS[-1][0]:
-        return {("all", "holes over 95 %"): case.is_known}
-    cover = next(name for limit, name in COVERS if share <= limit)
-    parts = {(case.series, age_class(case.age_days)): case.is_known, ("all", cover): case.is_known}
-    left, done = hole, 0
-    for limit, name in EDGES:
-        inner = left
-        for _ in range(limit - done):
-            inner = shrunk(inner)
-        parts["all", name] = case.is_known & left & ~inner
-        left, done = inner, limit
-    parts["all", "farther from the edge"] = case.is_known & left
-    return {key: mask for key, mask in parts.items() if mask.any()}
-
-
-def shrunk(mask: Mask) -> Mask:
-    """Return a mask without the pixels at its edge."""
-    inner = mask.copy()
-    inner[1:] &= mask[:-1]
-    inner[:-1] &= mask[1:]
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
-    return inner
-
-
-@dataclass
-class Measured:
-    """Errors by part and method, and seams by series and method."""
-
-    errors: dict[tuple[str, str], dict[str, Errors]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(Errors))
-    )
-    seams: dict[str, dict[str, Seams]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Seams)))
-
-    def add(self, case: Case) -> None:
-        """Fill one hole by each method."""
-        since = case.night.day - COMPOSITE_DAYS
-        methods: dict[str, Bands | None] = {
-            **{method: fill(case, method) for method in RULES},
-            MEDIAN: median_of(case.earlier[-3:]),
-            COMPOSITE: median_of([night for night in case.earlier if night.day >= since]),
-            TRUTH: case.truth,
-        }
-        parts = parts_of(case)
-        for method, bands in methods.items():
-            if bands is None:
-                continue
-            if (case.series, age_class(case.age_days)) in parts:
-                self.seams[case.series][method].add(bands, case)
-            for part, where in parts.items():
-                if method != TRUTH:
-                    self.errors[part][method].add(bands, case.truth, where)
-
-    def relative(self, series: str, method: str = PEERS, to: str = NONE) -> dict[str, float]:
-        """Return the error of a method relative to that of another, by class of age of one series."""
-        return {
-            part[1]: round(by_method[method].reflectance / by_method[to].reflectance, 3)
-            for part, by_method in self.errors.items()
-            if part[0] == series
-        }
+EMBEDDED: Final = 5  # every fifth hole of the tile is embedded
+COMPARED: Final = {**TILE_SOURCES, "tile, both sources": (10, 13)}  # series that odc-stac fills too
+FORWARDS, MEDIAN_OF_DATES = "odc-stac, forwards", "odc-stac, median"
 
 
 def milliseconds_a_chip(method: str) -> float:
@@ -305,11 +106,6 @@ def pictures_of(case: Case) -> list[Image.Image]:
     return [Image.fromarray(picture[:side, :side]) for picture in pictures]
 
 
-def fine(bands: Bands) -> Bands:
-    """Return the bands of 10 m."""
-    return {name: pixels for name, pixels in bands.items() if BAND_BY_NAME[name].gsd == 10}
-
-
 def rgb(bands: Bands) -> NDArray[np.uint8]:
     """Return a picture in true colours."""
     return stretch_rgb(bands["red"], bands["green"], bands["blue"])
@@ -324,22 +120,68 @@ def error_picture(filled: Bands, case: Case) -> NDArray[np.uint8]:
     return np.repeat(grey.astype(np.uint8)[..., np.newaxis], 3, axis=2)
 
 
-def print_tables(measured: Measured) -> None:
-    """Print the errors and the seams."""
-    table = Table("pixels", "holes", *METHODS, *(f"{method}, NDVI" for method in METHODS))
-    for part, by_method in sorted(measured.errors.items()):
-        errors = [by_method.get(method) for method in METHODS]
-        table.add_row(
-            ", ".join(part),
-            str(len(by_method[NONE].of_ndvi)),
-            *(f"{one.reflectance:.3f}" if one else "" for one in errors),
-            *(f"{one.ndvi:.4f}" if one else "" for one in errors),
-        )
+def embedded_cases(scenes: Path | None) -> Iterator[Case]:
+    """Yield the holes whose chips are embedded: those of landscapes, in ten bands, and some of the tile, in four."""
+    yield from landscape_cases()
+    if scenes:
+        whole = (case for case in tile_cases(scenes) if all(pixels.all() for pixels in case.truth.values()))
+        yield from islice(whole, 0, None, EMBEDDED)
+
+
+def embedding_keys(found: Mapping[str, Distances]) -> dict[str, Any]:
+    """Return the keys of the JSON for the distances of one encoder by series."""
+    by_series = {
+        series: {name: round(value, 4) for name, value in distances.all_of_none().items()}
+        for series, distances in found.items()
+    }
+    return {
+        "peers_embedding_distance_vs_none": by_series["landscape"][PEERS],
+        "embedding_distance_vs_none_by_series": by_series,
+        "embedding_weights": UNTRAINED,
+    }
+
+
+def beside_notebook(scenes: Path | None) -> dict[str, Any]:
+    """Fill the holes of the tile also with odc-stac and xarray, print errors and seconds, and return keys of the JSON.
+
+    Args:
+        scenes: folder of the three dates of the tile.
+
+    Raises:
+        SystemExit: filling forwards with xarray gives other pixels than `none`.
+    """
+    if scenes is None:
+        Console().print("odc-stac and xarray are left out: --scenes or CHIPLAKE_SAMPLE_DATA must name real scenes")
+        return {}
+    from harness import notebook  # which needs the extra `bench`, and a second to import
+
+    measured, in_holes = Measured(), notebook.Agreement()
+    with tempfile.TemporaryDirectory(prefix="chiplake-bench-") as folder:
+        items = notebook.write_items(scenes, Path(folder) / "scenes")
+        dates = notebook.load(items, notebook.corner_geobox())
+        for case in tile_cases(scenes, COMPARED):
+            chip = notebook.scenes_of(case, dates)
+            filled: dict[str, Bands] = {method: fill(case, method) for method in RULES}
+            filled[FORWARDS] = notebook.bands_of(notebook.filled_forwards(chip).isel(time=-1))
+            filled[MEDIAN_OF_DATES] = notebook.bands_of(notebook.median(chip))
+            in_holes.add(filled[NONE], filled[FORWARDS], ~case.night.valid)
+            measured.add(case, filled)
+        seconds, in_files = notebook.seconds_of_files(items)
+    Console().print(error_table(measured, (*RULES, FORWARDS, MEDIAN_OF_DATES)))
+    table = Table(f"{notebook.whole_cells().cells * len(items)} chips of four bands", "seconds of CPU time")
+    for step, taken in seconds.items():
+        table.add_row(step, f"{taken:.2f}")
     Console().print(table)
-    table = Table("seam, relative to inside", *SHOWN)
-    for series, by_name in measured.seams.items():
-        table.add_row(series, *(f"{by_name[name].ratio:.2f}" if name in by_name else "" for name in SHOWN))
-    Console().print(table)
+    Console().print(f"none beside filling forwards, pixels of holes: {in_holes}; of whole chips: {in_files}")
+    if differences := in_holes.different + in_files.different:
+        raise SystemExit(f"filling forwards with xarray differs from none in {differences} pixels")
+    return {
+        "peers_error_vs_odc_stac_forwards": {
+            series: next(iter(measured.relative(series, PEERS, FORWARDS).values())) for series in COMPARED
+        },
+        "pixels_as_odc_stac_forwards": in_holes.compared + in_files.compared,
+        "seconds_beside_odc_stac": {step: round(taken, 2) for step, taken in seconds.items()},
+    }
 
 
 def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict[str, Any]:
@@ -351,15 +193,19 @@ def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict
         landscape_cases(),
     ):
         for case in cases:
-            measured.add(case)
+            measured.add(case, fills_of(case))
             best = shown.setdefault(case.series, case)
             if abs(case.is_known.mean() - 0.4) < abs(best.is_known.mean() - 0.4):
                 shown[case.series] = case
-    print_tables(measured)
+    Console().print(error_table(measured, METHODS))
+    Console().print(seam_table(measured, SHOWN))
     if picture:
         draw(picture, shown.values())
     costs = {method: milliseconds_a_chip(method) for method in RULES}
     Console().print(f"a chip of ten bands, ms of one core: {costs}")
+    distances = embedding_distances(embedded_cases(scenes), encoders())
+    Console().print(distance_table(distances))
+    notebook_keys = beside_notebook(scenes)
     seams = {series: round(one[SUSPECTS].ratio, 3) for series, one in measured.seams.items()}
     clear, cloudy = (measured.relative(f"tile, {sky} source") for sky in ("clear", "cloudy"))
     return {
@@ -376,6 +222,8 @@ def main(scenes: Path | None, forest: Path | None, picture: Path | None) -> dict
         "none_ms": round(costs[NONE], 2),
         "peers_extra_ms": round(costs[PEERS] - costs[NONE], 2),
         "suspects_extra_ms": round(costs[SUSPECTS] - costs[PEERS], 2),
+        **embedding_keys(distances[DEMO]),
+        **notebook_keys,
     }
 
 

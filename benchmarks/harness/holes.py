@@ -28,8 +28,11 @@ SHADOW, VEGETATION = 3, 4  # classes of SCL
 MIN_TRUTH: Final = 500  # pixels of a hole whose truth is known
 
 _SHIFTS: Final = (0, 150, 300, 450)  # of the clouds against the ground, pixels
-_TILE_DAYS: Final = {"S2B_33TWL_20230810_0_L2A": 10, "S2B_33TWL_20230813_0_L2A": 13, "S2A_33TWL_20230815_0_L2A": 15}
-_TILE_CODES: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
+# Series of the tile, to the days whose nights the 15 August is filled from.
+TILE_SOURCES: Final[Mapping[str, Sequence[int]]] = {"tile, clear source": (13,), "tile, cloudy source": (10,)}
+
+TILE_DAYS: Final = {"S2B_33TWL_20230810_0_L2A": 10, "S2B_33TWL_20230813_0_L2A": 13, "S2A_33TWL_20230815_0_L2A": 15}
+TILE_CODES: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _CUBE: Final = "nrt/data/sentinel2_cube_subset_romania_{}m.nc"
 _CUBE_BANDS: Final = {
     **{name: (10, code) for name, code in (("blue", "B2"), ("green", "B3"), ("red", "B4"), ("nir", "B8"))},
@@ -84,6 +87,8 @@ class Case:
         night: with its hole.
         truth: band name to pixels of the night as they are under the hole.
         is_known: (256, 256), pixels of the hole whose truth is known.
+        hole: (256, 256).
+        place: row and column of the chip's north-west pixel in the series; chips of a place show the same ground.
     """
 
     series: str
@@ -91,6 +96,8 @@ class Case:
     night: Night
     truth: Mapping[str, BandPixels]
     is_known: Mask
+    hole: Mask
+    place: tuple[int, int]
 
     @property
     def age_days(self) -> int:
@@ -98,7 +105,9 @@ class Case:
         return self.night.day - self.earlier[-1].day
 
 
-def cut_hole(series: str, earlier: Sequence[Night], night: Night, hole: Mask) -> Case | None:
+def cut_hole(
+    series: str, earlier: Sequence[Night], night: Night, hole: Mask, place: tuple[int, int] = (0, 0)
+) -> Case | None:
     """Return the case of a night with a hole; None if too little of the hole is known and can be filled.
 
     Args:
@@ -106,34 +115,38 @@ def cut_hole(series: str, earlier: Sequence[Night], night: Night, hole: Mask) ->
         earlier: nights before, oldest first.
         night: as it was seen.
         hole: (256, 256).
+        place: of the chip.
     """
     is_known = hole & night.valid & earlier[-1].valid
     if np.count_nonzero(is_known) < MIN_TRUTH:
         return None
-    return Case(series, earlier, night.without(hole), night.bands, is_known)
+    return Case(series, earlier, night.without(hole), night.bands, is_known, hole, place)
 
 
-def tile_cases(folder: Path) -> Iterator[Case]:
+def tile_cases(folder: Path, sources: Mapping[str, Sequence[int]] = TILE_SOURCES) -> Iterator[Case]:
     """Yield holes in the clear 15 August of tile 33TWL, filled from the 13th (clear) and the 10th (cloudy).
 
     Args:
         folder: with a folder of GeoTIFFs an item, pixels of 120 m; they are taken for pixels of 10 m.
+        sources: names of series, to the days of their earlier nights, oldest first.
     """
-    scenes = {day: _read_scene(folder / name) for name, day in _TILE_DAYS.items()}
+    scenes = {day: read_scene(folder / name) for name, day in TILE_DAYS.items()}
     tops = range(0, scenes[15]["scl"].shape[0] - SIDE, SIDE // 2)
     for shift in _SHIFTS:
         for top in tops:
             for left in tops:
                 window = {day: _window(scene, day, top, left) for day, scene in scenes.items()}
                 moved = _window(scenes[10], 10, (top + shift) % tops.stop, (left + 2 * shift) % tops.stop)
-                for name, day in (("tile, clear source", 13), ("tile, cloudy source", 10)):
-                    if case := cut_hole(name, [window[day]], window[15], moved.clouds):
+                for name, days in sources.items():
+                    earlier = [window[day] for day in days]
+                    if case := cut_hole(name, earlier, window[15], moved.clouds, (top, left)):
                         yield case
 
 
-def _read_scene(folder: Path) -> dict[str, NDArray[Any]]:
+def read_scene(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the bands and SCL of a date of the tile, (915, 915), pixels of 120 m."""
     layers = {}
-    for name, code in (*_TILE_CODES.items(), ("scl", "SCL")):
+    for name, code in (*TILE_CODES.items(), ("scl", "SCL")):
         with rasterio.open(folder / f"{code}.tif") as dataset:
             layers[name] = dataset.read(1)
     return layers
@@ -141,7 +154,7 @@ def _read_scene(folder: Path) -> dict[str, NDArray[Any]]:
 
 def _window(scene: Mapping[str, NDArray[Any]], day: int, top: int, left: int) -> Night:
     place = (slice(top, top + SIDE), slice(left, left + SIDE))
-    bands = {name: np.ascontiguousarray(scene[name][place]) for name in _TILE_CODES}
+    bands = {name: np.ascontiguousarray(scene[name][place]) for name in TILE_CODES}
     return _night(day, bands, scene["scl"][place][::2, ::2])
 
 
@@ -203,18 +216,18 @@ def _in_chip(pixels: NDArray[Any], side: int) -> NDArray[Any]:
 def landscape_cases() -> Iterator[Case]:
     """Yield clouds over synthetic landscapes whose clear state is known, in all bands; none is one of the demo's."""
     for seed in _LANDSCAPE_SEEDS:
-        landscape = Landscape(seed)
+        landscape, place = Landscape(seed), (SIDE * seed, 0)
         for age in _LANDSCAPE_AGES:
             source, night, clouded = (
                 landscape.night(60 - age, 0.0),
                 landscape.night(60, 0.0),
                 landscape.night(60, 0.35),
             )
-            if case := cut_hole("landscape", [source], night, clouded.clouds):
+            if case := cut_hole("landscape", [source], night, clouded.clouds, place):
                 yield case
             before = [landscape.night(120 - age - days, 0.2) for days in (40, 30, 20, 10)]
             missed, later = landscape.night(120 - age, 0.25).with_missed_clouds(), landscape.night(120, 0.0)
-            if case := cut_hole("landscape, missed clouds", [*before, missed], later, clouded.clouds):
+            if case := cut_hole("landscape, missed clouds", [*before, missed], later, clouded.clouds, place):
                 yield case
 
 

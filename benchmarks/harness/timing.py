@@ -27,3 +27,14 @@ def median_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
     """Return the median seconds of some runs, after one to warm up."""
     work()
     return median(wall_s(work) for _ in range(repeats))
+
+
+def cpu_s(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the seconds of CPU time of the fastest of some runs of this process, all its threads together."""
+
+    def once() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return min(once() for _ in range(repeats))
