@@ -13,10 +13,11 @@ from typing import Any
 
 from dbt.cli.main import dbtRunner
 from dbt.graph.thread_pool import DbtThreadPool
+from pyiceberg.table import Table
 from pyspark.sql import Row, SparkSession
 
 from ingestion import IngestRequest, IngestSummary, ingest
-from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources
+from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 from lakehouse.settings.variables import variables_in_environment
 from lakehouse.source_schemas import RAW_NAMESPACE
@@ -134,23 +135,22 @@ def _target_of(arguments: Sequence[str]) -> Path:
     return Path(os.environ["DBT_TARGET_PATH"]) / "variables" / digest
 
 
-def snapshots(spark: SparkSession) -> dict[str, int]:
+def snapshots() -> dict[str, int]:
     """Return the number of Iceberg snapshots of every table of the lake."""
-    return _counts(spark, "snapshots")
+    return {name: len(table.snapshots()) for name, table in _tables()}
 
 
-def visible_changes(spark: SparkSession) -> dict[str, int]:
+def visible_changes() -> dict[str, int]:
     """Return how often readers of every table have come to see other rows."""
-    return _counts(spark, "history")
+    return {name: len(table.history()) for name, table in _tables()}
 
 
-def _counts(spark: SparkSession, metadata: str) -> dict[str, int]:
-    tables = [
-        f"{namespace}.{table.tableName}"
-        for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE)
-        for table in spark.sql(f"show tables in {namespace}").collect()
-    ]
-    return {table: spark.sql(f"select * from {table}.{metadata}").count() for table in tables}
+def _tables() -> Iterator[tuple[str, Table]]:
+    """Return every table of the lake by PyIceberg, as a statement of Spark for each takes seconds."""
+    catalog = open_catalog(get_settings())
+    for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE):
+        for name in catalog.list_tables(namespace):
+            yield ".".join(name), catalog.load_table(name)
 
 
 def rows(spark: SparkSession, table: str, key: str = "chip_id") -> dict[str, Row]:

@@ -106,10 +106,10 @@ def test_a_late_date_recomputes_only_chips_that_it_changes(lake: Lake) -> None:
     }
 
     # Nothing is new: no snapshot, and the model does not run.
-    counted = snapshots(spark)
+    counted = snapshots()
     with compared_always():
         assert dbt("run", *SELECT)["fct_chip_statistics"] == "nothing pending"
-    assert snapshots(spark) == counted
+    assert snapshots() == counted
 
     # Statistics of a deleted scene disappear.
     gone = next(scene.item_id for scene in lake.archive.scenes if scene.day == lake.days[2])

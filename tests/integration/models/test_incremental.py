@@ -113,14 +113,14 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     assert _written(before["fct_chips"], nights.files("fct_chips")) == failed
 
     # Nothing is new: the run writes no snapshot and reads no raster, because all rasters are moved away.
-    counted = snapshots(spark)
+    counted = snapshots()
     archive, away = nights.archive.root, nights.folder / "away"
     shutil.move(archive, away)
     with compared_always():
         said = dbt("run", *SELECT)
     said_by_marks = dbt("run", *SELECT)
     shutil.move(away, archive)
-    assert snapshots(spark) == counted
+    assert snapshots() == counted
     assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
     assert set(said_by_marks.values()) == {"unchanged"}
 
@@ -137,12 +137,12 @@ def test_a_newer_baseline_replaces_its_chips_and_a_removed_item_deletes_them(nig
     chips = rows(spark, "fct_chips")
     touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
     newer = _reprocessed(nights.items[item_id])
-    before, seen_before = nights.files("fct_chips"), visible_changes(spark)
+    before, seen_before = nights.files("fct_chips"), visible_changes()
 
     nights.items[newer["id"]] = newer
     with _time_zone("Asia/Tokyo"):  # the lake is in UTC, whatever the time zone of the process
         nights.run([newer["id"]])
-    seen = {table: count - seen_before[table] for table, count in visible_changes(spark).items()}
+    seen = {table: count - seen_before[table] for table, count in visible_changes().items()}
     # Cells of the older product are gone, those of the newer one have come, and no reader sees one without the other.
     assert seen[f"{MODEL_NAMESPACE}.int_scene_cells"] == 1
     assert {seen[table] for table in seen if table.startswith(MODEL_NAMESPACE)} <= {0, 1}
@@ -180,10 +180,10 @@ def test_an_offset_of_the_user_recuts_only_its_chips_until_its_line_is_removed(n
             assert ((new == 0) == (old == 0)).all()
 
     # Storing the same offsets writes nothing. Without the line, the chips are as before.
-    counted = snapshots(spark)
+    counted = snapshots()
     assert not store_boa_offsets(own, nights.settings)
     dbt("run", *SELECT)
-    assert snapshots(spark) == counted
+    assert snapshots() == counted
     assert store_boa_offsets((), nights.settings)
     dbt("run", *SELECT)
     assert rows(spark, "fct_chips") == chips
@@ -207,9 +207,9 @@ def test_an_item_whose_time_was_corrected_moves_its_chips_in_time(nights: Nights
 
 
 def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -> None:
-    before = snapshots(nights.spark)
+    before = snapshots()
     dbt("run", "--empty", *SELECT)
-    assert snapshots(nights.spark) == before
+    assert snapshots() == before
 
 
 def test_copies_of_rows_are_removed_and_counted(nights: Nights) -> None:
@@ -233,9 +233,9 @@ def test_copies_of_rows_are_removed_and_counted(nights: Nights) -> None:
     assert rows(spark, "fct_chips") == chips
     healed = spark.table(f"{MODEL_NAMESPACE}.int_scenes").collect()
     assert sorted(map(str, healed)) == sorted(map(str, scenes))
-    counted = snapshots(spark)
+    counted = snapshots()
     assert said_by_dbt("run", "--select", "int_scenes", "fct_chips") == []
-    assert snapshots(spark) == counted
+    assert snapshots() == counted
 
 
 def test_outdated_rows_of_one_key_become_the_current_row(nights: Nights) -> None:

@@ -48,17 +48,17 @@ def project(lake: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Dbt
     return DbtProject(tmp_path_factory.mktemp("project"), {**TEXTBOOK, **CHANGING, **STORED, **WRONG_FILES})
 
 
-def snapshots_of_others(lake: SparkSession) -> dict[str, int]:
+def snapshots_of_others() -> dict[str, int]:
     """Return the number of snapshots of every table of the schema `chiplake`."""
-    return {name: count for name, count in snapshots(lake).items() if name.startswith("chiplake.")}
+    return {name: count for name, count in snapshots().items() if name.startswith("chiplake.")}
 
 
 def test_textbook_models_keep_their_rows_and_other_schemas_stay_as_they_are(
     lake: SparkSession, project: DbtProject
 ) -> None:
-    before = snapshots_of_others(lake)
+    before = snapshots_of_others()
     check_textbook_models(project, SCHEMA, lake.sql, lambda query: lake.sql(query).collect())
-    assert snapshots_of_others(lake) == before
+    assert snapshots_of_others() == before
 
 
 def events_of(lake: SparkSession, table: str) -> list[tuple[int, str]]:
@@ -142,7 +142,7 @@ def test_a_seed_of_fields_is_joined_to_the_chips_of_another_schema(
         as chips (cell_id, day, ndvi)
         """
     )
-    before = snapshots_of_others(lake)
+    before = snapshots_of_others()
     with monkeypatch.context() as patch:
         patch.delenv("CHIPLAKE_TARGET_SCHEMA")
         get_settings.cache_clear()
@@ -166,5 +166,5 @@ def test_a_seed_of_fields_is_joined_to_the_chips_of_another_schema(
     assert sorted(map(tuple, history.collect())) == [("barley", True), ("maize", False), ("wheat", True)]
 
     project.build("compile", "--select", "clear_chips_by_month")
-    assert snapshots_of_others(lake) == before
+    assert snapshots_of_others() == before
     assert set(before) == {"chiplake.dim_grid_cells", "chiplake.fct_chip_statistics"}

@@ -189,10 +189,10 @@ def test_clouds_and_the_swath_edge_are_in_the_region(expected: list[Expected]) -
 
 
 def test_a_second_run_writes_no_snapshot(built: SparkSession) -> None:
-    before = snapshots(built)
+    before = snapshots()
     with compared_always():
         messages = dbt("run", "--select", "+fct_filled_chips", "+fct_composites")
-    assert snapshots(built) == before
+    assert snapshots() == before
     assert messages["fct_chips"] == messages["fct_filled_chips"] == messages["fct_composites"] == "nothing pending"
 
 

@@ -133,10 +133,10 @@ def test_a_change_of_settings_writes_nothing_and_a_dbt_test_warns(lake: Lake, fu
         "fill_cloud_dilation_pixels": 15,
         "fill_min_complete": 0.5,
     }
-    before = snapshots(lake.spark)
+    before = snapshots()
     with compared_always():
         said = lake.run(other)
-    assert snapshots(lake.spark) == before
+    assert snapshots() == before
     assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
 
     def warned(variables: dict[str, Any]) -> tuple[str, int]:
@@ -157,13 +157,13 @@ def test_recomputing_filled_chips_reads_no_raster(
     monkeypatch.setenv("CHIPLAKE_FILL_MIN_COMPLETE", "0.5")
     get_settings.cache_clear()
     archive, away = lake.archive.root, lake.folder / "away"
-    before, lines = snapshots(lake.spark), list[str]()
+    before, lines = snapshots(), list[str]()
     shutil.move(archive, away)
     try:
         run_job("temporal_merge", Window(recompute=True), lines.append)
     finally:
         shutil.move(away, archive)
-    after = snapshots(lake.spark)
+    after = snapshots()
     changed = {table.rsplit(".", 1)[-1] for table in after if after[table] != before.get(table)}
     assert changed == {
         *("int_fill_inputs", "fct_filled_chips", "fct_chip_statistics", "int_embedding_inputs"),
@@ -209,9 +209,9 @@ def test_recomputed_chips_are_cut_again_and_equal_a_full_refresh(lake: Lake, ful
     }
 
     # Another order and a repeated class make the same rule, so the run writes nothing.
-    before = snapshots(lake.spark)
+    before = snapshots()
     lake.run({"valid_scl_classes": [6, 4, 4], "bands": ["nir", "red"], "recompute": True}, select=SELECT_CHIPS)
-    assert snapshots(lake.spark) == before
+    assert snapshots() == before
     lake.run(variables, "--full-refresh")
     assert lake.tables() == recomputed
 
