@@ -20,16 +20,17 @@ from support.lakes import (
     compared_always,
     data_files,
     dbt,
-    empty_lake,
     empty_lake_of,
     ingest_file,
     rows,
     snapshots,
+    try_dbt,
 )
 from support.scene_oracle import decode
 
 from chiplake.jobs import Window, run_job
 from chiplake.synthetic import Archive, ArchiveSpec, write_archive
+from lakehouse.catalog import MODEL_NAMESPACE
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 SELECT = ("--select", "+fct_filled_chips")
@@ -67,15 +68,6 @@ class Lake:
         """Return the data file of each chip; it changes when the row is written again."""
         return data_files(self.spark, table)
 
-    def rules(self) -> dict[tuple[date, int, int], int]:
-        """Count filled chips by day, max_age_days and dilation of their rule."""
-        count: dict[tuple[date, int, int], int] = {}
-        for row in self.filled().values():
-            rule = json.loads(row.rule_version)
-            key = (row.acquired_at.date(), rule["max_age_days"], rule["cloud_dilation_pixels"])
-            count[key] = count.get(key, 0) + 1
-        return count
-
 
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
@@ -83,6 +75,44 @@ def lake(spark: SparkSession, settings: Settings, tmp_path_factory: pytest.TempP
     spec = ArchiveSpec.tiny()
     with empty_lake_of(spec.bands, spark, settings):
         yield Lake(spark, settings, write_archive(spec, folder / "archive"), folder)
+
+
+@dataclass(frozen=True)
+class Late:
+    """A lake whose fill rule has changed before the middle date arrived, with a raster that could not be read."""
+
+    before: dict[str, dict[str, str]]  # files of the first and the last date, filled by the old rule
+    has_failed: bool  # a chip of the middle date has an error until its raster is repaired
+    chips: Rows  # after the repair
+    filled: Rows
+    after: dict[str, dict[str, str]]  # files
+    filled_at_once: Rows  # all chips, filled again in one run
+
+
+@pytest.fixture(scope="module")
+def late(lake: Lake) -> Late:
+    lake.bring(0, 2)
+    lake.run(OLD)
+    before = {table: lake.files(table) for table in MODELS_WITH_PIXELS}
+
+    # A raster of the middle date is truncated.
+    broken = next(scene for scene in lake.archive.scenes if scene.day == lake.days[1])
+    raster = broken.rasters["red"]
+    whole = raster.read_bytes()
+    raster.write_bytes(whole[:2048])
+    lake.bring(1)
+    lake.run(NEW)
+    has_failed = any(chip.error is not None for chip in rows(lake.spark, "fct_chips").values())
+
+    # After the repair, the current setting has other bands.
+    raster.write_bytes(whole)
+    lake.run(NEW | {"bands": ["red"]}, select=SELECT_CHIPS)
+    chips, filled = lake.tables().values()
+    after = {table: lake.files(table) for table in MODELS_WITH_PIXELS}
+
+    lake.spark.sql(f"delete from {MODEL_NAMESPACE}.fct_filled_chips")
+    lake.run(NEW, select=("--select", "fct_filled_chips"))
+    return Late(before, has_failed, chips, filled, after, lake.filled())
 
 
 @dataclass(frozen=True)
@@ -95,9 +125,9 @@ class FullRefresh:
 
 
 @pytest.fixture(scope="module")
-def full_refresh(lake: Lake) -> FullRefresh:
-    lake.bring(0, 1, 2)
-    lake.run(OLD, "--full-refresh")
+def full_refresh(lake: Lake, late: Late) -> FullRefresh:
+    """Replace the chips of `late`; tests of its tables come before those that use this fixture."""
+    lake.run(OLD, "--full-refresh", select=SELECT_CHIPS)
     by_old = lake.tables()
     lake.run(NEW, "--full-refresh", select=SELECT_FILLING)
     return FullRefresh(by_old["fct_chips"], by_old["fct_filled_chips"], lake.filled())
@@ -107,25 +137,23 @@ def of_day(chips: Rows, *days: date) -> Rows:
     return {chip_id: chip for chip_id, chip in chips.items() if chip.acquired_at.date() in days}
 
 
-def test_one_run_fills_each_chip_of_a_cell_by_its_own_rule(lake: Lake, full_refresh: FullRefresh) -> None:
+def rules_of(filled: Rows) -> set[tuple[date, int]]:
+    """Return the days of filled chips, each with the max_age_days of its rules."""
+    return {(row.acquired_at.date(), json.loads(row.rule_version)["max_age_days"]) for row in filled.values()}
+
+
+def test_after_a_change_of_rule_chips_that_a_late_date_can_fill_follow_the_new_rule(lake: Lake, late: Late) -> None:
     first, middle, last = lake.days
-    empty_lake(lake.spark, lake.settings)
-    # Two dates are planned by the old rule, but not filled.
-    lake.bring(0, 2)
-    lake.run(OLD, select=("--select", "+int_fill_inputs"))
-    # The middle date arrives late: chips that it can fill get the current rule, and the first date keeps the old one.
-    lake.bring(1)
-    lake.run(NEW)
-    assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
-    filled = lake.filled()
-    assert of_day(filled, first) == of_day(full_refresh.filled_by_old, first)
-    assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
-    assert {one: chip.source_index for one, chip in full_refresh.filled_by_old.items()} != {
-        one: chip.source_index for one, chip in full_refresh.filled_by_new.items()
-    }
+    assert late.has_failed
+    assert {one: late.after["fct_chips"][one] for one in late.before["fct_chips"]} == late.before["fct_chips"]
+    # Chips that the late date can fill follow the current rule; earlier chips do not change.
+    assert rules_of(late.filled) == {(first, 60), (middle, 7), (last, 7)}
+    filled = late.before["fct_filled_chips"]
+    untouched = {one for one, file in filled.items() if late.after["fct_filled_chips"][one] == file}
+    assert untouched == set(of_day(late.filled, first))
 
 
-def test_a_change_of_settings_writes_nothing_and_a_dbt_test_warns(lake: Lake, full_refresh: FullRefresh) -> None:
+def test_a_change_of_settings_writes_nothing_and_a_dbt_test_warns(lake: Lake, late: Late) -> None:
     other = {
         "bands": ["red"],
         "valid_scl_classes": [4, 6],
@@ -139,14 +167,34 @@ def test_a_change_of_settings_writes_nothing_and_a_dbt_test_warns(lake: Lake, fu
     assert snapshots() == before
     assert {said["fct_chips"], said["fct_filled_chips"]} == {"nothing pending"}
 
-    def warned(variables: dict[str, Any]) -> tuple[str, int]:
-        arguments = ["test", "--select", "rows_follow_the_rules_in_force", "--vars", json.dumps(variables)]
-        project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-        (result,) = dbtRunner().invoke(["--quiet", *arguments, *project]).result.results
-        return str(result.status), result.failures
+    def warned(variables: dict[str, Any]) -> tuple[str, str]:
+        name = "rows_follow_the_rules_in_force"
+        return try_dbt("test", "--select", name, "--vars", json.dumps(variables))[name]
 
-    assert warned(NEW) == ("warn", len(of_day(full_refresh.filled_by_old, lake.days[0])))
-    assert warned(other) == ("warn", len(full_refresh.chips) + len(full_refresh.filled_by_old))
+    of_old_rule, of_any_rule = len(of_day(late.filled, lake.days[0])), len(late.chips) + len(late.filled)
+    assert warned(NEW) == ("warn", f"Got {of_old_rule} results, configured to warn if != 0")
+    assert warned(other) == ("warn", f"Got {of_any_rule} results, configured to warn if != 0")
+
+
+def test_after_a_recompute_limited_to_some_days_chips_of_other_days_keep_their_rule(lake: Lake, late: Late) -> None:
+    first, middle, last = lake.days
+    assert rules_of(lake.filled()) == {(first, 60), (middle, 7), (last, 7)}
+    lake.run(NEW | {"fill_max_age_days": 30, "recompute": True, "end_date": str(first)}, select=SELECT_FILLING)
+    assert rules_of(lake.filled()) == {(first, 30), (middle, 7), (last, 7)}
+
+
+def test_retries_use_the_bands_that_were_planned(late: Late, full_refresh: FullRefresh) -> None:
+    assert late.chips == full_refresh.chips
+
+
+def test_one_run_fills_each_chip_of_a_cell_by_its_own_rule(lake: Lake, late: Late, full_refresh: FullRefresh) -> None:
+    first, middle, last = lake.days
+    for filled in (late.filled, late.filled_at_once):
+        assert of_day(filled, first) == of_day(full_refresh.filled_by_old, first)
+        assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
+    assert {one: chip.source_index for one, chip in full_refresh.filled_by_old.items()} != {
+        one: chip.source_index for one, chip in full_refresh.filled_by_new.items()
+    }
 
 
 def test_recomputing_filled_chips_reads_no_raster(
@@ -212,45 +260,8 @@ def test_recomputed_chips_are_cut_again_and_equal_a_full_refresh(lake: Lake, ful
     before = snapshots()
     lake.run({"valid_scl_classes": [6, 4, 4], "bands": ["nir", "red"], "recompute": True}, select=SELECT_CHIPS)
     assert snapshots() == before
-    lake.run(variables, "--full-refresh")
+    lake.run(variables, "--full-refresh", select=SELECT_CHIPS)
     assert lake.tables() == recomputed
-
-
-def test_after_a_change_of_rule_late_scenes_use_the_new_rule_and_retries_the_old(
-    lake: Lake, full_refresh: FullRefresh
-) -> None:
-    first, middle, last = lake.days
-    empty_lake(lake.spark, lake.settings)
-    lake.bring(0, 2)
-    lake.run(OLD)
-    before = {table: lake.files(table) for table in MODELS_WITH_PIXELS}
-
-    # A raster of the middle date is truncated.
-    broken = next(scene for scene in lake.archive.scenes if scene.day == middle)
-    raster = broken.rasters["red"]
-    whole = raster.read_bytes()
-    raster.write_bytes(whole[:2048])
-    lake.bring(1)
-    lake.run(NEW)
-    assert any(chip.error is not None for chip in rows(lake.spark, "fct_chips").values())
-
-    # After the repair, it is cut with the bands that were planned, not with those of the current setting.
-    raster.write_bytes(whole)
-    lake.run(NEW | {"bands": ["red"]}, select=SELECT_CHIPS)
-    assert rows(lake.spark, "fct_chips") == full_refresh.chips
-    after = lake.files("fct_chips")
-    assert {one: after[one] for one in before["fct_chips"]} == before["fct_chips"]
-
-    # Chips that the late date can fill follow the current rule; earlier chips do not change.
-    assert {key[:2] for key in lake.rules()} == {(first, 60), (middle, 7), (last, 7)}
-    filled, after = lake.filled(), lake.files("fct_filled_chips")
-    assert of_day(filled, middle, last) == of_day(full_refresh.filled_by_new, middle, last)
-    untouched = {one for one, file in before["fct_filled_chips"].items() if after[one] == file}
-    assert untouched == set(of_day(filled, first))
-
-    # After a recompute limited to some days, chips of other days keep their rule.
-    lake.run(NEW | {"fill_max_age_days": 30, "recompute": True, "end_date": str(first)}, select=SELECT_FILLING)
-    assert {key[:2] for key in lake.rules()} == {(first, 30), (middle, 7), (last, 7)}
 
 
 def test_the_variable_recompute_must_be_true_or_false() -> None:
