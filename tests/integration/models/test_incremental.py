@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from support.lakes import (
     compared_always,
     data_files,
     dbt,
-    empty_lake,
     empty_lake_of,
     ingest_file,
     rows,
@@ -52,10 +52,14 @@ class Nights:
         scenes = [scene for scene in self.archive.scenes if scene.day == days[day] and tile in (None, scene.tile)]
         return [scene.item_id for scene in scenes]
 
-    def run(self, item_ids: list[str]) -> dict[str, str]:
-        """Ingest some items and run the models."""
+    def ingest(self, item_ids: list[str]) -> None:
+        """Ingest some items."""
         ingest_file(write_items(self.folder / "items.json", [self.items[one] for one in item_ids]), self.settings)
-        return dbt("run", *SELECT)
+
+    def run(self, item_ids: list[str]) -> None:
+        """Ingest some items and run the models."""
+        self.ingest(item_ids)
+        dbt("run", *SELECT)
 
     def files(self, table: str) -> dict[str, str]:
         """Return the data file of each chip; it changes when the row is written again."""
@@ -74,17 +78,25 @@ def _written(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {chip_id for chip_id, file in after.items() if before.get(chip_id) != file}
 
 
+def days_of(chips: dict[str, Row]) -> set[date]:
+    return {chip.acquired_at.date() for chip in chips.values()}
+
+
 def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights) -> None:
     spark = nights.spark
     tiles = sorted({scene.tile for scene in nights.archive.scenes})
 
-    # The last day arrives first.
-    nights.run(nights.scene_ids(2))
+    # Of the first day, one tile has arrived. A run that is limited to the last day makes no other chips.
+    first, *_, last = sorted({scene.day for scene in nights.archive.scenes})
+    nights.ingest([*nights.scene_ids(2), *nights.scene_ids(0, tiles[0])])
+    dbt("run", *SELECT, "--vars", json.dumps({"start_date": str(last), "end_date": str(last)}))
+    assert days_of(rows(spark, "fct_filled_chips")) == {last}
     newest = set(rows(spark, "fct_filled_chips"))
 
-    # Then the first day of one tile: chips of that tile's cells are filled again, all others stay in their file.
+    # Then the first day: chips of that tile's cells are filled again, all others stay in their file.
     before = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
-    nights.run(nights.scene_ids(0, tiles[0]))
+    dbt("run", *SELECT)
+    assert days_of(rows(spark, "fct_filled_chips")) == {first, last}
     after = {table: nights.files(table) for table in MODELS_WITH_PIXELS}
     late = _written(before["fct_chips"], after["fct_chips"])
     late_cells = {rows(spark, "fct_chips")[chip_id].cell_id for chip_id in late}
@@ -94,12 +106,11 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
     assert newest - affected, "the other tile has cells of its own"
 
     # The other tile of that day joins the same datatake; the middle day has a raster that ends too early.
-    nights.run(nights.scene_ids(0, tiles[1]))
     broken = next(scene for scene in nights.archive.scenes if scene.item_id == nights.scene_ids(1, tiles[0])[0])
     raster = broken.rasters["red"]
     whole = raster.read_bytes()
     raster.write_bytes(whole[:2048])  # the header without any block
-    nights.run(nights.scene_ids(1))
+    nights.run([*nights.scene_ids(0, tiles[1]), *nights.scene_ids(1)])
     chips = rows(spark, "fct_chips")
     failed = {chip_id for chip_id, chip in chips.items() if chip.error is not None}
     assert failed == {chip_id for chip_id, chip in chips.items() if broken.item_id in chip.item_ids}
@@ -131,79 +142,63 @@ def test_late_broken_and_repaired_scenes_end_as_in_a_full_refresh(nights: Nights
         assert rows(spark, table) == expected, table
 
 
-def test_a_newer_baseline_replaces_its_chips_and_a_removed_item_deletes_them(nights: Nights) -> None:
+def test_a_newer_baseline_an_offset_and_a_corrected_time_write_only_their_chips_and_are_taken_back(
+    nights: Nights,
+) -> None:
+    """Each changes a scene of another day, all in one run; the next run has a removed item and no offset."""
     spark = nights.spark
-    item_id = nights.scene_ids(1)[0]
     chips = rows(spark, "fct_chips")
-    touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
-    newer = _reprocessed(nights.items[item_id])
-    before, seen_before = nights.files("fct_chips"), visible_changes()
+    replaced_id, shifted_id, moved_id = (nights.scene_ids(day)[0] for day in (1, 0, 2))
 
-    nights.items[newer["id"]] = newer
+    def chips_of(item_id: str) -> set[str]:
+        return {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
+
+    newer, corrected = _reprocessed(nights.items[replaced_id]), json.loads(json.dumps(nights.items[moved_id]))
+    corrected["properties"] |= {"datetime": "2023-08-14T09:58:11Z", "updated": "2024-01-01T00:00:00Z"}
+    nights.items |= {newer["id"]: newer, moved_id: corrected}
+    own = (BoaOffsetOverride(item_id=shifted_id, boa_offset=25, note="of a test"),)
+    before, seen_before = nights.files("fct_chips"), visible_changes()
+    assert store_boa_offsets(own, nights.settings)
+    assert stored_boa_offsets(nights.settings) == own
     with _time_zone("Asia/Tokyo"):  # the lake is in UTC, whatever the time zone of the process
-        nights.run([newer["id"]])
+        nights.run([newer["id"], moved_id])
+
+    touched = [chips_of(item_id) for item_id in (replaced_id, shifted_id, moved_id)]
+    assert all(touched)
+    assert _written(before, nights.files("fct_chips")) == set.union(*touched) < set(chips)
+    changed, filled = rows(spark, "fct_chips"), rows(spark, "fct_filled_chips")
     seen = {table: count - seen_before[table] for table, count in visible_changes().items()}
     # Cells of the older product are gone, those of the newer one have come, and no reader sees one without the other.
     assert seen[f"{MODEL_NAMESPACE}.int_scene_cells"] == 1
     assert {seen[table] for table in seen if table.startswith(MODEL_NAMESPACE)} <= {0, 1}
-
-    assert _written(before, nights.files("fct_chips")) == touched
-    assert all(newer["id"] in rows(spark, "fct_chips")[chip_id].item_ids for chip_id in touched)
-
-    open_catalog(nights.settings).load_table(STAC_ITEMS).delete(f"item_id in ('{newer['id']}', '{item_id}')")
-    dbt("run", *SELECT)
-    left = rows(spark, "fct_chips")
-    assert not any({newer["id"], item_id} & set(chip.item_ids) for chip in left.values())
-    assert set(rows(spark, "fct_filled_chips")) == set(left)
-
-
-def test_an_offset_of_the_user_recuts_only_its_chips_until_its_line_is_removed(nights: Nights) -> None:
-    spark = nights.spark
-    item_id = nights.scene_ids(0)[0]
-    chips = rows(spark, "fct_chips")
-    touched = {chip_id for chip_id, chip in chips.items() if item_id in chip.item_ids}
-    own = (BoaOffsetOverride(item_id=item_id, boa_offset=25, note="of a test"),)
-    assert touched
-
-    before = nights.files("fct_chips")
-    assert store_boa_offsets(own, nights.settings)
-    assert stored_boa_offsets(nights.settings) == own
-    dbt("run", *SELECT)
-    assert _written(before, nights.files("fct_chips")) == touched
-    shifted = rows(spark, "fct_chips")
-    for chip_id in touched:
-        was, now = chips[chip_id], shifted[chip_id]
-        assert now.boa_offsets == [25 if one == item_id else offset for one, offset in zip_offsets(was)]
-        if was.item_ids == [item_id]:
+    assert all(newer["id"] in changed[chip_id].item_ids for chip_id in chips_of(replaced_id))
+    for chip_id in chips_of(shifted_id):
+        was, now = chips[chip_id], changed[chip_id]
+        assert now.boa_offsets == [25 if one == shifted_id else offset for one, offset in zip_offsets(was)]
+        if was.item_ids == [shifted_id]:
             old, new = (numpy.frombuffer(blosc.decompress(chip.red), "<u2").astype(int) for chip in (was, now))
             assert (new[old > 1] - old[old > 1] == 25 - was.boa_offsets[0]).all()
             assert ((new == 0) == (old == 0)).all()
+    for rows_of_table in (changed, filled):
+        assert {rows_of_table[chip_id].acquired_at.day for chip_id in chips_of(moved_id)} == {14}
 
     # Storing the same offsets writes nothing. Without the line, the chips are as before.
     counted = snapshots()
     assert not store_boa_offsets(own, nights.settings)
-    dbt("run", *SELECT)
     assert snapshots() == counted
     assert store_boa_offsets((), nights.settings)
+    open_catalog(nights.settings).load_table(STAC_ITEMS).delete(f"item_id in ('{newer['id']}', '{replaced_id}')")
     dbt("run", *SELECT)
-    assert rows(spark, "fct_chips") == chips
+    left = rows(spark, "fct_chips")
+    assert not any({newer["id"], replaced_id} & set(chip.item_ids) for chip in left.values())
+    assert set(rows(spark, "fct_filled_chips")) == set(left)
+    assert {chip_id: left[chip_id] for chip_id in chips_of(shifted_id)} == {
+        chip_id: chips[chip_id] for chip_id in chips_of(shifted_id)
+    }
 
 
 def zip_offsets(chip: Row) -> list[tuple[str, int]]:
     return list(zip(chip.item_ids, chip.boa_offsets, strict=True))
-
-
-def test_an_item_whose_time_was_corrected_moves_its_chips_in_time(nights: Nights) -> None:
-    item_id = nights.scene_ids(0)[0]
-    corrected = json.loads(json.dumps(nights.items[item_id]))
-    corrected["properties"] |= {"datetime": "2023-08-04T09:58:11Z", "updated": "2024-01-01T00:00:00Z"}
-    nights.items[item_id] = corrected
-    nights.run([item_id])
-    moved = {chip_id: chip for chip_id, chip in rows(nights.spark, "fct_chips").items() if item_id in chip.item_ids}
-    assert moved
-    assert {chip.acquired_at.day for chip in moved.values()} == {4}
-    filled = rows(nights.spark, "fct_filled_chips")
-    assert {filled[chip_id].acquired_at.day for chip_id in moved} == {4}
 
 
 def test_a_run_with_empty_inputs_leaves_the_tables_as_they_are(nights: Nights) -> None:
@@ -271,15 +266,3 @@ def _reprocessed(item: dict[str, Any]) -> dict[str, Any]:
             shutil.copy(path, copy)
         asset["href"] = str(copy)
     return again
-
-
-def test_the_window_variables_limit_a_run_to_their_days(nights: Nights) -> None:
-    empty_lake(nights.spark, nights.settings)
-    ingest_file(nights.archive.items_path, nights.settings)
-    days = sorted({scene.day for scene in nights.archive.scenes})
-    window = json.dumps({"start_date": str(days[1]), "end_date": str(days[1])})
-    dbt("run", *SELECT, "--vars", window)
-    assert {row.acquired_at.date() for row in rows(nights.spark, "fct_filled_chips").values()} == {days[1]}
-
-    dbt("run", *SELECT)
-    assert {row.acquired_at.date() for row in rows(nights.spark, "fct_filled_chips").values()} == set(days)
