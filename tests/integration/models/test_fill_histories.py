@@ -30,6 +30,7 @@ from python_udfs.fill.cell_fold import CellFold
 
 SELECT = ("--select", "int_fill_inputs", "fct_filled_chips")
 CELLS = 100
+ODD_CELLS = 80  # some of whose pixels are suspect
 RUNS = 4  # after the last one, chips no longer change
 MAX_AGE = timedelta(days=60)
 START = datetime(2023, 3, 1, 10, tzinfo=UTC)
@@ -198,16 +199,45 @@ def check(found: dict[str, Row], histories: list[History], run: int, days: tuple
     for history in histories:
         chips = [chip for chip in history[run] if chip.valid]
         for own in chips:
-            if days[0] <= own.acquired_at.date() <= days[1]:
+            if is_of(days, own):
                 assert_filled(found[own.chip_id], chips, own)
 
 
-def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> None:
+def is_of(days: tuple[date, date], chip: Version) -> bool:
+    return days[0] <= chip.acquired_at.date() <= days[1]
+
+
+def check_one_fold(found: dict[str, Row], histories: list[History], run: int, days: tuple[date, date]) -> None:
+    """Compare the rows of some days with those of one fold over all chips of their cell."""
+    for history in histories:
+        for chip, expected in folded(history[run]):
+            if is_of(days, chip):
+                row = found[chip.chip_id].asDict(recursive=True)
+                assert [name for name, value in expected.items() if row[name] != value] == [], chip.chip_id
+
+
+def folded(chips: list[Version]) -> Iterator[tuple[Version, dict[str, Any]]]:
+    """Fill the chips of a cell that could be read, all in one fold; return computed columns of each chip."""
+    fold = CellFold(Rule(adjust="peers", suspects="peers").as_json())
+    for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id)):
+        if chip.valid is not None:
+            fold.add({**dict.fromkeys((*BAND_NAMES, "cloud_distance")), **chip_row(chip)})
+            filled = fold.filled({})
+            for source in filled["sources"]:
+                source["acquired_at"] = source["acquired_at"].replace(tzinfo=None)
+            yield chip, filled
+
+
+def test_runs_over_changing_chips_equal_the_reference_and_a_full_refresh(lake: SparkSession) -> None:
     rng = random.Random(7)
-    histories = [make_history(rng, number) for number in range(CELLS)]
+    plain = [make_history(rng, number) for number in range(CELLS)]
+    rng = random.Random(8)
+    odd = [make_history(rng, number, odd_share=0.25) for number in range(CELLS, CELLS + ODD_CELLS)]
+    histories = [*plain, *odd]
     cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
     place = {"geohash": GEOHASH, "longitude": 15.0, "latitude": 45.0}
     put(lake, "dim_grid_cells", [{"cell_id": one, **place} for one in cells])
+    suspect, carried = set[str](), set[str]()
     for run in range(RUNS):
         put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
         # The second run is limited to some days; the third must also fill the others.
@@ -215,8 +245,14 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
         window = {"start_date": str(WINDOW[0]), "end_date": str(WINDOW[1])} if run == 1 else {}
         dbt("run", *SELECT, "--vars", json.dumps(window))
         found = rows(lake, "fct_filled_chips")
-        check(found, histories, run, days)
+        check(found, plain, run, days)
+        check_one_fold(found, odd, run, days)
         assert found.keys() == {chip.chip_id for history in histories for chip in history[run] if chip.valid} or window
+        suspect |= {chip_id for chip_id, row in found.items() if row.suspect is not None}
+        if run:
+            carried |= {chip_id for chip_id, row in found.items() if any(chip.suspect for chip in row.carried_chips)}
+    assert len(suspect) > 25
+    assert len(carried) > 5
 
     dbt("run", "--full-refresh", *SELECT)
     at_once = rows(lake, "fct_filled_chips")
@@ -229,38 +265,3 @@ def test_runs_over_changing_chips_equal_a_full_refresh(lake: SparkSession) -> No
     assert not differing
     assert max(len(row.sources) for row in at_once.values()) >= 3
     assert max(row.max_age_days or 0 for row in at_once.values()) == 60
-
-
-def test_runs_over_chips_with_suspect_pixels_equal_one_fold(lake: SparkSession) -> None:
-    rng = random.Random(8)
-    histories = [make_history(rng, number, odd_share=0.25) for number in range(CELLS, CELLS + 80)]
-    cells = sorted({chip.cell_id for history in histories for chips in history for chip in chips})
-    place = {"geohash": GEOHASH, "longitude": 15.0, "latitude": 45.0}
-    put(lake, "dim_grid_cells", [{"cell_id": one, **place} for one in cells])
-    suspect, carried = set[str](), set[str]()
-    for run in range(RUNS):
-        put(lake, "fct_chips", [chip_row(chip) for history in histories for chip in history[run]])
-        dbt("run", *SELECT)
-        found = rows(lake, "fct_filled_chips")
-        for history in histories:
-            for chip_id, expected in folded(history[run]).items():
-                row = found[chip_id].asDict(recursive=True)
-                assert [name for name, value in expected.items() if row[name] != value] == [], chip_id
-                if row["suspect"] is not None:
-                    suspect.add(chip_id)
-                if run and any(chip["suspect"] for chip in row["carried_chips"]):
-                    carried.add(chip_id)
-    assert len(suspect) > 25
-    assert len(carried) > 5
-
-
-def folded(chips: list[Version]) -> dict[str, dict[str, Any]]:
-    """Fill the chips of a cell that could be read, all in one fold; return computed columns by chip."""
-    fold, filled = CellFold(Rule(adjust="peers", suspects="peers").as_json()), {}
-    for chip in sorted(chips, key=lambda one: (one.acquired_at, one.chip_id)):
-        if chip.valid is not None:
-            fold.add({**dict.fromkeys((*BAND_NAMES, "cloud_distance")), **chip_row(chip)})
-            filled[chip.chip_id] = fold.filled({})
-            for source in filled[chip.chip_id]["sources"]:
-                source["acquired_at"] = source["acquired_at"].replace(tzinfo=None)
-    return filled
