@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,13 +17,14 @@ import pytest
 from chiplake_airflow.managed_versions import MANAGED_VERSIONS
 
 from lakehouse.settings import PROJECT_DIR
-from support.ports import free_port
+from support.ports import free_port, wait_for_port
 
 BIN = Path(sys.executable).parent
 # Managed Airflow as AWS installs it; made by `make setup`.
 MANAGED_BINS = {version: PROJECT_DIR / f".venv-airflow-{version}" / "bin" for version in MANAGED_VERSIONS}
 OLDEST_BIN, NEWEST_BIN = MANAGED_BINS[MANAGED_VERSIONS[0]], MANAGED_BINS[MANAGED_VERSIONS[-1]]
 DAGS = PROJECT_DIR / "dags"
+_START_S = 180  # for the API server of Airflow
 
 
 @dataclass(frozen=True)
@@ -100,24 +99,13 @@ def airflow_servers(airflow: Airflow, folder: Path) -> Iterator[None]:
             server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
             stack.callback(_kill_all, server)
             if name == "api-server":  # a task that starts before it answers fails
-                _wait_for_port(int(port), server)
+                wait_for_port(int(port), server, _START_S)
         yield
 
 
 def _kill_all(server: subprocess.Popen[bytes]) -> None:
     os.killpg(server.pid, signal.SIGKILL)  # its children, too
     server.wait()
-
-
-def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("the API server of Airflow does not answer", pytrace=False)
 
 
 def write_manifest(folder: Path) -> Path:

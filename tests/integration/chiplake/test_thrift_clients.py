@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from support.dbt_projects import DbtProject
 from support.ingests import write_items
 from support.lakes import ingest_file
 from support.own_models import FIRST_EVENTS, TEXTBOOK, check_textbook_models
+from support.ports import free_port, wait_for_port
 from support.scene_oracle import decode
 from support.second_settings import (
     BANDS,
@@ -88,9 +88,7 @@ class Client:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("served")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     variables = {
         "CHIPLAKE_HOME": str(home),
         "CHIPLAKE_SPARK_MASTER": "local[2]",
@@ -105,23 +103,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with subprocess.Popen(command, env=environment, cwd=PROJECT_DIR) as process:
         running = Server(port, Settings().replace(home=home), environment)
         try:
-            _wait_until_it_listens(port, process)
+            wait_for_port(port, process, START_S)
             yield running
         finally:
             for connection in running.connections:
                 connection.close()
             process.send_signal(signal.SIGINT)
             process.wait(60)
-
-
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"the server does not listen; exit code {process.poll()}")
 
 
 def test_views_variables_and_settings_of_two_clients_stay_apart(server: Server) -> None:
