@@ -320,7 +320,7 @@ def _innermost(links: Sequence[_Link]) -> str:
 
 
 def _known(text: str, links: Sequence[_Link]) -> str:
-    """Return the line of a cause that is named wherever it is in the chain, empty if there is none."""
+    """Return the line of a known cause, which may be anywhere in the chain; empty if there is none."""
     if _GEOMETRY_OVER_THRIFT in text:
         return _GEOMETRY
     for link in reversed(links):

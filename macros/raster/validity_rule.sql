@@ -14,8 +14,9 @@
     {%- for name, percent in limits.items() if percent < 100 -%}
         {%- do rule.update({name: percent}) -%}
     {%- endfor -%}
-    {%- if env_var('CHIPLAKE_FILL_MASK_VERSION', '') -%}
-        {%- do rule.update({'mask': env_var('CHIPLAKE_FILL_MASK_VERSION', '')}) -%}
+    {%- set mask = env_var('CHIPLAKE_FILL_MASK_VERSION') -%}
+    {%- if mask -%}
+        {%- do rule.update({'mask': mask}) -%}
     {%- endif -%}
     {{ return(rule) }}
 {% endmacro %}

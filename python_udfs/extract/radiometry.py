@@ -162,7 +162,7 @@ def percentages(numbers: NDArray[Any], meaning: Radiometry, missing: Mask | None
         missing: mask of the same shape of pixels that are missing whatever their number is.
 
     Returns:
-        uint8 of the same shape, 0 to 100; 0 where a pixel is missing, because nothing is said of it.
+        uint8 of the same shape, 0 to 100. A missing pixel is 0, so that no limit excludes it.
     """
     return np.where(_absent(numbers, meaning.nodata, missing), 0, numbers).astype(np.uint8)
 

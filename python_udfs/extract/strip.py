@@ -64,7 +64,7 @@ class Strip:
     epsg: int
     row: int
     bands: list[str]  # bands to cut; the columns of other bands are null
-    has_probabilities: bool  # cloud and snow probabilities are cut, too, where there are
+    has_probabilities: bool  # chips get the cloud and snow probabilities of scenes that have them
     valid_scl_classes: list[int]
     scenes: list[Scene]
     cells: list[Cell]

@@ -77,7 +77,7 @@ def test_a_lock_is_the_same_on_python_3_11(version: str) -> None:
 @pytest.mark.parametrize("version", MANAGED_VERSIONS)
 def test_an_environment_is_exactly_its_lock(version: str) -> None:
     python = MANAGED_BINS[version] / "python"
-    # Isolated: with the project on the path, its own metadata would be found, too.
+    # -I keeps the project, which has metadata of its own, off the path.
     listed = subprocess.run([python, "-I", "-c", PINS], check=True, capture_output=True, text=True).stdout
     installed = {canonicalize_name(name): pin for name, pin in json.loads(listed)}
     number = subprocess.run([python, "--version"], check=True, capture_output=True, text=True).stdout.split()[1]
