@@ -21,14 +21,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rasterio
-from harness.scenes import LAYERS, Extent, gsd_of, write_dates, write_looks
+from harness.scenes import LAYERS, Extent, write_dates, write_looks
 from numcodecs import blosc
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from rich.console import Console
 from rich.table import Table
 
-from lakehouse.bands import CHIP_SIZE_M
+from lakehouse.bands import CHIP_SIZE_M, LAYER_GSD_M
 
 REPEATS: Final = 3
 
@@ -46,7 +46,7 @@ def make_chips(count: int) -> list[Chip]:
         for layer in LAYERS:
             with rasterio.open(item["assets"][layer]["href"]) as dataset:
                 layers[layer] = dataset.read(1)
-    pixels = {layer: CHIP_SIZE_M // gsd_of(layer) for layer in LAYERS}
+    pixels = {layer: CHIP_SIZE_M // LAYER_GSD_M[layer] for layer in LAYERS}
 
     def cut(layer: str, row: int, col: int) -> NDArray[Any]:
         n = pixels[layer]

@@ -45,4 +45,7 @@ CLOUD_PROBABILITY = "cloud_probability"
 SNOW_PROBABILITY = "snow_probability"
 PROBABILITIES: tuple[str, ...] = (CLOUD_PROBABILITY, SNOW_PROBABILITY)
 CLOUD_DISTANCE = "cloud_distance"  # column of fct_chips, 20 m, uint8
+# Side of a pixel of the layers that are rasters at providers, metres. Few items have probabilities.
+LAYER_GSD_M: dict[str, int] = {band.name: band.gsd for band in BANDS} | dict.fromkeys((SCL, *PROBABILITIES), 20)
+CHIP_LAYERS: tuple[str, ...] = (*BAND_NAMES, SCL, CLOUD_DISTANCE, *PROBABILITIES)  # columns of fct_chips with pixels
 CLOUD_REACH_PIXELS = 15  # the largest distance that cloud_distance measures, 20 m pixels

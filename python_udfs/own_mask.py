@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_20M, CLOUD_DISTANCE, PROBABILITIES, SCL
+from lakehouse.bands import CHIP_LAYERS, CHIP_PIXELS_20M
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 from python_udfs.codec import decode_array
@@ -24,7 +24,6 @@ from python_udfs.sql_function import SqlFunction, load_functions
 from python_udfs.valid_pixels import Mask
 
 _SETTING: Final = "CHIPLAKE_FILL_MASK"
-_LAYERS: Final = (*BAND_NAMES, SCL, CLOUD_DISTANCE, *PROBABILITIES)
 _ARGUMENT: Final = re.compile(r"\s*(\w+)\s+binary\s*", re.IGNORECASE)
 _DIGITS: Final = 16  # hexadecimal, of the digest of the code
 
@@ -101,10 +100,10 @@ def _layers_of(function: SqlFunction) -> tuple[str, ...]:
     arguments = [_ARGUMENT.fullmatch(argument) for argument in function.arguments.split(",")]
     layers = [match[1].lower() if match else "" for match in arguments]
     is_mask = function.kind == "scalar" and function.returns.lower() == "binary"
-    if not is_mask or any(layer not in _LAYERS for layer in layers):
+    if not is_mask or any(layer not in CHIP_LAYERS for layer in layers):
         raise ChiplakeError(
             f"{_SETTING}: {function.name}({function.arguments}) is not a mask: a scalar function that returns binary, "
-            f"of arguments such as `blue binary, scl binary`; layers are {', '.join(_LAYERS)}"
+            f"of arguments such as `blue binary, scl binary`; layers are {', '.join(CHIP_LAYERS)}"
         )
     return tuple(layers)
 

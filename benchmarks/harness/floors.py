@@ -13,8 +13,8 @@ import rasterio
 from numcodecs import blosc
 from rasterio.windows import Window
 
-from harness.scenes import TILE_NORTH, TILE_WEST, gsd_of
-from lakehouse.bands import CHIP_SIZE_M
+from harness.scenes import TILE_NORTH, TILE_WEST
+from lakehouse.bands import CHIP_SIZE_M, LAYER_GSD_M
 from python_udfs.codec import encode_array
 
 VALID: Final = (2, 4, 5, 6, 7, 11)
@@ -45,7 +45,7 @@ def open_for_chip(chip: tuple[dict[str, str], int, int]) -> None:
     """Open every layer for one chip and read its window."""
     rasters, col, row = chip
     for layer, path in rasters.items():
-        gsd = gsd_of(layer)
+        gsd = LAYER_GSD_M[layer]
         side = CHIP_SIZE_M // gsd
         with rasterio.open(path) as dataset:
             left, top = (col * CHIP_SIZE_M - TILE_WEST) // gsd, (TILE_NORTH - (row + 1) * CHIP_SIZE_M) // gsd

@@ -16,7 +16,7 @@ from rasterio.warp import transform_geom
 
 from chiplake.synthetic import write_cog
 from embedding.model.clay_bands import STATISTICS
-from lakehouse.bands import BAND_BY_NAME, BANDS, SCL
+from lakehouse.bands import BAND_BY_NAME, BANDS, LAYER_GSD_M, SCL
 
 TILE: Final = "33TWL"
 EPSG: Final = 32633
@@ -46,11 +46,6 @@ class Extent:
         return self.size_m // gsd
 
 
-def gsd_of(layer: str) -> int:
-    """Return the pixel size of a band or of scl, metres."""
-    return 20 if layer == SCL else BAND_BY_NAME[layer].gsd
-
-
 def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[dict[str, Path]]:
     """Write the bands of `looks` scenes as COGs, and return their paths; dates share them, each with its own SCL."""
     jobs = [
@@ -60,7 +55,7 @@ def write_looks(folder: Path, extent: Extent, looks: int, threads: int) -> list[
         if layer != SCL
     ]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda job: _write_layer(job[2], _texture(extent, job[1], job[0]), gsd_of(job[1])), jobs))
+        list(pool.map(lambda job: _write_layer(job[2], _texture(extent, job[1], job[0]), LAYER_GSD_M[job[1]]), jobs))
     return [{layer: path for number, layer, path in jobs if number == look} for look in range(looks)]
 
 
@@ -93,7 +88,7 @@ def _smooth(size_m: int, gsd: int, lattice_m: int, chance: np.random.Generator) 
 
 
 def _texture(extent: Extent, layer: str, look: int) -> NDArray[np.uint16]:
-    gsd = gsd_of(layer)
+    gsd = LAYER_GSD_M[layer]
     chance = np.random.default_rng([look, LAYERS.index(layer)])
     image = _smooth(extent.size_m, gsd, _RELIEF_M, chance)
     image *= _RELIEF_DN
@@ -148,7 +143,7 @@ def _item(extent: Extent, number: int, rasters: Mapping[str, Path]) -> dict[str,
 
 
 def _asset(extent: Extent, layer: str, path: Path) -> dict[str, Any]:
-    gsd = gsd_of(layer)
+    gsd = LAYER_GSD_M[layer]
     return {
         "href": str(path),
         "type": "image/tiff; application=geotiff; profile=cloud-optimized",

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from chiplake.synthetic.cog import write_cog
 from chiplake.synthetic.ground import Ground, coarsen, make_ground, palette, site_centre
-from chiplake.synthetic.items import TilePass, file_name, gsd_of, make_item, sun_of
+from chiplake.synthetic.items import TilePass, file_name, make_item, sun_of
 from chiplake.synthetic.noise import Grid
 from chiplake.synthetic.sky import Sky, make_sky
 from chiplake.synthetic.spec import ArchiveSpec, Overpass, SwathEdge, TileWindow
 from chiplake.synthetic.view import SCL_NODATA, classify, reflectance
-from lakehouse.bands import BAND_BY_NAME, CHIP_SIZE_M, SCL
+from lakehouse.bands import BAND_BY_NAME, CHIP_SIZE_M, LAYER_GSD_M, SCL
 
 BOA_OFFSET: Final = 1000  # added to reflectance x 10,000 where the product's offset is not applied yet
 MIN_CHANGED_SHARE: Final = 0.25  # a cell counts as changed from this share of its area on
@@ -151,7 +151,7 @@ def _write_scene(tile_pass: TilePass, images: Mapping[str, NDArray[Any]], root: 
         if name != SCL and offset:
             pixels = np.where(pixels > 0, pixels + np.uint16(offset), pixels)
         rasters[name] = folder / file_name(name)
-        write_cog(rasters[name], pixels, spec.epsg, (window.west, window.north), gsd_of(name), spec.block_size)
+        write_cog(rasters[name], pixels, spec.epsg, (window.west, window.north), LAYER_GSD_M[name], spec.block_size)
     item_path = folder / f"{tile_pass.item_id}.json"
     item = make_item(tile_pass, _cut(spec, window, images[SCL]))
     _write_json(item_path, item)

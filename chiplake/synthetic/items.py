@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from chiplake.synthetic import view
 from chiplake.synthetic.sky import Sun
 from chiplake.synthetic.spec import ArchiveSpec, Overpass, TileWindow
-from lakehouse.bands import BAND_BY_NAME, SCL
+from lakehouse.bands import BAND_BY_NAME, LAYER_GSD_M, SCL
 
 COLLECTION: Final = "sentinel-2-l2a"
 BASELINE: Final = "05.09"
@@ -57,11 +57,6 @@ class TilePass:
     def has_offset(self) -> bool:
         """Return whether the pixels still have the BOA offset added."""
         return self.window.tile in self.overpass.offset_pending
-
-
-def gsd_of(layer: str) -> int:
-    """Return the side of a pixel of a band or of SCL, metres."""
-    return 20 if layer == SCL else BAND_BY_NAME[layer].gsd
 
 
 def file_name(layer: str) -> str:
@@ -189,7 +184,7 @@ def _cover_percentages(scl: NDArray[np.uint8]) -> dict[str, float]:
 
 
 def _asset(layer: str, window: TileWindow) -> dict[str, Any]:
-    gsd = gsd_of(layer)
+    gsd = LAYER_GSD_M[layer]
     asset: dict[str, Any] = {
         "href": f"./{file_name(layer)}",
         "type": _COG,

@@ -11,7 +11,6 @@ from ingestion.item.projection import asset_grid, parse_affine
 from ingestion.item.providers import (
     COG,
     GEOTIFF,
-    LAYER_GSD_M,
     OTHER_ROLES,
     RESAMPLED_ROLES,
     UNKNOWN_FORMAT,
@@ -27,7 +26,7 @@ from ingestion.item.rejection import RejectedError
 from ingestion.item.stated import stated_band, stated_bands, stated_data_type, stated_nodata, stated_number
 from ingestion.item.values import as_lenient_number, as_text
 from ingestion.model import Asset, JsonObject, Origin, Reason
-from lakehouse.bands import BAND_BY_NAME, PROBABILITIES, SCL
+from lakehouse.bands import BAND_BY_NAME, LAYER_GSD_M, PROBABILITIES, SCL
 from lakehouse.redaction import without_secrets
 
 _DIGITS: Final = 3  # of a pixel size in metres; what floating point adds is no other size

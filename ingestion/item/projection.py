@@ -21,11 +21,12 @@ from ingestion.item.footprints import (
     footprint_of_projected_geojson,
     is_on_grid,
 )
-from ingestion.item.providers import CRS_DEFINITIONS, EPSG, LAYER_GSD_M
+from ingestion.item.providers import CRS_DEFINITIONS, EPSG
 from ingestion.item.rejection import RejectedError
 from ingestion.item.stated import unreadable
 from ingestion.item.values import as_integer, as_lenient_number
 from ingestion.model import Asset, GeometrySource, JsonObject, Reason
+from lakehouse.bands import LAYER_GSD_M
 from lakehouse.lattice import on_lattice
 
 Affine = tuple[float, ...]  # six numbers, metres: x = a * column + b * row + c, y = d * column + e * row + f

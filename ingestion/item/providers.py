@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from lakehouse.bands import BANDS, CLOUD_PROBABILITY, PROBABILITIES, SCL, SNOW_PROBABILITY
-
-CLASSES_GSD_M: Final = 20  # of SCL and of probabilities
+from lakehouse.bands import BANDS, CLOUD_PROBABILITY, SCL, SNOW_PROBABILITY
 
 
 class RasterFormat(NamedTuple):
@@ -37,11 +35,6 @@ _ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "swir16": ("swir-1", "swir_1"),
     "swir22": ("swir-2", "swir_2"),
 }
-
-# The layers of chips that are rasters at providers: bands, SCL, and probabilities, which few items have.
-LAYER_GSD_M: Final[dict[str, int]] = {band.name: band.gsd for band in BANDS} | dict.fromkeys(
-    (SCL, *PROBABILITIES), CLASSES_GSD_M
-)
 
 BAND_OF_NAME: Final[dict[str, str]] = {
     name.lower(): band.name for band in BANDS for name in (band.name, band.code, *_ALIASES.get(band.name, ()))

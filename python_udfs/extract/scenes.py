@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
-from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CLOUD_REACH_PIXELS, PROBABILITIES, SCL
+from lakehouse.bands import CLOUD_REACH_PIXELS, LAYER_GSD_M, PROBABILITIES, SCL
 from python_udfs.extract.chips import Layer
 from python_udfs.extract.lattice import read_row_of_cells, require_lattice
 from python_udfs.extract.radiometry import Radiometry, require_percentages, require_reflectance, weigh
@@ -15,7 +15,7 @@ from python_udfs.extract.reader import NoAnswerError, Raster, RasterError, Raste
 from python_udfs.extract.strip import Product, Scene
 
 _LOG = logging.getLogger(__name__)
-_THREADS: Final = len((*BAND_NAMES, SCL, *PROBABILITIES))  # one a layer
+_THREADS: Final = len(LAYER_GSD_M)  # one a layer
 
 
 class UnreadableSceneError(Exception):
@@ -118,7 +118,7 @@ class OpenScenes:
             href = product.hrefs[name]
             try:
                 raster = opened.rasters[name] = self._reader.open(href)
-                require_lattice(raster.info, epsg, BAND_BY_NAME[name].gsd if name in BAND_BY_NAME else 20)
+                require_lattice(raster.info, epsg, LAYER_GSD_M[name])
                 opened.meanings[name] = weigh(product, name, raster.info)
             except RasterError as error:
                 _LOG.warning("%s: %s", href, error)

@@ -8,14 +8,12 @@ from typing import Any, Final, Protocol, TypeVar
 import pyarrow as pa
 from pyiceberg.io import FileIO
 
-from lakehouse.bands import BAND_NAMES, CLOUD_DISTANCE, PROBABILITIES, SCL
+from lakehouse.bands import CHIP_LAYERS
 from python_udfs.pixel_store.reader import read_rows
 
 Layers = dict[str, Any]  # frame of each layer of a row of fct_chips, None if it is null
 
-_COLUMNS: Final = pa.schema(
-    [pa.field(name, pa.large_binary()) for name in (*BAND_NAMES, SCL, CLOUD_DISTANCE, *PROBABILITIES)]
-)
+_COLUMNS: Final = pa.schema([pa.field(name, pa.large_binary()) for name in CHIP_LAYERS])
 
 
 class Placed(Protocol):
