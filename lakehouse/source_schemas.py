@@ -28,9 +28,12 @@ from pyiceberg.types import (
 )
 
 from lakehouse.errors import ChiplakeError
+from lakehouse.settings.lake import DEFAULT_RAW_SCHEMA
 from lakehouse.settings.stac import PropertyType, StacSettings, column_of_property
+from lakehouse.settings.variables import all_variables
 
-RAW_NAMESPACE: Final = "raw"
+# The setting raw_schema. It is read here once, because the names of tables below are constants.
+RAW_NAMESPACE: Final = all_variables().get("CHIPLAKE_RAW_SCHEMA") or DEFAULT_RAW_SCHEMA
 
 _ASSET = StructType(
     NestedField(101, "href", StringType(), required=False, doc="where the raster is"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from lakehouse.settings.base import PREFIX, PROJECT_DIR, SettingsGroup
 
 DEFAULT_SCHEMA: Final = "chiplake"
+DEFAULT_RAW_SCHEMA: Final = "raw"
 _OTHER_SCHEMAS: Final = ("raw", "default")  # of the tables that Python writes; of Spark, which looks for this name
 
 
@@ -42,11 +43,24 @@ class LakeSettings(SettingsGroup):
         description="Schema (Iceberg namespace) of the tables that dbt builds, in profiles.yml and in every command. "
         "All schemas share the tables of `raw`.",
     )
+    raw_schema: str = Field(
+        DEFAULT_RAW_SCHEMA,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Schema (Iceberg namespace) of the tables that Python writes, which the pages call `raw`. A catalog "
+        "that several lakes share needs one for each. A process reads it when it starts.",
+    )
 
     @field_validator("target_schema")
     @classmethod
     def _of_models(cls, schema: str) -> str:
         if schema in _OTHER_SCHEMAS:
+            raise ValueError(f"{schema} is for other tables; choose another name")
+        return schema
+
+    @field_validator("raw_schema")
+    @classmethod
+    def _of_no_models(cls, schema: str, info: ValidationInfo) -> str:
+        if schema in ("default", info.data.get("target_schema")):
             raise ValueError(f"{schema} is for other tables; choose another name")
         return schema
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from lakehouse.settings import InvalidSettingError, Settings
+from lakehouse.settings import PROJECT_DIR, InvalidSettingError, Settings
 from lakehouse.settings.listing import list_settings
 
 
@@ -127,3 +131,24 @@ def test_a_schema_of_models_is_a_plain_name_and_not_that_of_other_tables(
     monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", schema)
     with pytest.raises(InvalidSettingError, match="CHIPLAKE_TARGET_SCHEMA"):
         Settings()
+
+
+@pytest.mark.parametrize("schema", ["default", "dev_ann", "dev-raw", ""])
+def test_the_raw_schema_is_a_plain_name_and_not_that_of_other_tables(
+    monkeypatch: pytest.MonkeyPatch, schema: str
+) -> None:
+    monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", "dev_ann")
+    monkeypatch.setenv("CHIPLAKE_RAW_SCHEMA", schema)
+    with pytest.raises(InvalidSettingError, match="CHIPLAKE_RAW_SCHEMA"):
+        Settings()
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_tables_of_python_are_in_the_raw_schema(tmp_path: Path, place: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text("CHIPLAKE_RAW_SCHEMA=dev_raw\n" if place == ".env" else "")
+    variables = {"CHIPLAKE_ENV_FILE": str(file)} | ({} if place == ".env" else {"CHIPLAKE_RAW_SCHEMA": "dev_raw"})
+    script = "from lakehouse.source_schemas import SOURCES; print(*{name.split('.')[0] for name in SOURCES})"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=PROJECT_DIR, env=os.environ | variables, capture_output=True, text=True)
+    assert done.stdout == "dev_raw\n", done.stderr
