@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Deploys Chiplake to AWS, first and after every change of images, infrastructure, DAGs or the dbt project.
 set -euo pipefail
+readonly CALLED_IN=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly CDK_VERSION=2.1148.1 # of the cdk command; requirements.lock pins the library
@@ -11,13 +12,14 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 JSII_SILENCE_WARNING_UNTE
 
 usage() {
     cat <<'END'
-Usage: ./deploy.sh [--dry-run] [--region REGION] [--account ID] [--checkpoint FILE] [--context NAME=VALUE]...
+Usage: ./deploy.sh [--plan] [--file FILE] [--allow-removal] [--checkpoint FILE]
 
-  --dry-run             print the plan and change nothing; needs neither credentials nor Docker
-  --region REGION       AWS region; default AWS_REGION or the region of your AWS configuration
-  --account ID          AWS account; deployment stops if the credentials are of another one
-  --checkpoint FILE     upload this Clay checkpoint for the model; later deployments keep it
-  --context NAME=VALUE  a choice such as managed_airflow=true; see infrastructure/cdk/README.md
+All choices of a deployment are in infrastructure/deployment.yaml.
+
+  --plan             print what would change, and change nothing; needs no Docker, and works without credentials
+  --file FILE        the choices of another deployment, in place of infrastructure/deployment.yaml
+  --allow-removal    remove resources that the choices no longer ask for; without it, the deployment is refused
+  --checkpoint FILE  upload this Clay checkpoint for the model; later deployments keep it
 
 A second run without a change changes nothing.
 END
@@ -30,33 +32,30 @@ fail() {
 
 step() { printf '\n%s\n' "== $*"; }
 
-# Print a command, and run it unless this is a dry run.
+# Print a command, and run it unless only the plan is wanted.
 run() {
     printf '   '
     printf ' %q' "$@"
     printf '\n'
-    if [[ -z $dry_run ]]; then "$@"; fi
+    if [[ -z $plan ]]; then "$@"; fi
 }
 
 # Run a module of infrastructure/cdk/stack in the project's environment.
 stack_module() { PYTHONPATH="infrastructure/cdk:.:dags" "$PYTHON" -m "stack.$1" "${@:2}"; }
 
-dry_run='' account='' region=${AWS_REGION:-${AWS_DEFAULT_REGION:-}} checkpoint=''
-context=()
+# Make a path absolute that is relative to the folder in which deploy.sh was called.
+absolute() { if [[ $1 == /* ]]; then echo "$1"; else echo "$CALLED_IN/$1"; fi; }
+
+plan='' file=infrastructure/deployment.yaml allow_removal='' checkpoint=''
 while (($#)); do
     case $1 in
-        --dry-run) dry_run=yes ;;
-        --account | --region | --checkpoint | --context)
+        --plan) plan=yes ;;
+        --allow-removal) allow_removal=yes ;;
+        --file | --checkpoint)
             if (($# < 2)); then fail "$1 needs a value; see ./deploy.sh --help"; fi
-            case $1 in
-                --account) account=$2 ;;
-                --region) region=$2 ;;
-                --checkpoint) checkpoint=$2 ;;
-                --context)
-                    if [[ $2 != ?*=* ]]; then fail "--context $2: expected NAME=VALUE"; fi
-                    context+=("$2")
-                    ;;
-            esac
+            path=$(absolute "$2")
+            if [[ ! -f $path ]]; then fail "$1 $2: there is no such file"; fi
+            if [[ $1 == --file ]]; then file=$path; else checkpoint=$path; fi
             shift
             ;;
         -h | --help)
@@ -76,52 +75,54 @@ step "Check the requirements"
 [[ -x $PYTHON ]] || fail "$PYTHON is missing; run: make setup"
 "$PYTHON" -c 'import sys; from importlib.util import find_spec as found; sys.exit(not (found("aws_cdk") and found("boto3")))' || fail "aws-cdk-lib or boto3 is missing in .venv; run: make setup"
 command -v node >/dev/null || fail "Node.js is missing, which CDK runs on; install version 22 or later"
-if [[ -n $checkpoint && ! -f $checkpoint ]]; then fail "checkpoint $checkpoint does not exist"; fi
 if command -v cdk >/dev/null; then
     cdk=(cdk)
 else
     cdk=(npx --yes "aws-cdk@$CDK_VERSION")
 fi
-bootstrapped=''
-if [[ -n $dry_run ]]; then
-    echo "    dry run: AWS is not called, Docker is not started"
-else
+if [[ -z $plan ]]; then
     [[ ${cdk[0]} == cdk ]] || command -v npx >/dev/null || fail "the cdk command is missing; run: npm install --global aws-cdk"
     command -v docker >/dev/null || fail "Docker is missing, which builds the images; install it"
     docker info >/dev/null 2>&1 || fail "Docker does not answer; start it and check that you may use it (docker info)"
-    caller=$(AWS_REGION=$region stack_module caller) || exit 1
-    read -r found_account region bootstrapped <<<"$caller"
-    if [[ -n $account && $account != "$found_account" ]]; then
-        fail "the credentials are of account $found_account, not $account; choose others (AWS_PROFILE) or omit --account"
-    fi
-    account=$found_account
-    export AWS_REGION=$region
+fi
+caller=$(stack_module caller "$file" ${plan:+--if-known}) || exit 1
+read -r account region bootstrapped <<<"$caller" || true
+if [[ -n $account ]]; then
+    export AWS_REGION=$region AWS_DEFAULT_REGION=$region
     echo "    account $account, region $region"
 fi
 
 step "Synthesise the stack, check it with cdk-nag, check the Airflow Variables"
-if [[ -n $account ]]; then context+=("account=$account"); fi
-if [[ -n $region ]]; then context+=("region=$region"); fi
 mkdir -p .chiplake
-stack_module synth "$ASSEMBLY" ${context[@]+"${context[@]}"}
+stack_module synth "$ASSEMBLY" "$file" ${account:+"$account" "$region"}
 stack=$(stack_module plan "$ASSEMBLY" --stack-name)
 versions=$(stack_module plan "$ASSEMBLY" --airflow) # of managed Airflow: the one that is asked for, then the others
 read -r airflow other_airflows <<<"${versions//$'\n'/ }"
 if [[ -n $airflow ]]; then echo "    managed Airflow $airflow"; fi
-[[ -z $dry_run ]] || stack_module plan "$ASSEMBLY"
+[[ -z $plan ]] || stack_module plan "$ASSEMBLY"
+
+if [[ -n $account ]]; then
+    step "Compare the stack with what is deployed"
+    stack_module changes "$ASSEMBLY" ${plan:+--plan} ${allow_removal:+--allow-removal}
+else
+    step "All resources, not compared with what is deployed, because AWS was not asked"
+    stack_module plan "$ASSEMBLY" --resources
+fi
 
 if [[ $bootstrapped != yes ]]; then
     step "Prepare the account for CDK (once for each account and region)"
     run "${cdk[@]}" bootstrap "aws://${account:-ACCOUNT}/${region:-REGION}"
 fi
 
-deploy=("${cdk[@]}" deploy --app "$ASSEMBLY" --require-approval never --outputs-file "$OUTPUTS" "$stack")
+# A bucket or database that a failed or deleted deployment left is taken over: it holds the data.
+deploy=("${cdk[@]}" deploy --app "$ASSEMBLY" --require-approval never --import-existing-resources
+    --outputs-file "$OUTPUTS" "$stack")
 # Deploy the stack. AWS has no call that lists the versions of managed Airflow in a region: only a deployment shows them.
 deploy_stack() {
     if run "${deploy[@]}" "$@"; then return; fi
     if [[ -n $airflow ]]; then
-        fail "the deployment failed. If this region does not offer Airflow $airflow, deploy with" \
-            "--context airflow_version=VERSION, VERSION being ${other_airflows// / or }"
+        fail "the deployment failed. If this region does not offer Airflow $airflow, set airflow_version in $file to" \
+            "${other_airflows// / or }"
     fi
     fail "the deployment failed"
 }
@@ -132,7 +133,7 @@ deploy_stack
 if [[ -n $checkpoint ]]; then
     step "Pack the checkpoint, upload it, give it to the model"
     upload=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m stack.checkpoint "$checkpoint" "$OUTPUTS")
-    if [[ -n $dry_run ]]; then
+    if [[ -n $plan ]]; then
         run "${upload[@]}"
         keys=("ModelDataKey=models/DIGEST/model.tar.gz" "CheckpointKey=checkpoints/DIGEST/$(basename "$checkpoint")")
     else
@@ -143,7 +144,7 @@ if [[ -n $checkpoint ]]; then
 fi
 
 step "Next steps"
-if [[ -n $dry_run ]]; then
+if [[ -n $plan ]]; then
     stack_module plan "$ASSEMBLY" --next
 else
     stack_module plan "$ASSEMBLY" --next "$OUTPUTS"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -69,8 +70,11 @@ class S3Place:
         return f"s3://{self.bucket}/{self.prefix}"
 
 
-def session() -> Any:
+def session(region: str | None = None) -> Any:
     """Make a boto3 session from the environment, as AWS's own tools do.
+
+    Args:
+        region: the region; None: AWS_REGION, which boto3 does not read, or that of AWS's configuration.
 
     Raises:
         ChiplakeError: boto3 is not installed.
@@ -79,7 +83,7 @@ def session() -> Any:
         import boto3
     except ImportError as error:
         raise ChiplakeError("AWS needs boto3, which is not installed; pip install 'chiplake[aws]'") from error
-    return boto3.Session()
+    return boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
 
 
 def client(aws: Any, service: str) -> Any:

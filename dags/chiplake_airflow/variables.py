@@ -1,15 +1,13 @@
 """Every Airflow Variable that the DAG reads. Tasks read them when they run; deployment writes those of AWS.
 
 The CDK app imports this module, so it uses only the standard library. On AWS a Variable is a parameter of SSM
-Parameter Store whose name begins with `PARAMETER_PREFIX`; Airflow finds it through its secrets backend. The graph of
-the DAG follows from environment variables, which `environment.py` lists.
+Parameter Store below `parameter_prefix` of the deployment; Airflow finds it through its secrets backend. The graph of the
+DAG follows from environment variables, which `environment.py` lists.
 """
 
 from __future__ import annotations
 
 from typing import Final
-
-PARAMETER_PREFIX: Final = "/airflow/variables/"
 
 # The source of scenes and the settings of the jobs, in every runtime. All are optional.
 SOURCE: Final[dict[str, str]] = {
@@ -57,15 +55,19 @@ VARIABLES: Final[dict[str, str]] = SOURCE | NOTICES | AWS | AWS_OPTIONAL
 REQUIRED_ON_AWS: Final = tuple(AWS)
 
 
-def parameter(name: str) -> str:
+def parameter_prefix(deployment: str) -> str:
+    """Return the prefix of a deployment's Variables in SSM Parameter Store, without / at its end."""
+    return f"/airflow/variables/{deployment}"
+
+
+def parameter(deployment: str, name: str) -> str:
     """Return the name of a Variable's parameter in SSM Parameter Store.
 
     Raises:
         KeyError: the list has no such Variable.
     """
-    if name not in VARIABLES:
-        raise KeyError(f"{name} is not a Variable of the DAG; see VARIABLES")
-    return PARAMETER_PREFIX + name
+    _check(name)
+    return f"{parameter_prefix(deployment)}/{name}"
 
 
 def variable(name: str, default: str | None = None) -> str:
@@ -78,5 +80,10 @@ def variable(name: str, default: str | None = None) -> str:
     Raises:
         KeyError: the list has no such Variable.
     """
-    parameter(name)
+    _check(name)
     return f"var.value.{name}" if default is None else f"var.value.get({name!r}, {default!r})"
+
+
+def _check(name: str) -> None:
+    if name not in VARIABLES:
+        raise KeyError(f"{name} is not a Variable of the DAG; see VARIABLES")

@@ -21,10 +21,17 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     folder = tmp_path_factory.mktemp("cdk") / "managed"
     done = synthesise(
         folder,
-        *("account=123456789012", "region=eu-central-1", "managed_airflow=true", "alarm_email=ops@example.org"),
-        *('source_buckets=["eodata-mirror"]', 'settings={"CHIPLAKE_CLAY_PRECISION": "bfloat16"}'),
-        *("transform_retention_days=7", "transform_instance_type=ml.g5.xlarge", "bucket_name=lake-of-tests"),
-        'variables={"chiplake_bbox": "16.3,45.7,16.5,45.8"}',
+        account="123456789012",
+        region="eu-central-1",
+        area=[16.3, 45.7, 16.5, 45.8],
+        managed_airflow=True,
+        alarm_email="ops@example.org",
+        source_buckets=["eodata-mirror"],
+        settings={"CHIPLAKE_CLAY_PRECISION": "bfloat16"},
+        variables={"chiplake_max_cloud": "60"},
+        transform_retention_days=7,
+        transform_instance_type="ml.g5.xlarge",
+        bucket_name="lake-of-tests",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Synthesised(folder)

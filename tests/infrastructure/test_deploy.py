@@ -1,4 +1,4 @@
-"""deploy.sh: its plan without credentials, its messages, its commands in order."""
+"""deploy.sh: its plan, what it compares and refuses, its messages, its commands in order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 from stack.caller import caller
 from stack.checkpoint import upload_checkpoint
+from stack.config import Config
+from support.assemblies import Synthesised, write_choices
 from support.servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
 from support.servers.aws import AwsServer
+from support.servers.cloudformation import deploy_template, stacks_without_resources
 
+from embedding.aws import session
 from lakehouse.settings import PROJECT_DIR
 
 SCRIPT = PROJECT_DIR / "deploy.sh"
+TEMPLATE = PROJECT_DIR / ".chiplake" / "cdk.out" / "chiplake.template.json"
 WITHOUT_CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
@@ -57,38 +62,58 @@ def _outputs() -> Iterator[None]:
     shutil.rmtree(PROJECT_DIR / ".chiplake" / "cdk.out", ignore_errors=True)
 
 
-def deploy(*arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+def deploy(
+    *arguments: str, path: str = "", folder: Path = PROJECT_DIR, **environment: str
+) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     variables = inherited | environment | {"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"}
     variables["PATH"] = os.pathsep.join(filter(None, [path, os.environ["PATH"]]))
-    return subprocess.run([SCRIPT, *arguments], env=variables, capture_output=True, text=True)
+    return subprocess.run([SCRIPT, *arguments], cwd=folder, env=variables, capture_output=True, text=True)
 
 
 @pytest.mark.usefixtures("_outputs")
-def test_a_dry_run_prints_the_whole_plan_without_credentials(programs: Path, tmp_path: Path) -> None:
-    done = deploy(
-        "--dry-run", "--region", "eu-central-1", "--checkpoint", __file__, path=str(programs), **WITHOUT_CREDENTIALS
-    )
+def test_a_plan_without_credentials_shows_everything_that_would_be_made(programs: Path, tmp_path: Path) -> None:
+    done = deploy("--plan", "--checkpoint", __file__, path=str(programs), **WITHOUT_CREDENTIALS)
     assert done.returncode == 0, done.stderr
     for line in (
-        "cdk bootstrap aws://ACCOUNT/eu-central-1",
-        "cdk deploy --app .chiplake/cdk.out --require-approval never --outputs-file .chiplake/deployed.json chiplake",
+        "All resources, not compared with what is deployed, because AWS was not asked",
+        "cdk bootstrap aws://ACCOUNT/REGION",
+        "cdk deploy --app .chiplake/cdk.out --require-approval never --import-existing-resources --outputs-file "
+        ".chiplake/deployed.json chiplake",
         "--parameters chiplake:ModelDataKey=models/DIGEST/model.tar.gz",
         "docker/spark.Dockerfile: ",
         "docker/clay.Dockerfile: ",
         "    airflow/dags/",
-        "/airflow/variables/chiplake_warehouse = s3://",
-        "/airflow/variables/chiplake_region = eu-central-1",
-        "AWS::Glue::Database: DatabaseChiplake, DatabaseRaw",
+        "/airflow/variables/chiplake/chiplake_warehouse = s3://",
+        "AWS::Glue::Database: DatabaseChiplake, DatabaseChiplakeRaw",
         "AWS::CloudWatch::Alarm: ",
         "enable the DAG sentinel_chip_processing",
+        "Set area in the deployment's file first: without it the DAG searches the whole world.",
     ):
         assert line in done.stdout, f"{line!r} is not in\n{done.stdout}"
-    assert not (tmp_path / "calls").exists(), "a dry run starts nothing"
+    assert "there are no usable AWS credentials" in done.stderr
+    assert not (tmp_path / "calls").exists(), "a plan starts nothing"
 
 
 @pytest.mark.usefixtures("_outputs")
-def test_a_deployment_calls_docker_and_cdk_in_order(
+def test_a_choice_that_is_gone_removes_nothing_unasked(
+    aws: AwsServer, programs: Path, tmp_path: Path, managed: Synthesised
+) -> None:
+    file = write_choices(tmp_path / "x.yaml", area=[16.3, 45.7, 16.5, 45.8])
+    with stacks_without_resources():
+        deploy_template(aws, managed.template_path)
+        environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
+        done = deploy("--file", str(file), path=str(programs), **environment)
+    assert done.returncode == 1
+    assert "      - AWS::MWAA::Environment  Airflow\n" in done.stdout
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("deploy.sh: "))
+    assert "Airflow (AWS::MWAA::Environment)" in line
+    assert "Nothing was changed. If that is meant, run the command again with --allow-removal" in line
+    assert (tmp_path / "calls").read_text().splitlines() == ["docker info"]
+
+
+@pytest.mark.usefixtures("_outputs")
+def test_the_first_deployment_calls_docker_and_cdk_in_order_and_the_same_again_has_no_difference(
     aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path
 ) -> None:
     aws.client("s3").create_bucket(
@@ -96,8 +121,13 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
     )
     checkpoint = sample_data / "clay" / "encoder-48.ckpt"
     environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
-    done = deploy("--checkpoint", str(checkpoint), path=str(programs), **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
+    with stacks_without_resources():
+        done = deploy("--checkpoint", str(checkpoint), path=str(programs), **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        deploy_template(aws, TEMPLATE)
+        again = deploy("--plan", path=str(programs), **environment)
+    assert "    the stack does not exist yet\n      + AWS::" in done.stdout
+    assert "    no difference to what is deployed\n" in again.stdout, again.stdout + again.stderr
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [" ".join(call.split()[:2]) for call in calls] == [
         "docker info",
@@ -106,6 +136,7 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
         "cdk deploy",
     ]
     assert calls[1] == "cdk bootstrap aws://123456789012/eu-central-1"
+    assert "--import-existing-resources" in calls[2], "what an earlier deployment left is taken over"
     assert "--parameters" not in calls[2]
     keys = {e["Key"] for e in aws.client("s3").list_objects_v2(Bucket="lake-of-tests")["Contents"]}
     arguments = calls[3].split()
@@ -116,18 +147,23 @@ def test_a_deployment_calls_docker_and_cdk_in_order(
 
 
 @pytest.mark.usefixtures("_outputs")
-def test_a_failed_deployment_names_the_other_versions_of_managed_airflow(
-    aws: AwsServer, programs: Path, tmp_path: Path
+def test_an_allowed_removal_is_deployed_and_a_failure_names_the_other_versions_of_managed_airflow(
+    aws: AwsServer, programs: Path, tmp_path: Path, managed: Synthesised
 ) -> None:
+    file = write_choices(tmp_path / "x.yaml", managed_airflow=True, airflow_version="3.2.1", area=[16, 45, 17, 46])
     cdk = programs / "cdk"
     cdk.write_text(cdk.read_text().replace("case $1 in", "if [[ $1 == deploy ]]; then exit 1; fi\ncase $1 in"))
-    choices = ("--context", "managed_airflow=true", "--context", "airflow_version=3.2.1")
-    done = deploy(*choices, path=str(programs), **AWS_ENVIRONMENT, AWS_ENDPOINT_URL=aws.url)
+    environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
+    with stacks_without_resources():
+        deploy_template(aws, managed.template_path)
+        done = deploy("--file", str(file), "--allow-removal", path=str(programs), **environment)
     assert done.returncode == 1
     assert "    managed Airflow 3.2.1\n" in done.stdout
+    assert "      - AWS::SNS::Subscription  " in done.stdout
+    assert "      ~ AWS::MWAA::Environment  Airflow: AirflowVersion\n" in done.stdout
     assert done.stderr.splitlines()[-1] == (
-        "deploy.sh: the deployment failed. If this region does not offer Airflow 3.2.1, deploy with "
-        "--context airflow_version=VERSION, VERSION being 3.3.1 or 3.0.6"
+        "deploy.sh: the deployment failed. If this region does not offer Airflow 3.2.1, "
+        f"set airflow_version in {file} to 3.3.1 or 3.0.6"
     )
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[1] for call in calls] == ["info", "bootstrap", "deploy"]
@@ -145,24 +181,53 @@ def test_a_checkpoint_in_the_bucket_is_not_sent_again(
 
 
 def test_the_caller_knows_whether_cdk_is_set_up(aws: AwsServer) -> None:
-    assert caller() == ("123456789012", "eu-central-1", False)
+    assert caller(Config()) == ("123456789012", "eu-central-1", False)
     aws.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
-    assert caller() == ("123456789012", "eu-central-1", True)
+    assert caller(Config()) == ("123456789012", "eu-central-1", True)
 
 
-def test_credentials_of_another_account_deploy_nothing(aws: AwsServer, programs: Path, tmp_path: Path) -> None:
+def test_the_region_is_that_of_the_file_then_that_of_the_environment(
+    aws: AwsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert caller(Config(region="eu-west-1"))[1] == "eu-west-1"
+    monkeypatch.setenv("AWS_REGION", "us-east-2")
+    assert caller(Config())[1] == "us-east-2", "boto3 itself reads only AWS_DEFAULT_REGION"
+    monkeypatch.setenv("AWS_REGION", "")
+    assert session().region_name == "eu-central-1"
+
+
+@pytest.mark.parametrize("option", [[], ["--plan"]])
+def test_credentials_of_another_account_deploy_nothing(
+    aws: AwsServer, programs: Path, tmp_path: Path, option: list[str]
+) -> None:
     environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
-    done = deploy("--account", "999999999999", path=str(programs), **environment)
+    file = write_choices(tmp_path / "x.yaml", account="999999999999")
+    done = deploy("--file", str(file), *option, path=str(programs), **environment)
     assert done.returncode == 1
-    assert "the credentials are of account 123456789012, not 999999999999" in done.stderr
-    assert (tmp_path / "calls").read_text().splitlines() == ["docker info"]
+    assert "the credentials are of account 123456789012, and the deployment's account is 999999999999" in done.stderr
+    calls = tmp_path / "calls"
+    assert (calls.read_text() if calls.exists() else "") == ("" if option else "docker info\n")
 
 
 def test_missing_credentials_give_one_line(programs: Path) -> None:
-    done = deploy("--region", "eu-central-1", path=str(programs), **WITHOUT_CREDENTIALS)
+    done = deploy(path=str(programs), **WITHOUT_CREDENTIALS)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("deploy.sh: cannot deploy: there are no usable AWS credentials")
+    assert line.startswith("deploy.sh: cannot ask AWS: there are no usable AWS credentials")
+
+
+def test_a_wrong_choice_ends_before_anything_is_asked_or_changed(programs: Path, tmp_path: Path) -> None:
+    file = write_choices(tmp_path / "x.yaml", managed_airflow=True)
+    done = deploy("--plan", "--file", str(file), path=str(programs), **WITHOUT_CREDENTIALS)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"deploy.sh: {file}: managed_airflow is true and area is not set")
+
+
+def test_paths_are_relative_to_the_folder_of_the_user(programs: Path, tmp_path: Path) -> None:
+    write_choices(tmp_path / "x.yaml", zzz=1)
+    done = deploy("--plan", "--file", "x.yaml", path=str(programs), folder=tmp_path, **WITHOUT_CREDENTIALS)
+    assert f"{tmp_path / 'x.yaml'}: zzz is not a key" in done.stderr
 
 
 def test_a_docker_that_does_not_answer_gives_one_line(programs: Path) -> None:
@@ -176,9 +241,10 @@ def test_a_docker_that_does_not_answer_gives_one_line(programs: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["--no-such"], 2, "unknown option --no-such"),
-        (["--region"], 1, "--region needs a value"),
-        (["--context", "wrong"], 1, "--context wrong: expected NAME=VALUE"),
-        (["--dry-run", "--checkpoint", "/no/such.ckpt"], 1, "checkpoint /no/such.ckpt does not exist"),
+        (["--context", "managed_airflow=true"], 2, "unknown option --context"),
+        (["--file"], 1, "--file needs a value"),
+        (["--file", "/no/such.yaml"], 1, "--file /no/such.yaml: there is no such file"),
+        (["--plan", "--checkpoint", "/no/such.ckpt"], 1, "--checkpoint /no/such.ckpt: there is no such file"),
     ],
 )
 def test_a_message_names_wrong_usage(arguments: list[str], code: int, message: str) -> None:

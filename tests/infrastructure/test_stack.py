@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from chiplake_airflow.variables import PARAMETER_PREFIX, REQUIRED_ON_AWS, VARIABLES
-from stack.config import check_variables, read_config
+from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES, parameter_prefix
+from stack.config import DEPLOYMENT_FILE, check_variables
 from support.airflow_home import OLDEST_BIN, Airflow, airflow_at
 from support.assemblies import ENVIRONMENT, Synthesised
 
@@ -22,6 +22,7 @@ from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+PARAMETER_PREFIX = f"{parameter_prefix('chiplake')}/"
 
 
 def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any]]:
@@ -62,10 +63,17 @@ def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_bucket_is_encrypted_versioned_private_and_kept(assembly: Synthesised) -> None:
+def test_what_holds_data_is_kept_but_not_after_a_first_deployment_that_failed(assembly: Synthesised) -> None:
+    """RetainExceptOnCreate deletes a resource if the operation that made it is rolled back."""
+    kept = assembly.of_type("AWS::S3::Bucket") | assembly.of_type("AWS::Glue::Database")
+    assert len(kept) == 4
+    for resource in kept.values():
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_the_bucket_is_encrypted_versioned_and_private(assembly: Synthesised) -> None:
     for bucket in assembly.of_type("AWS::S3::Bucket").values():
         properties = bucket["Properties"]
-        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
         (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
@@ -113,7 +121,8 @@ def test_jobs_write_the_lake_and_nothing_else(assembly: Synthesised) -> None:
         if "glue:UpdateTable" in listed(statement["Action"])
         for resource in listed(statement["Resource"])
     }
-    assert tables == {"catalog", "database/raw", "database/chiplake", "table/raw/*", "table/chiplake/*"}
+    names = ("chiplake_raw", "chiplake")
+    assert tables == {"catalog", *(f"database/{name}" for name in names), *(f"table/{name}/*" for name in names)}
     for role in assembly.of_type("AWS::IAM::Role").values():
         for trust in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
             if trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}:
@@ -155,7 +164,11 @@ def test_deployment_writes_every_variable_that_the_dag_requires(which: str, requ
         values = {name: one["Properties"]["Value"] for name, one in parameters.items()}
         assert values[f"{PARAMETER_PREFIX}chiplake_bbox"] == "16.3,45.7,16.5,45.8"
         assert values[f"{PARAMETER_PREFIX}chiplake_region"] == "eu-central-1"
-        assert json.loads(values[f"{PARAMETER_PREFIX}chiplake_settings"]) == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
+        assert json.loads(values[f"{PARAMETER_PREFIX}chiplake_settings"]) == {
+            "CHIPLAKE_CLAY_PRECISION": "bfloat16",
+            "CHIPLAKE_RAW_SCHEMA": "chiplake_raw",
+            "CHIPLAKE_TARGET_SCHEMA": "chiplake",
+        }
 
 
 def test_settings_accept_the_addresses_that_variables_have(managed: Synthesised) -> None:
@@ -210,6 +223,25 @@ def test_managed_airflow_finds_its_variables_where_deployment_writes_them(manage
     assert len(properties["NetworkConfiguration"]["SubnetIds"]) == 2
     zones = [s["Properties"]["AvailabilityZone"] for s in managed.of_type("AWS::EC2::Subnet").values()]
     assert all("Fn::Select" in zone for zone in zones), "synthesis must not call AWS"
+
+
+def test_managed_airflow_is_made_after_its_files_its_role_and_its_way_to_the_internet(managed: Synthesised) -> None:
+    (environment,) = managed.of_type("AWS::MWAA::Environment").values()
+    needed = set(environment["DependsOn"])
+    kinds = (
+        "AWS::EC2::NatGateway",
+        "AWS::EC2::Route",
+        "AWS::EC2::SubnetRouteTableAssociation",
+        "AWS::EC2::SecurityGroup",
+    )
+    for kind in (*kinds, "AWS::EC2::SecurityGroupIngress"):
+        assert managed.of_type(kind).keys() <= needed, kind
+        assert managed.of_type(kind)
+    copies = managed.of_type("Custom::CDKBucketDeployment")
+    assert {"airflow/dags", "airflow/startup"} <= {
+        one["Properties"]["DestinationBucketKeyPrefix"] for name, one in copies.items() if name in needed
+    }
+    assert {name for name in managed.of_type("AWS::IAM::Policy") if name.startswith("AirflowRole")} <= needed
 
 
 def test_the_context_of_an_image_has_what_it_copies_and_little_else(assembly: Synthesised) -> None:
@@ -290,34 +322,6 @@ def _readable(template: dict[str, Any]) -> dict[str, Any]:
     return readable
 
 
-class Context(dict[str, str]):
-    """Values of --context."""
-
-    def try_get_context(self, name: str) -> str | None:
-        return self.get(name)
-
-
-@pytest.mark.parametrize(
-    ("context", "message"),
-    [
-        ({"account": "12"}, "context account: String should match pattern"),
-        ({"variables": "chiplake_bbox"}, "context variables must be JSON"),
-        ({"settings": '{"HOME": "x"}'}, "HOME is not a setting"),
-        ({"subnet_ids": '["subnet-1"]'}, "must be two subnets"),
-        ({"airflow_version": "2.11.0"}, "does not support 2.11.0; choose from 3.0.6, 3.2.1, 3.3.1"),
-        ({"night_hours": "0"}, "context night_hours: Input should be greater than"),
-    ],
-)
-def test_an_error_names_a_wrong_choice(context: dict[str, str], message: str) -> None:
-    with pytest.raises(ChiplakeError, match=re.escape(message)):
-        read_config(Context(context))
-
-
-def test_a_schema_of_the_settings_is_the_database_of_the_models() -> None:
-    assert read_config(Context({})).target_schema == "chiplake"
-    assert read_config(Context({"settings": '{"CHIPLAKE_TARGET_SCHEMA": "dev_ann"}'})).target_schema == "dev_ann"
-
-
 @pytest.mark.parametrize(
     ("known", "given", "message"),
     [
@@ -334,7 +338,7 @@ def test_variables_must_match_those_that_the_dag_reads(known: set[str], given: s
 
 def test_a_finding_that_is_not_accepted_ends_the_synthesis(tmp_path: Path) -> None:
     script = "import stack.nag; stack.nag.EXCEPTIONS = (); from stack.synth import main; main()"
-    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    command = [sys.executable, "-c", script, str(tmp_path / "out"), str(DEPLOYMENT_FILE)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "AwsSolutions-IAM5" in done.stdout + done.stderr

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lakehouse.settings import PROJECT_DIR
 
 ENVIRONMENT = os.environ | {
@@ -45,6 +47,13 @@ class Synthesised:
         return {name: one for name, one in self.template["Resources"].items() if one["Type"] == kind}
 
 
-def synthesise(folder: Path, *context: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stack.synth", str(folder), *context]
+def write_choices(path: Path, **choices: Any) -> Path:
+    """Write the file of a deployment."""
+    path.write_text(yaml.safe_dump(choices))
+    return path
+
+
+def synthesise(folder: Path, **choices: Any) -> subprocess.CompletedProcess[str]:
+    file = write_choices(folder.with_suffix(".yaml"), **choices)
+    command = [sys.executable, "-m", "stack.synth", str(folder), str(file)]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Stack, aws_ecr_assets, aws_iam, aws_kms, aws_s3, aws_sagemaker, aws_sns
-from chiplake_airflow.variables import PARAMETER_PREFIX
+from chiplake_airflow.variables import parameter_prefix
 
 from stack import layout
 from stack.alarms import TOPIC_KEY_ACTIONS
@@ -103,7 +103,7 @@ def make_orchestrator_policy(
         ),
         aws_iam.PolicyStatement(
             actions=["ssm:GetParameter", "ssm:GetParameters"],
-            resources=[_arn("ssm", f"parameter{PARAMETER_PREFIX}chiplake_*")],
+            resources=[_arn("ssm", f"parameter{parameter_prefix(config.name)}/chiplake_*")],
         ),
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
         aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Stack, aws_ec2, aws_iam, aws_mwaa, aws_s3, aws_s3_deployment
-from chiplake_airflow.variables import PARAMETER_PREFIX
+from chiplake_airflow.variables import parameter_prefix
+from constructs import IConstruct
 
 from stack import layout
 from stack.config import Config
 
-# Environment variables of dags/chiplake_airflow/environment.py.
-_STARTUP_SCRIPT: Final = "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
 _BACKEND: Final = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 _LOGS: Final = ("dag_processing_logs", "scheduler_logs", "task_logs", "webserver_logs", "worker_logs")
 
@@ -25,6 +25,7 @@ class Network:
 
     subnet_ids: list[str]
     security_group_ids: list[str]
+    parts: tuple[IConstruct, ...] = ()  # what must exist before Airflow can reach the internet
 
 
 def make_network(stack: Stack, config: Config) -> Network:
@@ -44,7 +45,7 @@ def make_network(stack: Stack, config: Config) -> Network:
         stack, "AirflowGroup", vpc=vpc, description="Managed Airflow: its parts among themselves, and out"
     )
     group.add_ingress_rule(group, aws_ec2.Port.all_traffic(), "Airflow's own parts")
-    return Network([subnet.subnet_id for subnet in vpc.private_subnets], [group.security_group_id])
+    return Network([subnet.subnet_id for subnet in vpc.private_subnets], [group.security_group_id], (vpc, group))
 
 
 def make_environment(
@@ -53,6 +54,7 @@ def make_environment(
     """Make the environment. Its DAGs come from the bucket, its Variables from the parameters of SSM."""
     name = f"{config.name}-airflow"
     role = _make_role(stack, name, bucket, orchestrator)
+    script, script_path = _deploy_startup_script(stack, config, bucket)
     level = aws_mwaa.CfnEnvironment.ModuleLoggingConfigurationProperty(enabled=True, log_level="INFO")
     environment = aws_mwaa.CfnEnvironment(
         stack,
@@ -62,7 +64,7 @@ def make_environment(
         environment_class=config.airflow_class,
         source_bucket_arn=bucket.bucket_arn,
         dag_s3_path=f"{layout.AIRFLOW}/dags",
-        startup_script_s3_path=_deploy_startup_script(stack, bucket),
+        startup_script_s3_path=script_path,
         execution_role_arn=role.role_arn,
         network_configuration=aws_mwaa.CfnEnvironment.NetworkConfigurationProperty(
             subnet_ids=network.subnet_ids, security_group_ids=network.security_group_ids
@@ -70,29 +72,42 @@ def make_environment(
         webserver_access_mode="PUBLIC_ONLY",  # IAM guards it; a private server needs access to the network
         airflow_configuration_options={
             "secrets.backend": _BACKEND,
-            "secrets.backend_kwargs": f'{{"variables_prefix": "{PARAMETER_PREFIX.rstrip("/")}", '
+            "secrets.backend_kwargs": f'{{"variables_prefix": "{parameter_prefix(config.name)}", '
             '"connections_prefix": null, "config_prefix": null}',
         },
         logging_configuration=aws_mwaa.CfnEnvironment.LoggingConfigurationProperty(**dict.fromkeys(_LOGS, level)),
     )
-    environment.node.add_dependency(role)
+    # Their names are all that the template tells: CloudFormation would make the environment before the script is in the
+    # bucket, and before the subnets have their way to the internet; both end in a failure after half an hour.
+    environment.node.add_dependency(role, script, *network.parts)
     return environment
 
 
-def _deploy_startup_script(stack: Stack, bucket: aws_s3.IBucket) -> str:
+def _startup_script(config: Config) -> str:
+    """Return the script that sets the environment variables of dags/chiplake_airflow/environment.py."""
+    return (
+        "#!/bin/sh\nexport CHIPLAKE_AIRFLOW_RUNTIME=aws\n"
+        f"export CHIPLAKE_TARGET_SCHEMA={shlex.quote(config.target_schema)}\n"
+    )
+
+
+def _deploy_startup_script(
+    stack: Stack, config: Config, bucket: aws_s3.IBucket
+) -> tuple[aws_s3_deployment.BucketDeployment, str]:
     """Copy the script under a name with its digest: MWAA takes a new script only under a new name."""
-    name = f"startup-{hashlib.sha256(_STARTUP_SCRIPT.encode()).hexdigest()[:16]}.sh"
+    text = _startup_script(config)
+    name = f"startup-{hashlib.sha256(text.encode()).hexdigest()[:16]}.sh"
     place = f"{layout.AIRFLOW}/startup"
-    aws_s3_deployment.BucketDeployment(
+    deployed = aws_s3_deployment.BucketDeployment(
         stack,
         "Deploy-airflow-startup",
-        sources=[aws_s3_deployment.Source.data(name, _STARTUP_SCRIPT)],
+        sources=[aws_s3_deployment.Source.data(name, text)],
         destination_bucket=bucket,
         destination_key_prefix=place,
         prune=False,  # the environment may still use the old script
         retain_on_delete=True,
     )
-    return f"{place}/{name}"
+    return deployed, f"{place}/{name}"
 
 
 def _make_role(stack: Stack, name: str, bucket: aws_s3.IBucket, orchestrator: aws_iam.ManagedPolicy) -> aws_iam.Role:

@@ -1,20 +1,28 @@
-"""`python -m stack.caller`: prints account and region of the credentials, and whether CDK is set up there (yes, no)."""
+"""`python -m stack.caller FILE`: prints account and region of a deployment, and whether CDK is set up there (yes, no).
+
+With `--if-known` it prints nothing, and says why, if AWS cannot be asked.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
+from typing import Final
 
 from botocore.exceptions import ClientError
 
 from embedding.aws import client, error_code, plain_errors, session
 from lakehouse.errors import ChiplakeError
+from stack.config import Config, read_config
 
-_BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
+_BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
 
 
-def caller() -> tuple[str, str, bool]:
+def caller(config: Config) -> tuple[str, str, bool]:
     """Ask AWS for account and region of the credentials.
+
+    Args:
+        config: the choices of the deployment; its region has priority over that of the environment.
 
     Returns:
         Account, region, and whether `cdk bootstrap` was run there.
@@ -22,10 +30,8 @@ def caller() -> tuple[str, str, bool]:
     Raises:
         ChiplakeError: there are no usable credentials, or no region is set.
     """
-    if not os.environ.get("AWS_REGION"):
-        os.environ.pop("AWS_REGION", None)  # an empty value would hide the region of the configuration
-    with plain_errors("cannot deploy"):
-        aws = session()
+    with plain_errors("cannot ask AWS"):
+        aws = session(config.region)
         account = client(aws, "sts").get_caller_identity()["Account"]
         try:
             client(aws, "ssm").get_parameter(Name=_BOOTSTRAP_PARAMETER)
@@ -36,9 +42,36 @@ def caller() -> tuple[str, str, bool]:
     return str(account), str(aws.region_name), True
 
 
+def check_account(config: Config, found: str) -> None:
+    """Check that the credentials are of the account of the deployment.
+
+    Raises:
+        ChiplakeError: they are of another one.
+    """
+    if config.account not in (None, found):
+        raise ChiplakeError(
+            f"the credentials are of account {found}, and the deployment's account is {config.account}; "
+            "choose other credentials (AWS_PROFILE), or correct the key account"
+        )
+
+
+def main() -> None:
+    """Print account, region, and whether CDK is set up there."""
+    file, *options = sys.argv[1:]
+    config = read_config(Path(file))
+    try:
+        account, region, is_bootstrapped = caller(config)
+    except ChiplakeError as error:
+        if options != ["--if-known"]:
+            raise
+        print(f"    {error}", file=sys.stderr)
+        return
+    check_account(config, account)
+    print(account, region, "yes" if is_bootstrapped else "no")
+
+
 if __name__ == "__main__":
     try:
-        found_account, found_region, is_bootstrapped = caller()
+        main()
     except ChiplakeError as error:
         sys.exit(f"deploy.sh: {error}")
-    print(found_account, found_region, "yes" if is_bootstrapped else "no")

@@ -1,82 +1,123 @@
-"""The choices of a deployment: CDK context, from `cdk.json` or `--context NAME=VALUE`."""
+"""The choices of a deployment, which are one file: `infrastructure/deployment.yaml`, or another of its form."""
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from chiplake_airflow.managed_versions import MANAGED_VERSIONS
 from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lakehouse.box import BBox
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings.lake import DEFAULT_SCHEMA
+from lakehouse.settings import PROJECT_DIR
 
+DEPLOYMENT_FILE: Final = PROJECT_DIR / "infrastructure" / "deployment.yaml"
 CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written once a checkpoint was uploaded
 
 _INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
-_JSON_FIELDS: Final = ("source_buckets", "subnet_ids", "security_group_ids", "variables", "settings")
+_TARGET_SCHEMA: Final = "CHIPLAKE_TARGET_SCHEMA"
+_RAW_SCHEMA: Final = "CHIPLAKE_RAW_SCHEMA"
+# What other keys of the file decide.
+_OF_OTHER_KEYS: Final = {"chiplake_bbox": "area", "CHIPLAKE_BBOX": "area", _RAW_SCHEMA: "name"}
 
 
 class Config(BaseModel):
-    """Choices of one deployment. A second one in an account and region needs another name and makes no databases."""
+    """Choices of one deployment. Deployments of an account and region differ in their names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # No hyphen: names of jobs are NAME-…, so that the policy for `chiplake-*` covers no job of another deployment.
+    name: str = Field("chiplake", pattern=r"^[a-z][a-z0-9]{2,23}$", description="letters and digits, 3 to 24")
     account: str | None = Field(
-        None, pattern=r"^[0-9]{12}$", description="AWS account; default that of the credentials"
+        None, pattern=r"^[0-9]{12}$", examples=["123456789012"], description="an AWS account, in quotes"
     )
     region: str | None = Field(
-        None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region; default that of the credentials"
+        None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", examples=["eu-central-1"], description="an AWS region"
     )
-    name: str = Field(
-        "chiplake", pattern=r"^[a-z][a-z0-9-]{1,22}[a-z0-9]$", description="name of the stack, start of other names"
+    area: BBox | None = Field(
+        None, examples=[[16.30, 45.72, 16.45, 45.82]], description="west, south, east, north in degrees"
     )
+
     bucket_name: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="name of the bucket; default made by AWS"
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        examples=["my-chiplake-lake"],
+        description="a name of S3, or null",
     )
-    create_databases: bool = Field(True, description="make the Glue databases; false if they exist already")
+    create_databases: bool = Field(True, description="true or false")
+    transform_retention_days: int = Field(14, ge=1, description="days, at least 1")
+    version_retention_days: int = Field(30, ge=1, description="days, at least 1")
+    log_retention_days: int = Field(90, ge=1, description="days, at least 1")
 
-    transform_retention_days: int = Field(14, ge=1, description="objects of batch transform jobs expire after, days")
-    version_retention_days: int = Field(30, ge=1, description="overwritten and deleted objects expire after, days")
-    log_retention_days: int = Field(90, ge=1, description="access logs and Spark event logs expire after, days")
-
-    source_buckets: tuple[str, ...] = Field((), description="other buckets with rasters that jobs may read")
-    spark_instance_type: str = Field("ml.m5.4xlarge", pattern=_INSTANCE, description="of processing jobs")
-    spark_volume_gb: int = Field(200, ge=30, le=16384, description="disk of a processing job, GB")
-    transform_instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE, description="of batch transform jobs")
-    transform_instance_count: int = Field(1, ge=1, le=100, description="instances of a batch transform job")
-    settings: dict[str, str] = Field({}, description="CHIPLAKE_… settings of jobs")
-    variables: dict[str, str] = Field({}, description="Airflow Variables besides those that deployment writes itself")
+    source_buckets: tuple[str, ...] = Field((), examples=[["eodata-mirror"]], description="a list of buckets")
+    spark_instance_type: str = Field("ml.m5.4xlarge", pattern=_INSTANCE, description="an instance type of SageMaker")
+    spark_volume_gb: int = Field(200, ge=30, le=16384, description="GB, 30 to 16384")
+    transform_instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE, description="an instance type of SageMaker")
+    transform_instance_count: int = Field(1, ge=1, le=100, description="1 to 100")
     torch_index: str | None = Field(
-        None, pattern=r"^https://\S+$", description="index of torch builds of the Clay image"
+        None, pattern=r"^https://\S+$", examples=["https://pypi.example.org/simple"], description="an address, or null"
+    )
+    settings: dict[str, str] = Field(
+        {}, examples=[{"CHIPLAKE_CLAY_PRECISION": "bfloat16"}], description="CHIPLAKE_… settings, values in quotes"
+    )
+    variables: dict[str, str] = Field(
+        {}, examples=[{"chiplake_max_cloud": "60"}], description="Airflow Variables, values in quotes"
     )
 
-    managed_airflow: bool = Field(False, description="make an MWAA environment")
-    airflow_version: str = Field(
-        MANAGED_VERSIONS[-1], description=f"version of the MWAA environment: {', '.join(MANAGED_VERSIONS)}"
+    managed_airflow: bool = Field(False, description="true or false")
+    airflow_version: str = Field(MANAGED_VERSIONS[-1], description=f"one of {', '.join(MANAGED_VERSIONS)}")
+    airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="a class of MWAA environments")
+    subnet_ids: tuple[str, ...] = Field(
+        (), examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]], description="a list of two private subnets, or []"
     )
-    airflow_class: str = Field("mw1.small", pattern=r"^mw1\.[a-z0-9]+$", description="size of the MWAA environment")
-    subnet_ids: tuple[str, ...] = Field((), description="two private subnets for MWAA; not set: a network is made")
-    security_group_ids: tuple[str, ...] = Field((), description="security groups of MWAA in those subnets")
+    security_group_ids: tuple[str, ...] = Field((), examples=[["sg-0a1b2c3d"]], description="a list of groups, or []")
 
-    alarm_email: str | None = Field(None, pattern=r"^\S+@\S+$", description="mail address that gets the alarms")
-    night_hours: int = Field(
-        30, ge=1, le=168, description="an alarm follows when no job has succeeded for so long, hours"
+    alarm_email: str | None = Field(
+        None, pattern=r"^\S+@\S+$", examples=["ops@example.org"], description="a mail address, or null"
     )
+    night_hours: int = Field(30, ge=1, le=168, description="hours, 1 to 168")
 
     @property
     def target_schema(self) -> str:
         """The schema of the tables that dbt builds: a Glue database."""
-        return self.settings.get("CHIPLAKE_TARGET_SCHEMA", DEFAULT_SCHEMA)
+        return self.settings.get(_TARGET_SCHEMA, self.name)
+
+    @property
+    def raw_schema(self) -> str:
+        """The schema of the tables that Python writes: a Glue database. No deployment's name has an underscore."""
+        return f"{self.name}_raw"
+
+    @property
+    def job_settings(self) -> dict[str, str]:
+        """The settings of all jobs: those of the file, and the schemas of the deployment."""
+        return {_TARGET_SCHEMA: self.target_schema, _RAW_SCHEMA: self.raw_schema} | self.settings
+
+    @field_validator("name")
+    @classmethod
+    def _free_name(cls, name: str) -> str:
+        if name == "default":
+            raise ValueError("Spark has a database of this name; choose another")
+        return name
+
+    @field_validator("settings", "variables")
+    @classmethod
+    def _of_no_other_key(cls, given: dict[str, str]) -> dict[str, str]:
+        for name in given.keys() & _OF_OTHER_KEYS.keys():
+            raise ValueError(f"{name} follows from the key {_OF_OTHER_KEYS[name]} of this file; set that")
+        return given
 
     @field_validator("settings")
     @classmethod
     def _known_prefix(cls, settings: dict[str, str]) -> dict[str, str]:
-        foreign = [name for name in settings if not name.startswith("CHIPLAKE_")]
-        if foreign:
-            raise ValueError(f"{foreign[0]} is not a setting; names of settings start with CHIPLAKE_")
+        for name in settings:
+            if not name.startswith("CHIPLAKE_"):
+                raise ValueError(f"{name} is not a setting; names of settings start with CHIPLAKE_")
         return settings
 
     @field_validator("airflow_version")
@@ -92,28 +133,35 @@ class Config(BaseModel):
             raise ValueError("subnet_ids must be two subnets, with security_group_ids")
         return self
 
+    @model_validator(mode="after")
+    def _airflow_has_an_area(self) -> Config:
+        if self.managed_airflow and self.area is None:
+            raise ValueError(
+                "managed_airflow is true and area is not set, so the DAG would search the whole world; "
+                "set area: [west, south, east, north], in degrees"
+            )
+        return self
 
-def read_config(context: Any) -> Config:
-    """Read the configuration from CDK context.
 
-    Args:
-        context: the node of the app, or another object with `try_get_context(name)`.
+def read_config(path: Path = DEPLOYMENT_FILE) -> Config:
+    """Read the choices of a deployment.
 
     Raises:
-        ChiplakeError: a value is invalid.
+        ChiplakeError: the file cannot be read, a key does not exist, or a value is invalid. The message names all.
     """
-    given = {name: context.try_get_context(name) for name in Config.model_fields}
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None or value == "":
-            continue
-        values[name] = _parse(name, value) if name in _JSON_FIELDS and isinstance(value, str) else value
+    shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
     try:
-        return Config.model_validate(values)
+        values = yaml.load(path.read_text(), _Loader)  # noqa: S506  a SafeLoader
+    except OSError as error:
+        raise ChiplakeError(f"{shown}: {error.strerror}; copy {DEPLOYMENT_FILE.relative_to(PROJECT_DIR)}") from None
+    except yaml.YAMLError as error:
+        raise ChiplakeError(f"{shown} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict | None):
+        raise ChiplakeError(f"{shown} must have lines KEY: VALUE")
+    try:
+        return Config.model_validate(values or {})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "configuration"
-        raise ChiplakeError(f"context {name}: {first['msg']}") from None
+        raise ChiplakeError("\n".join(f"{shown}: {_line_of(one)}" for one in error.errors())) from None
 
 
 def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
@@ -128,18 +176,37 @@ def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
     """
     in_both = sorted(known.keys() & given.keys())
     if in_both:
-        raise ChiplakeError(f"context variables: deployment itself writes {in_both[0]}; remove it")
+        raise ChiplakeError(f"variables: deployment itself writes {in_both[0]}; remove it")
     unknown = sorted((known.keys() | given.keys() | {CHECKPOINT_VARIABLE}) - VARIABLES.keys())
     if unknown:
         raise ChiplakeError(f"{unknown[0]} is not a Variable of the DAG; see dags/chiplake_airflow/variables.py")
     missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
     if missing:
-        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS; set it with --context variables=")
+        raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS; set it under the key variables")
 
 
-def _parse(name: str, value: str) -> Any:
-    """Parse a list or an object, which the command line has as JSON."""
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ChiplakeError(f"context {name} must be JSON, not {value!r}") from None
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key may not be repeated; PyYAML takes the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"{key} is there {keys.count(key)} times; keep one")
+        return super().construct_mapping(node, deep)
+
+
+def _line_of(error: Any) -> str:
+    """Describe an error of the schema: the key, its value, and what to write."""
+    key, *inner = [str(part) for part in error["loc"]] or [""]
+    if not key:
+        return str(error["ctx"]["error"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Config.model_fields, n=1)
+        meant = f"did you mean {near[0]}? All keys: " if near else "the keys are "
+        return f"{key} is not a key; {meant}{', '.join(Config.model_fields)}"
+    field = Config.model_fields[key]
+    example = json.dumps(field.examples[0] if field.examples else field.get_default())
+    reason = str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+    place = ".".join((key, *inner))
+    return f"{place}: {json.dumps(error['input'], default=str)}: {reason}. Write {field.description}: {key}: {example}"

@@ -47,9 +47,9 @@ _DEPLOYED: Final = {
 }
 
 
-def deploy_files(stack: Stack, bucket: aws_s3.IBucket) -> None:
+def deploy_files(stack: Stack, bucket: aws_s3.IBucket) -> list[aws_s3_deployment.BucketDeployment]:
     """Copy the files to the bucket, and remove files from it that were removed from the project."""
-    for prefix, sources in _DEPLOYED.items():
+    return [
         aws_s3_deployment.BucketDeployment(
             stack,
             f"Deploy-{prefix.replace('/', '-')}",
@@ -64,3 +64,5 @@ def deploy_files(stack: Stack, bucket: aws_s3.IBucket) -> None:
             prune=True,
             retain_on_delete=True,
         )
+        for prefix, sources in _DEPLOYED.items()
+    ]

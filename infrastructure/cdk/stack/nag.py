@@ -18,7 +18,7 @@ class Accepted:
     construct: str  # start of the construct's id
     rule: str
     reason: str
-    # Of a rule with several findings. {bucket}, {name}, {schema}, {account} and {region} are those of the deployment.
+    # Of a rule with several findings. {bucket}, {name}, {schema}, {raw_schema}, {account} and {region} are those of the deployment.
     findings: tuple[str, ...] = ()
 
 
@@ -57,7 +57,7 @@ EXCEPTIONS: Final = (
         layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS,
     )),
     Accepted("JobRole", _IAM5, "All tables of these databases are the project's: dbt makes and drops them.", _arns(
-        f"glue:{_HERE}:table/raw/*", f"glue:{_HERE}:table/{{schema}}/*",
+        f"glue:{_HERE}:table/{{raw_schema}}/*", f"glue:{_HERE}:table/{{schema}}/*",
     )),
     Accepted("JobRole", _IAM5, "Glue lists all databases or none; the list holds names, not data.", _arns(
         f"glue:{_HERE}:database/*",
@@ -74,7 +74,7 @@ EXCEPTIONS: Final = (
         f"sagemaker:{_HERE}:processing-job/{{name}}-*", f"sagemaker:{_HERE}:transform-job/{{name}}-*",
     )),
     Accepted("OrchestratorPolicy", _IAM5, "The DAG's own Variables, also those that people set by hand.", _arns(
-        f"ssm:{_HERE}:parameter/airflow/variables/chiplake_*",
+        f"ssm:{_HERE}:parameter/airflow/variables/{{name}}/chiplake_*",
     )),
     Accepted("OrchestratorPolicy", _IAM5, _DATA_KEYS, _actions("kms:GenerateDataKey*")),
 
@@ -108,6 +108,7 @@ def accept_exceptions(stack: Stack, config: Config, bucket: str) -> None:
         "bucket": bucket,
         "name": config.name,
         "schema": config.target_schema,
+        "raw_schema": config.raw_schema,
         "account": "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account,
         "region": "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region,
     }

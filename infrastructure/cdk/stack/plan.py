@@ -1,4 +1,4 @@
-"""`python -m stack.plan ASSEMBLY [--stack-name | --airflow | --next [OUTPUTS]]`: prints what an assembly would make."""
+"""`python -m stack.plan ASSEMBLY [--stack-name | --airflow | --resources | --next [OUTPUTS]]`: describes an assembly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Assembly:
 
 
 def plan_lines(assembly: Assembly) -> Iterator[str]:
-    """Describe all that a deployment makes: images, files, Variables, and all resources by type."""
+    """Describe what a deployment makes from the working tree: images, files, and Variables."""
     yield "  images, built if their content has changed:"
     for digest, image in assembly.assets["dockerImages"].items():
         yield f"    {image['source']['dockerFile']}: {digest[:16]}"
@@ -53,8 +53,12 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
             shown = value if isinstance(value, str) else _readable(value)
             condition = f" (if {resource['Condition']})" if "Condition" in resource else ""
             yield f"    {resource['Properties']['Name']} = {shown}{condition}"
+
+
+def resource_lines(assembly: Assembly) -> Iterator[str]:
+    """List all resources of the stack, by type."""
     by_type: dict[str, list[str]] = defaultdict(list)
-    for logical_id, resource in resources:
+    for logical_id, resource in assembly.template["Resources"].items():
         by_type[resource["Type"]].append(logical_id)
     yield f"  all resources of the stack {assembly.stack_name}:"
     for kind, names in sorted(by_type.items()):
@@ -84,7 +88,7 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
     if "AWS::SNS::Subscription" in types:
         yield "  - Confirm the subscription to alarms: AWS has sent a mail."
     else:
-        yield "  - Nobody gets mail when something fails: add --context alarm_email=ADDRESS, or subscribe to the topic."
+        yield "  - Nobody gets mail when something fails: set alarm_email in the deployment's file, or subscribe to the topic."
     if _AIRFLOW in types:
         address = outputs.get("AirflowAddress", "the output AirflowAddress of the stack")
         yield f"  - Enable the DAG {DAG} in Airflow: {address}"
@@ -94,7 +98,14 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
         yield "    and let it read Variables from SSM (docs/operations.md, Your own Airflow)."
         bucket = outputs.get("BucketName", "BUCKET")
         yield f"  - Copy the DAGs to your Airflow (aws s3 sync s3://{bucket}/{layout.AIRFLOW}/dags DAGS_FOLDER)"
-        yield f"    and enable the DAG {DAG}. Or deploy managed Airflow: --context managed_airflow=true"
+        yield f"    and enable the DAG {DAG}. Or set managed_airflow: true in the deployment's file."
+        if not _has_area(assembly):
+            yield "  - Set area in the deployment's file first: without it the DAG searches the whole world."
+
+
+def _has_area(assembly: Assembly) -> bool:
+    parameters = (one for one in assembly.template["Resources"].values() if one["Type"] == "AWS::SSM::Parameter")
+    return any(one["Properties"]["Name"].endswith("/chiplake_bbox") for one in parameters)
 
 
 def _readable(value: Any) -> str:
@@ -113,13 +124,15 @@ def _readable(value: Any) -> str:
 
 
 def main() -> None:
-    """Print the name of the stack, the versions of managed Airflow, the next steps, or the whole plan."""
+    """Print the name of the stack, the versions of managed Airflow, the resources, the next steps, or the plan."""
     assembly = Assembly.read(Path(sys.argv[1]))
     match sys.argv[2:]:
         case ["--stack-name"]:
             lines: Iterator[str] = iter([assembly.stack_name])
         case ["--airflow"]:
             lines = airflow_lines(assembly)
+        case ["--resources"]:
+            lines = resource_lines(assembly)
         case ["--next", path]:
             lines = next_lines(assembly, json.loads(Path(path).read_text())[assembly.stack_name])
         case ["--next"]:

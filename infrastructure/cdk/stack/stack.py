@@ -65,6 +65,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         checkpoint = _key_parameter(self, CHECKPOINT_PARAMETER, layout.CHECKPOINTS, "the Clay checkpoint in the model")
         variables.write(
             self,
+            config,
             variables.values(self, config, resources),
             f"s3://{bucket.bucket_name}/{checkpoint.value_as_string}",
             _is_given(self, CHECKPOINT_PARAMETER, checkpoint),
@@ -72,10 +73,11 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         orchestrator = access.make_orchestrator_policy(
             self, config, bucket, [job_role, transform_role], model, alerts, key
         )
-        deployment.deploy_files(self, bucket)
+        files = deployment.deploy_files(self, bucket)
         if config.managed_airflow:
             network = airflow.make_network(self, config)
             environment = airflow.make_environment(self, config, bucket, orchestrator, network)
+            environment.node.add_dependency(*files)
             alarms.make_airflow_alarm(self, config, alerts, environment.name)
             CfnOutput(self, "AirflowAddress", value=f"https://{environment.attr_webserver_url}")
         CfnOutput(self, "BucketName", value=bucket.bucket_name)

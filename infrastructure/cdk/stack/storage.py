@@ -7,11 +7,12 @@ from typing import Final
 from aws_cdk import Aws as Pseudo
 from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
 
-from lakehouse.source_schemas import RAW_NAMESPACE
 from stack import layout
 from stack.config import Config
 
 _ABORT_UPLOADS_AFTER: Final = Duration.days(7)
+# Deleting the stack keeps the data. A first deployment that fails removes what is empty, so that the next one can make it.
+_KEPT: Final = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
@@ -24,7 +25,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
         object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         enforce_ssl=True,
         minimum_tls_version=1.2,
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=_KEPT,
         lifecycle_rules=[
             aws_s3.LifecycleRule(id="expire-logs", expiration=Duration.days(config.log_retention_days)),
         ],
@@ -41,7 +42,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
         versioned=True,
         server_access_logs_bucket=logs,
         server_access_logs_prefix="bucket/",
-        removal_policy=RemovalPolicy.RETAIN,
+        removal_policy=_KEPT,
         lifecycle_rules=[
             aws_s3.LifecycleRule(
                 id="expire-transform-objects",
@@ -67,7 +68,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
 def databases(config: Config) -> dict[str, str]:
     """Return the Glue databases of the lake, each with its description."""
     return {
-        RAW_NAMESPACE: "Chiplake: ingested items and embeddings of the model",
+        config.raw_schema: "Chiplake: ingested items and embeddings of the model",
         config.target_schema: "Chiplake: tables that dbt builds",
     }
 
@@ -79,10 +80,11 @@ def make_databases(stack: Stack, config: Config, bucket: aws_s3.Bucket) -> None:
             stack,
             f"Database{name.title()}",
             catalog_id=Pseudo.ACCOUNT_ID,
+            database_name=name,  # by which a deployment finds a database that an earlier one left
             database_input=aws_glue.CfnDatabase.DatabaseInputProperty(
                 name=name,
                 description=description,
                 location_uri=f"s3://{bucket.bucket_name}/{layout.WAREHOUSE}/{name}.db",
             ),
         )
-        database.apply_removal_policy(RemovalPolicy.RETAIN)
+        database.apply_removal_policy(_KEPT)

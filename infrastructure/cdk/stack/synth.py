@@ -1,11 +1,10 @@
-"""`python -m stack.synth FOLDER [NAME=VALUE ...]`: writes the assembly; needs no cdk command and no network."""
+"""`python -m stack.synth FOLDER FILE [ACCOUNT REGION]`: writes the assembly; needs no cdk command and no network."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,32 +18,31 @@ from stack.stack import LakehouseStack
 _CDK_JSON: Final = Path(__file__).resolve().parent.parent / "cdk.json"
 
 
-def make_app(folder: Path, given: Mapping[str, str]) -> App:
+def make_app(folder: Path, config: Config) -> App:
     """Make the app.
 
     Args:
         folder: folder of the assembly.
-        given: choices by name, besides those in the context of `cdk.json`.
+        config: the choices of the deployment.
 
     Raises:
-        ChiplakeError: a choice does not exist, or its value is invalid.
+        ChiplakeError: the Airflow Variables of the deployment are not those that the DAG reads.
     """
-    for name in given:
-        if name not in Config.model_fields:
-            raise ChiplakeError(f"context {name}: no such choice; choose from {', '.join(Config.model_fields)}")
     context: dict[str, Any] = json.loads(_CDK_JSON.read_text())["context"]
-    app = App(outdir=str(folder), context={**context, **given})
-    LakehouseStack(app, read_config(app.node))
+    app = App(outdir=str(folder), context=context)
+    LakehouseStack(app, config)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return app
 
 
 def main() -> None:
     """Write the assembly into a folder, in place of an earlier one."""
-    folder = Path(sys.argv[1])
-    given = dict(pair.split("=", 1) for pair in sys.argv[2:])
+    folder, file, *place = sys.argv[1:]
+    config = read_config(Path(file))
+    if place:
+        config = config.model_copy(update=dict(zip(("account", "region"), place, strict=True)))
     shutil.rmtree(folder, ignore_errors=True)
-    make_app(folder, given).synth()
+    make_app(Path(folder), config).synth()
 
 
 if __name__ == "__main__":

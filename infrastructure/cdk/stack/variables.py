@@ -34,6 +34,7 @@ def values(stack: Stack, config: Config, resources: Resources) -> dict[str, str]
     known = {
         "chiplake_name": config.name,
         "chiplake_region": stack.region,
+        "chiplake_settings": json.dumps(config.job_settings, sort_keys=True),
         "chiplake_warehouse": f"{bucket_uri}/{layout.WAREHOUSE}",
         "chiplake_job_role_arn": resources.job_role.role_arn,
         "chiplake_spark_image": resources.spark_image.image_uri,
@@ -46,17 +47,20 @@ def values(stack: Stack, config: Config, resources: Resources) -> dict[str, str]
         "chiplake_docs_s3_uri": f"{bucket_uri}/{layout.DOCS}",
         "chiplake_alerts_topic_arn": resources.topic.topic_arn,
     }
-    if config.settings:
-        known["chiplake_settings"] = json.dumps(config.settings, sort_keys=True)
+    if config.area:
+        known["chiplake_bbox"] = ",".join(map(str, config.area))
     check_variables(known, config.variables)
     return known | config.variables
 
 
-def write(stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition) -> None:
+def write(
+    stack: Stack, config: Config, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition
+) -> None:
     """Make the parameters of SSM.
 
     Args:
         stack: the stack.
+        config: the choices of the deployment.
         variables: values of the Variables, by name.
         checkpoint_uri: address of the Clay checkpoint.
         has_checkpoint: condition of the checkpoint's parameter: a checkpoint was uploaded.
@@ -65,14 +69,14 @@ def write(stack: Stack, variables: Mapping[str, str], checkpoint_uri: str, has_c
         aws_ssm.StringParameter(
             stack,
             f"Variable-{name}",
-            parameter_name=parameter(name),
+            parameter_name=parameter(config.name, name),
             string_value=value,
             description=VARIABLES[name],
         )
     checkpoint = aws_ssm.CfnParameter(
         stack,
         f"Variable-{CHECKPOINT_VARIABLE}",
-        name=parameter(CHECKPOINT_VARIABLE),
+        name=parameter(config.name, CHECKPOINT_VARIABLE),
         type="String",
         value=checkpoint_uri,
         description=VARIABLES[CHECKPOINT_VARIABLE],
