@@ -96,6 +96,9 @@ lock: ## Pin the newest versions that pyproject.toml allows
 		$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint requirements.lock \
 			--python-version 3.11 --python-platform linux --output-file docker/$$image.lock --upgrade docker/$$image.in || exit 1; \
 	done
+	@# torch of the inference server is older than the project's: its builds are for CUDA 12.
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --constraint docker/requirements.lock \
+		--python-version 3.11 --python-platform linux --output-file docker/torch-requirements.lock --upgrade docker/torch-requirements.in
 
 lock-airflow: ## Pin managed Airflow's packages by the files constraints-VERSION.txt of the folder CONSTRAINTS
 	@# --universal: the tests run on Python 3.12, as AWS does, or 3.11.

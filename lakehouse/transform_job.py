@@ -33,6 +33,12 @@ DEFAULT_TIMEOUT_S: Final = 3600
 DEFAULT_RETRIES: Final = 3
 
 
+DEVICE_VARIABLE: Final = "CHIPLAKE_DEVICE"  # of the inference server: auto, cpu or cuda
+# With NVIDIA driver 535, which runs CUDA 12. The driver of SageMaker's default image may be 470, which does not.
+GPU_AMI: Final = "al2-ami-sagemaker-batch-gpu-535"
+_NVIDIA_FAMILIES: Final = ("ml.g", "ml.p")
+
+
 @dataclass(frozen=True)
 class RequestLimits:
     """The limits of a job's requests to each of its instances."""
@@ -161,6 +167,9 @@ def create_transform_job_request(
 ) -> dict[str, Any]:
     """Build the CreateTransformJob request for the objects in the job's input manifest, one object a request.
 
+    On an instance with an NVIDIA GPU the server must use it. Otherwise a driver that is too old would leave the work to
+    the CPU, for the price of the GPU.
+
     Args:
         name: name of the job.
         model_name: name of the SageMaker model.
@@ -170,6 +179,8 @@ def create_transform_job_request(
         limits: how the job sends objects to each instance.
         kms_key: ARN of the KMS key of the answers; empty: the default encryption of the bucket.
     """
+    uses_gpu = has_gpu(instance_type)
+    resources: dict[str, Any] = {"InstanceType": instance_type, "InstanceCount": instance_count}
     output = {"S3OutputPath": f"{run_uri}/{OUTPUT_FOLDER}", "Accept": ARROW_STREAM, "AssembleWith": "None"}
     return {
         "TransformJobName": name,
@@ -190,8 +201,13 @@ def create_transform_job_request(
             "SplitType": "None",
         },
         "TransformOutput": output | ({"KmsKeyId": kms_key} if kms_key else {}),
-        "TransformResources": {"InstanceType": instance_type, "InstanceCount": instance_count},
-    }
+        "TransformResources": resources | ({"TransformAmiVersion": GPU_AMI} if uses_gpu else {}),
+    } | ({"Environment": {DEVICE_VARIABLE: "cuda"}} if uses_gpu else {})
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Return whether a SageMaker instance type, such as ml.g5.xlarge, has an NVIDIA GPU."""
+    return instance_type.startswith(_NVIDIA_FAMILIES)
 
 
 def input_manifest_path(job_name: str) -> str:

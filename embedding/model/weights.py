@@ -24,6 +24,7 @@ from embedding.wire import UNTRAINED
 from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError, one_line
 from lakehouse.settings.clay import ClaySettings
+from lakehouse.transform_job import GPU_AMI
 
 # Chosen among 14 pairs of size and seed, only because they find the demo's planted change.
 SEED: Final = 2
@@ -33,6 +34,10 @@ SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=
 _LIGHTNING_PREFIX: Final = "model.encoder."
 _DIGEST_LENGTH: Final = 16
 _LONGEST_REASON: Final = 200  # characters
+_NVIDIA_DEVICE: Final = Path("/dev/nvidiactl")  # NVIDIA's driver makes it
+# The oldest NVIDIA driver for each major version of CUDA:
+# https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+_OLDEST_DRIVERS: Final = {"12": "525", "13": "580"}
 # Published names: Clay v1.0 was published as base, v1.5 as large; the keys do not show the version.
 _NAMES: Final = {"tiny": "clay-tiny", "small": "clay-small", "base": "clay-v1-base", "large": "clay-v1.5-large"}
 # The encoder multiplies kernels by 0.02: without this gain, random weights would respond to the place of a chip and
@@ -278,10 +283,33 @@ def _check_shapes(state: Mapping[str, Tensor], size: EncoderSize, path: Path) ->
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
+    if name not in ("auto", "cpu", "cuda"):
         raise ChiplakeError(f"{name}: unknown device; use auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ChiplakeError("this machine has no CUDA device; use --device cpu")
-    return torch.device(name)
+    if name != "cpu":
+        fault = _cuda_fault()
+        if fault is None:
+            return torch.device("cuda")
+        if name == "cuda":
+            raise ChiplakeError(f"the device cuda was asked for and cannot be used: {fault}")
+        if _NVIDIA_DEVICE.exists():
+            _log.warning("this machine has an NVIDIA GPU, and the CPU is used instead: %s", fault)
+    return torch.device("cpu")
+
+
+def _cuda_fault() -> str | None:
+    """Return why torch cannot use a GPU, and what helps; None if it can."""
+    if torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA; install a build with it, or choose the device cpu"
+    driver = _OLDEST_DRIVERS.get(torch.version.cuda.partition(".")[0], "that this CUDA needs")
+    try:
+        torch.cuda.init()
+        reason = "there is no GPU"
+    except RuntimeError as error:
+        reason = one_line(str(error), _LONGEST_REASON)
+    return (
+        f"torch {torch.__version__} with CUDA {torch.version.cuda} needs an NVIDIA GPU and a driver of version "
+        f"{driver} or newer, and finds: {reason}. Use a machine with both (SageMaker: {GPU_AMI}), or choose the "
+        "device cpu"
+    )

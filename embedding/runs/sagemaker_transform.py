@@ -311,6 +311,8 @@ def _create_through_core(aws: Any, sagemaker: Any, request: dict[str, Any]) -> N
         accept=taken["Accept"],
         max_concurrent_transforms=request["MaxConcurrentTransforms"],
         max_payload=request["MaxPayloadInMB"],
+        env=request.get("Environment"),
+        transform_ami_version=resources.get("TransformAmiVersion"),
         sagemaker_session=Session(boto_session=aws, sagemaker_client=sagemaker),
     )
     transformer.transform(

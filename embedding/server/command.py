@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lakehouse.settings import get_settings
-from lakehouse.transform_job import DEFAULT_MAX_PAYLOAD_MB, MB
+from lakehouse.transform_job import DEFAULT_MAX_PAYLOAD_MB, DEVICE_VARIABLE, MB
 
 
 def serve_command(
@@ -19,7 +19,7 @@ def serve_command(
         int, typer.Option(min=0, max=65535, help="Port to listen on.", envvar="SAGEMAKER_BIND_TO_PORT")
     ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 inside a container only.")] = "127.0.0.1",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", envvar=DEVICE_VARIABLE)] = "auto",
     max_payload_mb: Annotated[
         int, typer.Option(min=1, max=100, help="Largest request, MB.", envvar="SAGEMAKER_MAX_PAYLOAD_IN_MB")
     ] = DEFAULT_MAX_PAYLOAD_MB,

@@ -46,8 +46,8 @@ class LakeSettings(SettingsGroup):
     raw_schema: str = Field(
         DEFAULT_RAW_SCHEMA,
         pattern=r"^[a-z][a-z0-9_]*$",
-        description="Schema (Iceberg namespace) of the tables that Python writes, which the pages call `raw`. A catalog "
-        "that several lakes share needs one for each. A process reads it when it starts.",
+        description="Schema (Iceberg namespace) of the tables that Python writes, which the pages call `raw`. Lakes in "
+        "one catalog need one each. A process reads it when it starts.",
     )
 
     @field_validator("target_schema")

@@ -28,6 +28,8 @@ from lakehouse.spark.jars import JARS
 
 DOCKER = PROJECT_DIR / "docker"
 SPARK = (DOCKER / "spark.Dockerfile").read_text()
+CLAY = (DOCKER / "clay.Dockerfile").read_text()
+PINS = re.compile(r"^([a-z0-9-]+)==([^\s;]+)", re.MULTILINE)
 BUCKET = "lake-of-tests"
 
 
@@ -47,13 +49,52 @@ def application(root: Path, text: str) -> str:
 
 
 def test_the_spark_image_has_the_versions_of_the_project() -> None:
-    pins = re.compile(r"^([a-z0-9-]+)==([^\s;]+)", re.MULTILINE)
-    project = dict(pins.findall((PROJECT_DIR / "requirements.lock").read_text()))
-    image = dict(pins.findall((DOCKER / "spark-requirements.lock").read_text()))
+    project = dict(PINS.findall((PROJECT_DIR / "requirements.lock").read_text()))
+    image = dict(PINS.findall((DOCKER / "spark-requirements.lock").read_text()))
     assert image == {name: project[name] for name in image}
     assert "torch" not in image, "the image takes torch from another index"
     assert f"ARG TORCH=torch=={project['torch']}\n" in SPARK
     assert not {"apache-airflow", "aws-cdk-lib", "moto", "pytest", "pyhive"} & image.keys()
+
+
+def test_torch_of_the_inference_server_is_built_for_the_cuda_that_sagemakers_driver_runs() -> None:
+    """Driver 535, the newest that batch transform offers, runs CUDA 12 of any minor version and nothing newer."""
+    packages = dict(PINS.findall((DOCKER / "torch-requirements.lock").read_text()))
+    assert f"ARG TORCH=torch=={packages['torch']}\n" in CLAY
+    assert packages["nvidia-cuda-runtime-cu12"].startswith("12.")
+    libraries = [name for name in packages if name.startswith("nvidia-")]
+    assert len(libraries) > 10
+    assert all(name.endswith("-cu12") for name in libraries), libraries
+    others = dict(PINS.findall((DOCKER / "requirements.lock").read_text()))
+    assert "torch" not in others
+    assert {name: packages[name] for name in packages.keys() & others.keys()} == {
+        name: others[name] for name in packages.keys() & others.keys()
+    }
+
+
+def test_the_image_of_the_inference_server_asks_nvidias_runtime_for_the_gpu() -> None:
+    assert "ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility\n" in CLAY
+
+
+@pytest.mark.parametrize(
+    ("torch", "index", "expected"),
+    [
+        ("torch==2.10.0", "", "-m pip install --require-hashes --requirement /tmp/torch-requirements.lock"),
+        ("torch==2.10.0", "https://cpu.example", "-m pip install --index-url https://cpu.example torch==2.10.0"),
+        ("", "", ""),
+    ],
+)
+def test_the_image_build_takes_torch_from_its_lock_or_another_index(
+    tmp_path: Path, torch: str, index: str, expected: str
+) -> None:
+    (step,) = (step for step in _run_steps(CLAY) if "TORCH_INDEX" in step)
+    recorder = tmp_path / "python"
+    recorder.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/called\n')
+    recorder.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TORCH": torch, "TORCH_INDEX": index}
+    subprocess.run(["sh", "-c", step], env=environment, check=True, capture_output=True)
+    called = tmp_path / "called"
+    assert (called.read_text().strip() if called.exists() else "") == expected
 
 
 def test_the_packages_of_the_spark_image_are_all_that_jobs_import() -> None:

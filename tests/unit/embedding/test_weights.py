@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from embedding.model.encoder import EncoderSize
 from embedding.model.preprocess import Preprocessing
 from embedding.model.weights import SEEDED_PREFIX, describe_model, load_model, seeded_encoder
+from embedding.server.command import serve_command
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR
 
@@ -198,3 +201,63 @@ def test_half_precision_weights_are_computed_in_single_precision(tmp_path: Path,
     loaded = load_model(path, DEFAULT).encoder.state_dict()
     assert {value.dtype for value in loaded.values()} == {torch.float32}
     np.testing.assert_allclose(loaded["cls_token"], state["cls_token"], atol=1e-3)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose driver is too old for torch, which says so."""
+
+    def init() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", init)
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("cuda", "driver"), [("12.8", "525"), ("13.0", "580")])
+def test_a_gpu_that_was_asked_for_and_cannot_be_used_is_an_error_with_its_driver(
+    monkeypatch: pytest.MonkeyPatch, cuda: str, driver: str
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    with pytest.raises(ChiplakeError, match="the device cuda was asked for and cannot be used") as raised:
+        load_model(None, Preprocessing(), "cuda")
+    message = str(raised.value)
+    assert f"with CUDA {cuda} needs an NVIDIA GPU and a driver of version {driver} or newer" in message
+    assert "too old (found version 11040)" in message
+    assert "al2-ami-sagemaker-batch-gpu-535" in message
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_torch_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(ChiplakeError, match="is built without CUDA; install a build with it"):
+        load_model(None, Preprocessing(), "cuda")
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("has_device", [True, False])
+def test_the_choice_of_a_cpu_beside_a_gpu_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, has_device: bool
+) -> None:
+    device = tmp_path / "nvidiactl"
+    if has_device:
+        device.touch()
+    monkeypatch.setattr("embedding.model.weights._NVIDIA_DEVICE", device)
+    assert load_model(None, Preprocessing(), "auto").device.type == "cpu"
+    assert ("the CPU is used instead" in caplog.text) is has_device
+
+
+def test_a_device_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ChiplakeError, match="tpu: unknown device; use auto, cpu or cuda"):
+        load_model(None, Preprocessing(), "tpu")
+
+
+def test_the_container_gets_its_device_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[str] = []
+    monkeypatch.setattr("embedding.server.serve.serve", lambda options: chosen.append(options.device))
+    app = typer.Typer()
+    app.command()(serve_command)
+    for environment in ({}, {"CHIPLAKE_DEVICE": "cuda"}):
+        assert CliRunner().invoke(app, [], env=environment).exit_code == 0
+    assert chosen == ["auto", "cuda"]

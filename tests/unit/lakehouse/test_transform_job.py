@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from botocore.session import get_session
+from botocore.validate import ParamValidator
 
 from lakehouse.settings import PROJECT_DIR
 from lakehouse.transform_job import (
@@ -56,11 +58,50 @@ def test_a_job_request_has_its_limits_and_the_addresses_of_its_run() -> None:
     )
     assert request["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 0}
     assert (request["MaxConcurrentTransforms"], request["MaxPayloadInMB"]) == (4, 10)
-    assert request["TransformResources"] == {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}
+    assert request["TransformResources"] == {
+        "InstanceType": "ml.g5.xlarge",
+        "InstanceCount": 2,
+        "TransformAmiVersion": "al2-ami-sagemaker-batch-gpu-535",
+    }
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     assert source == {"S3DataType": "ManifestFile", "S3Uri": "s3://lake/transform/1/jobs/chiplake-1-01.manifest"}
     assert request["TransformOutput"]["S3OutputPath"] == "s3://lake/transform/1/output"
     assert request["TransformOutput"]["KmsKeyId"] == "arn:key"
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "uses_gpu"),
+    [
+        *[(f"ml.{family}.xlarge", True) for family in ("g4dn", "g5", "g6", "g6e", "p3")],
+        *[(f"ml.{family}.xlarge", False) for family in ("m5", "c7i", "r6i", "inf2", "trn1")],
+    ],
+)
+def test_the_server_must_use_the_gpu_of_an_instance_that_has_one(instance_type: str, uses_gpu: bool) -> None:
+    request = create_transform_job_request(
+        name="a-01",
+        model_name="clay",
+        run_uri="s3://lake/1",
+        instance_type=instance_type,
+        instance_count=1,
+        limits=RequestLimits(),
+    )
+    assert request.get("Environment", {}) == ({"CHIPLAKE_DEVICE": "cuda"} if uses_gpu else {})
+    assert ("TransformAmiVersion" in request["TransformResources"]) is uses_gpu
+
+
+def test_aws_knows_every_part_of_a_request_for_a_gpu() -> None:
+    request = create_transform_job_request(
+        name="a-01",
+        model_name="clay",
+        run_uri="s3://lake/1",
+        instance_type="ml.g5.xlarge",
+        instance_count=1,
+        limits=RequestLimits(),
+        kms_key="arn:key",
+    )
+    operation = get_session().get_service_model("sagemaker").operation_model("CreateTransformJob")
+    report = ParamValidator().validate(request, operation.input_shape)
+    assert not report.has_errors(), report.generate_report()
 
 
 def test_an_input_manifest_lists_objects_after_their_prefix() -> None:
