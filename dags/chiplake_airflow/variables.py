@@ -1,8 +1,8 @@
 """Every Airflow Variable that the DAG reads. Tasks read them when they run; deployment writes those of AWS.
 
 The CDK app imports this module, so it uses only the standard library. On AWS a Variable is a parameter of SSM
-Parameter Store below `parameter_prefix` of the deployment; Airflow finds it through its secrets backend. The graph of the
-DAG follows from environment variables, which `environment.py` lists.
+Parameter Store below `parameter_prefix` of the deployment; Airflow finds it through its secrets backend. The graph of
+the DAG follows from environment variables, which `environment.py` lists.
 """
 
 from __future__ import annotations

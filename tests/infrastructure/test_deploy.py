@@ -62,9 +62,11 @@ def _outputs() -> Iterator[None]:
     shutil.rmtree(PROJECT_DIR / ".chiplake" / "cdk.out", ignore_errors=True)
 
 
-def deploy(
-    *arguments: str, path: str = "", folder: Path = PROJECT_DIR, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def deploy(*arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return deploy_from(PROJECT_DIR, *arguments, path=path, **environment)
+
+
+def deploy_from(folder: Path, *arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     variables = inherited | environment | {"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"}
     variables["PATH"] = os.pathsep.join(filter(None, [path, os.environ["PATH"]]))
@@ -226,7 +228,7 @@ def test_a_wrong_choice_ends_before_anything_is_asked_or_changed(programs: Path,
 
 def test_paths_are_relative_to_the_folder_of_the_user(programs: Path, tmp_path: Path) -> None:
     write_choices(tmp_path / "x.yaml", zzz=1)
-    done = deploy("--plan", "--file", "x.yaml", path=str(programs), folder=tmp_path, **WITHOUT_CREDENTIALS)
+    done = deploy_from(tmp_path, "--plan", "--file", "x.yaml", path=str(programs), **WITHOUT_CREDENTIALS)
     assert f"{tmp_path / 'x.yaml'}: zzz is not a key" in done.stderr
 
 

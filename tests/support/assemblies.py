@@ -28,10 +28,11 @@ class Synthesised:
     """An assembly."""
 
     folder: Path
+    name: str = "chiplake"  # of the deployment
 
     @property
     def template_path(self) -> Path:
-        return self.folder / "chiplake.template.json"
+        return self.folder / f"{self.name}.template.json"
 
     @property
     def template(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Synthesised:
 
     @property
     def assets(self) -> dict[str, Any]:
-        assets: dict[str, Any] = json.loads((self.folder / "chiplake.assets.json").read_text())
+        assets: dict[str, Any] = json.loads((self.folder / f"{self.name}.assets.json").read_text())
         return assets
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`python -m stack.changes ASSEMBLY [--plan] [--allow-removal]`: compares an assembly with what is deployed.
 
-Removals, and replacements of what holds data, must be allowed: an option that is gone from the file would otherwise take
-dozens of resources with it. `--plan` only names them.
+Removals, and replacements of what holds data, must be allowed: otherwise one changed choice could remove dozens of
+resources. `--plan` only names them.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def check_permission(found: Sequence[Change], stack_name: str) -> None:
     if named:
         raise ChiplakeError(
             f"this would remove or replace {len(named)} resources of the stack {stack_name}: {', '.join(named)}. "
-            "Nothing was changed. If that is meant, run the command again with --allow-removal; otherwise set the choice "
-            "that makes them, such as managed_airflow, in the deployment's file"
+            "Nothing was changed. If that is meant, run the command again with --allow-removal; otherwise set the "
+            "choice that makes them, such as managed_airflow, in the deployment's file"
         )
 
 
@@ -135,7 +135,7 @@ def change_lines(found: Sequence[Change], is_new: bool) -> Iterator[str]:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name what differs between two resources: properties, and attributes such as DependsOn. Metadata does not count."""
+    """Name what differs between two resources: properties, and attributes such as DependsOn, except Metadata."""
     if before["Type"] != after["Type"]:
         return ("Type",)
     attributes = (before.keys() | after.keys()) - {"Properties", "Metadata"}

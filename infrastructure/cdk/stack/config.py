@@ -151,7 +151,7 @@ def read_config(path: Path = DEPLOYMENT_FILE) -> Config:
     """
     shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
     try:
-        values = yaml.load(path.read_text(), _Loader)  # noqa: S506  a SafeLoader
+        values = _parse(path.read_text())
     except OSError as error:
         raise ChiplakeError(f"{shown}: {error.strerror}; copy {DEPLOYMENT_FILE.relative_to(PROJECT_DIR)}") from None
     except yaml.YAMLError as error:
@@ -185,15 +185,20 @@ def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
         raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS; set it under the key variables")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key may not be repeated; PyYAML takes the last one in silence."""
+def _parse(text: str) -> Any:
+    """Parse YAML in which no key is repeated; PyYAML alone takes the last one in silence."""
+    _check_keys(yaml.compose(text, yaml.SafeLoader))
+    return yaml.safe_load(text)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+
+def _check_keys(node: Any) -> None:
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"{key} is there {keys.count(key)} times; keep one")
-        return super().construct_mapping(node, deep)
+        for _, value in node.value:
+            _check_keys(value)
 
 
 def _line_of(error: Any) -> str:

@@ -18,7 +18,8 @@ class Accepted:
     construct: str  # start of the construct's id
     rule: str
     reason: str
-    # Of a rule with several findings. {bucket}, {name}, {schema}, {raw_schema}, {account} and {region} are those of the deployment.
+    # Of a rule with several findings. {bucket}, {name}, {schema}, {raw_schema}, {account} and {region} are those of
+    # the deployment.
     findings: tuple[str, ...] = ()
 
 

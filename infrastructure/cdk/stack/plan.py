@@ -1,4 +1,4 @@
-"""`python -m stack.plan ASSEMBLY [--stack-name | --airflow | --resources | --next [OUTPUTS]]`: describes an assembly."""
+"""`python -m stack.plan ASSEMBLY [--stack-name | --airflow | --resources | --next [OUTPUTS]]`: describes it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
     if "AWS::SNS::Subscription" in types:
         yield "  - Confirm the subscription to alarms: AWS has sent a mail."
     else:
-        yield "  - Nobody gets mail when something fails: set alarm_email in the deployment's file, or subscribe to the topic."
+        yield "  - Nobody gets mail when something fails: set alarm_email in the deployment's file,"
+        yield "    or subscribe to the topic."
     if _AIRFLOW in types:
         address = outputs.get("AirflowAddress", "the output AirflowAddress of the stack")
         yield f"  - Enable the DAG {DAG} in Airflow: {address}"

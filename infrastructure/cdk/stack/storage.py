@@ -11,7 +11,7 @@ from stack import layout
 from stack.config import Config
 
 _ABORT_UPLOADS_AFTER: Final = Duration.days(7)
-# Deleting the stack keeps the data. A first deployment that fails removes what is empty, so that the next one can make it.
+# Deleting the stack keeps the data. A first deployment that fails removes what it made, as far as it is empty.
 _KEPT: Final = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
