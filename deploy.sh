@@ -46,7 +46,7 @@ stack_module() { PYTHONPATH="infrastructure/cdk:.:dags" "$PYTHON" -m "stack.$1" 
 # Make a path absolute that is relative to the folder in which deploy.sh was called.
 absolute() { if [[ $1 == /* ]]; then echo "$1"; else echo "$CALLED_IN/$1"; fi; }
 
-plan='' file=infrastructure/deployment.yaml allow_removal='' checkpoint=''
+plan='' file=infrastructure/deployment.yaml allow_removal='' checkpoint='' command=./deploy.sh
 while (($#)); do
     case $1 in
         --plan) plan=yes ;;
@@ -55,7 +55,7 @@ while (($#)); do
             if (($# < 2)); then fail "$1 needs a value; see ./deploy.sh --help"; fi
             path=$(absolute "$2")
             if [[ ! -f $path ]]; then fail "$1 $2: there is no such file"; fi
-            if [[ $1 == --file ]]; then file=$path; else checkpoint=$path; fi
+            if [[ $1 == --file ]]; then file=$path command="./deploy.sh --file $path"; else checkpoint=$path; fi
             shift
             ;;
         -h | --help)
@@ -150,9 +150,9 @@ else
     stack_module plan "$ASSEMBLY" --next "$OUTPUTS"
 fi
 if [[ -z $checkpoint ]]; then
-    cat <<'END'
+    cat <<END
   - If no earlier deployment had a checkpoint: download a Clay checkpoint (v1.5: clay-v1.5.ckpt) and run
-        ./deploy.sh --checkpoint clay-v1.5.ckpt
+        $command --checkpoint clay-v1.5.ckpt
     Until then a small encoder with untrained weights makes the embeddings; their model_id says so.
 END
 fi

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from stack.caller import caller
 from stack.checkpoint import upload_checkpoint
-from stack.config import Config
+from stack.config import DEPLOYMENT_FILE, Config
 from support.assemblies import Synthesised, write_choices
 from support.servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
 from support.servers.aws import AwsServer
@@ -127,9 +127,10 @@ def test_the_first_deployment_calls_docker_and_cdk_in_order_and_the_same_again_h
         done = deploy("--checkpoint", str(checkpoint), path=str(programs), **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         deploy_template(aws, TEMPLATE)
-        again = deploy("--plan", path=str(programs), **environment)
+        again = deploy("--plan", "--file", str(DEPLOYMENT_FILE), path=str(programs), **environment)
     assert "    the stack does not exist yet\n      + AWS::" in done.stdout
     assert "    no difference to what is deployed\n" in again.stdout, again.stdout + again.stderr
+    assert f"        ./deploy.sh --file {DEPLOYMENT_FILE} --checkpoint clay-v1.5.ckpt\n" in again.stdout
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [" ".join(call.split()[:2]) for call in calls] == [
         "docker info",

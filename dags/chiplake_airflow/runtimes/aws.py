@@ -1,6 +1,6 @@
 """The stages on AWS: a SageMaker processing job of the project's image each, and a batch transform job for the encoder.
 
-The configuration is in Variables, which a task reads when it runs: `/airflow/variables/NAME/...` in SSM Parameter Store.
+A task reads its configuration from Variables when it runs: `/airflow/variables/NAME/...` in SSM Parameter Store.
 
 The image holds the project in /opt/chiplake and the programs `smspark-submit`, `chiplake` and `dbt` on its path.
 `smspark-submit` starts every job, see chiplake/processing_job.py.
