@@ -131,10 +131,9 @@ def test_the_command_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (tmp_path / "out" / "model.tar.gz").is_file()
 
 
-def test_the_image_has_the_versions_of_the_project() -> None:
+def test_the_image_has_the_versions_of_the_project_except_for_torch() -> None:
     pins = re.compile(r"^([a-z0-9-]+)==([^\s;]+)", re.MULTILINE)
     project = dict(pins.findall((PROJECT_DIR / "requirements.lock").read_text()))
     image = dict(pins.findall((PROJECT_DIR / "docker" / "requirements.lock").read_text()))
     assert image == {name: project[name] for name in image}
-    assert "torch" not in image, "the image takes it from an index of its own"
-    assert f"ARG TORCH=torch=={project['torch']}\n" in (PROJECT_DIR / "docker" / "clay.Dockerfile").read_text()
+    assert "torch" not in image, "torch-requirements.lock has an older one, for CUDA 12"
