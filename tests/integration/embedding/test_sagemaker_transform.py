@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from botocore.exceptions import ClientError
 from support.embeddings import make_chip, write_export
 from support.servers.aws import AwsServer
@@ -288,6 +289,20 @@ def test_sagemaker_core_sends_the_same_request(aws: AwsServer, bucket: str, sett
         requests[name] = json.dumps(kept, sort_keys=True).replace(name, "NAME").replace(through, "LIBRARY")
     first, second = requests.values()
     assert first == second
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, which the server would use")
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # in the docstrings of sagemaker-core
+@pytest.mark.parametrize("through", ["boto3", "sagemaker-core"])
+def test_a_job_that_pays_for_a_gpu_fails_without_one(
+    aws: AwsServer, bucket: str, settings: Settings, run: Run, through: str
+) -> None:
+    chosen = settings.replace(transform_instance_type="ml.g5.xlarge", transform_through=through)
+    assert transform_on_sagemaker(run, chosen).status == "Failed"
+    (name,) = job_names(aws)
+    job = aws.client("sagemaker").describe_transform_job(TransformJobName=name)
+    assert job["TransformResources"]["TransformAmiVersion"] == "al2-ami-sagemaker-batch-gpu-535"
+    assert "the device cuda was asked for and cannot be used" in (aws.folder / name / "server.log").read_text()
 
 
 def test_the_command_takes_the_setting_and_the_option(
