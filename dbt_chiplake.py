@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -26,11 +26,13 @@ from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
 from chiplake.dbt_failures import FailureReport
+from chiplake.stage_record import Attempt, start_attempt
 from chiplake.version import project_version
 from lakehouse.bands import BAND_NAMES, PROBABILITIES
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.causes import message_of, root_cause
 from lakehouse.code_digest import code_digest
+from lakehouse.days import Days, parse_day
 from lakehouse.errors import ChiplakeError
 from lakehouse.lake_record import ServedLake, meet_lake
 from lakehouse.locks import Holder, LockedError, lock_call, table_lock, unlock_call, wait_for
@@ -53,6 +55,8 @@ _COMMANDS_WITH_SQL: Final = frozenset(
 )
 # Commands that write the pipeline's tables.
 _COMMANDS_THAT_WRITE: Final = frozenset({"build", "run", "retry"})
+# Commands that a schedule runs as a stage.
+_COMMANDS_OF_STAGES: Final = frozenset({"build", "run", "test"})
 # Commands that read a target of profiles.yml.
 _COMMANDS_WITH_TARGET: Final = _COMMANDS_WITH_SQL | {"parse", "list"}
 
@@ -93,8 +97,10 @@ class ChiplakePlugin(dbtPlugin):
                 _start_session()
             _list_views()
             _shorten_errors()
-            if not get_flags().QUIET:  # type: ignore[no-untyped-call]
-                add_callback_to_manager(FailureReport())
+            attempt = _recorded_attempt(settings, command)
+            is_quiet = get_flags().QUIET  # type: ignore[no-untyped-call]
+            if attempt is not None or not is_quiet:
+                add_callback_to_manager(FailureReport(attempt, is_quiet))
             _lock_tables()
         if command.name == "generate":
             _describe_catalog()
@@ -122,6 +128,14 @@ class _Command:
         return cls(flags.WHICH, variables, load_profile(flags.PROJECT_DIR, variables, profile, target).credentials)
 
     @property
+    def days(self) -> Days:
+        """The days of acquisition that the command is limited to; the macros refuse text that is no day."""
+        start, end = (self.variables.get(name) for name in ("start_date", "end_date"))
+        with suppress(ValueError, ChiplakeError):
+            return Days(parse_day(str(start)) if start else None, parse_day(str(end)) if end else None)
+        return Days()
+
+    @property
     def owns_session(self) -> bool:
         """Whether Spark runs in this process."""
         return self.credentials is not None and self.credentials.method == _SESSION
@@ -132,6 +146,16 @@ def _repeated(flags: Any) -> dict[str, Any]:
     path = Path(flags.PROJECT_DIR) / (flags.STATE or flags.TARGET_PATH or "target") / "run_results.json"
     arguments: dict[str, Any] = json.loads(path.read_text())["args"] if path.is_file() else {}
     return arguments
+
+
+def _recorded_attempt(settings: Settings, command: _Command) -> Attempt | None:
+    """Record the start of the stage that a schedule runs dbt for; None if dbt was called by hand."""
+    jobs = settings.jobs
+    if not jobs.schedule_run_id or not jobs.schedule_stage or command.name not in _COMMANDS_OF_STAGES:
+        return None
+    return start_attempt(
+        settings, jobs.schedule_run_id, jobs.schedule_stage, command.days, bool(command.variables.get("recompute"))
+    )
 
 
 def _start_session() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WARNING: Final = "warning of"
 
 OnLine = Callable[[str], None]  # takes one line about a finished step
+Job = Callable[["Window", OnLine], None]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Window(Days):
 
 def chip_extraction(window: Window, on_line: OnLine) -> None:
     """STAC items to fct_chips."""
-    from chiplake.failures import unreadable_chips
+    from chiplake.status import raise_if_unreadable
 
     dbt_build("chip_extraction", window, on_line)
-    unreadable_chips(get_settings(), window).raise_if_any()
+    raise_if_unreadable(get_settings(), window)
 
 
 def temporal_merge(window: Window, on_line: OnLine) -> None:
@@ -71,19 +72,33 @@ def change_detection(window: Window, on_line: OnLine) -> None:
 _NIGHTLY_JOBS: Final = (chip_extraction, temporal_merge, embedding_generation, change_detection)
 
 
+def operations(window: Window, on_line: OnLine) -> None:
+    """ops.stages and the marts to fct_pipeline_runs and fct_lake_quality. It is not recorded in ops.stages itself."""
+    dbt_build("operations", window, on_line)
+
+
 def nightly(window: Window, on_line: OnLine) -> None:
     """Run all jobs in order. Failures of single chips do not stop the later jobs; they are reported at the end."""
+    run_id = _run_id()
     incomplete: list[IncompleteError] = []
-    for job in _NIGHTLY_JOBS:
+    try:
+        for job in _NIGHTLY_JOBS:
+            try:
+                _run_stage(run_id, job.__name__, job, window, on_line)
+            except IncompleteError as error:
+                incomplete.append(error)
+    except ChiplakeError:
         try:
-            job(window, on_line)
-        except IncompleteError as error:
-            incomplete.append(error)
+            operations(window, on_line)  # analysts also look at a night that failed
+        except ChiplakeError as error:
+            on_line(f"fct_pipeline_runs lacks this night: {error}")
+        raise
+    operations(window, on_line)
     if incomplete:
         raise IncompleteError("; ".join(map(str, incomplete)))
 
 
-JOBS: Final[dict[str, Callable[[Window, OnLine], None]]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, nightly)}
+JOBS: Final[dict[str, Job]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, operations, nightly)}
 
 # Only these jobs make chips; embeddings and changes follow the chips automatically.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
@@ -104,7 +119,9 @@ def check_job(name: str, recompute: bool) -> None:
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:
-    """Run a job by name. A night does nothing if nothing has changed since the last one that did everything.
+    """Run a job by name, and record its stages in ops.stages.
+
+    A night does nothing if nothing has changed since the last one that did everything.
 
     Args:
         name: one of JOBS.
@@ -120,17 +137,36 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
         refuse_lost_limits(meet_lake(get_settings()))
     if name == nightly.__name__ and not window.recompute:
         _night_if_needed(window, on_line)
-    else:
+    elif name in (nightly.__name__, operations.__name__):
         JOBS[name](window, on_line)
+    else:
+        _run_stage(_run_id(), name, JOBS[name], window, on_line)
+
+
+def _run_id() -> str:
+    from chiplake.stage_record import new_run_id
+
+    return get_settings().jobs.schedule_run_id or new_run_id()
+
+
+def _run_stage(run_id: str, name: str, job: Job, window: Window, on_line: OnLine) -> None:
+    from chiplake.stage_record import recorded_stage
+
+    with recorded_stage(get_settings(), run_id, name, window, window.recompute):
+        job(window, on_line)
 
 
 def _night_if_needed(window: Window, on_line: OnLine) -> None:
     """Run all jobs, unless nothing has changed since the last night that did everything."""
     from chiplake.night_record import record_complete_night, was_complete
+    from chiplake.stage_record import UNCHANGED, recorded_stage
 
     settings = get_settings()
     if not settings.jobs.compare_always and was_complete(settings, window):
-        on_line("nothing has changed since the last complete night")
+        with recorded_stage(settings, _run_id(), nightly.__name__, window) as attempt:
+            on_line("nothing has changed since the last complete night")
+            if attempt is not None:
+                attempt.state = UNCHANGED
         return
     warnings: list[str] = []
 

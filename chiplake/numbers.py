@@ -15,14 +15,14 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
 from lakehouse.settings import Settings
-from lakehouse.source_schemas import CLAY_EMBEDDINGS
+from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS
 
-_SCENES: Final = "int_scenes"
-_CHIPS: Final = "fct_chips"
-_FILLED: Final = "fct_filled_chips"
+SCENES: Final = "int_scenes"
+CHIPS: Final = "fct_chips"
+FILLED: Final = "fct_filled_chips"
 _TO_EMBED: Final = "int_embedding_inputs"
-_CHANGES: Final = "fct_chip_changes"
-_TABLES: Final = (_SCENES, _CHIPS, _FILLED, _CHANGES, CLAY_EMBEDDINGS)
+CHANGES: Final = "fct_chip_changes"
+_TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, CLAY_EMBEDDINGS)
 _KEY: Final = ["chip_id", "input_hash"]
 
 
@@ -66,6 +66,7 @@ class LakeNumbers:
 
     Attributes:
         written: rows that a run has written, by table.
+        bytes_written: bytes of the data files with these rows.
     """
 
     cut: CutNumbers | None = None
@@ -73,15 +74,16 @@ class LakeNumbers:
     embedded: EmbeddedNumbers | None = None
     changed: ChangeNumbers | None = None
     written: Mapping[str, int] = field(default_factory=dict)
+    bytes_written: int = 0
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yield what is counted, its number, and the rows that the run wrote of it (empty if that is not counted)."""
         if self.cut:
-            yield "scenes", f"{self.cut.scenes:,}", self._written(_SCENES)
-            yield "chips cut", f"{self.cut.chips:,}", self._written(_CHIPS)
+            yield "scenes", f"{self.cut.scenes:,}", self._written(SCENES)
+            yield "chips cut", f"{self.cut.chips:,}", self._written(CHIPS)
             yield "chips unreadable", f"{self.cut.unreadable:,}", ""
         if self.filled:
-            yield "chips filled", f"{self.filled.chips:,}", self._written(_FILLED)
+            yield "chips filled", f"{self.filled.chips:,}", self._written(FILLED)
             yield "chips complete", f"{self.filled.complete:,}", ""
             if self.filled.complete_fraction is not None:
                 yield "completeness", f"{self.filled.complete_fraction:.1%}", ""
@@ -90,7 +92,7 @@ class LakeNumbers:
             for reason, chips in self.embedded.not_embedded.items():
                 yield f"not embedded: {reason}", f"{chips:,}", ""
         if self.changed:
-            yield "pairs compared", f"{self.changed.pairs:,}", self._written(_CHANGES)
+            yield "pairs compared", f"{self.changed.pairs:,}", self._written(CHANGES)
             yield "changes", f"{self.changed.changes:,}", ""
 
     def _written(self, table: str) -> str:
@@ -115,7 +117,7 @@ class Counter:
         """Return the numbers of a job.
 
         Args:
-            job: name of a job; `nightly` has all numbers.
+            job: name of a job; `nightly` has all numbers, and other names have only what was written.
             days: days of acquisition that are counted.
         """
         is_all = job == "nightly"
@@ -124,26 +126,27 @@ class Counter:
             filled=self._filled(days) if is_all or job == "temporal_merge" else None,
             embedded=self._embedded(days) if is_all or job == "embedding_generation" else None,
             changed=self._changed(days) if is_all or job == "change_detection" else None,
-            written={name: self._rows_written(name) for name in _TABLES},
+            written={name: self._added(name, "added-records") for name in _TABLES},
+            bytes_written=sum(self._added(name, "added-files-size") for name in _TABLES),
         )
 
     def _cut(self, days: Days) -> CutNumbers | None:
-        scenes = self._columns(_SCENES, days, "scene_id")
-        chips = self._columns(_CHIPS, days, "error")
+        scenes = self._columns(SCENES, days, "scene_id")
+        chips = self._columns(CHIPS, days, "error")
         if scenes is None or chips is None:
             return None
         unreadable = len(chips) - chips["error"].null_count
         return CutNumbers(len(scenes), len(chips) - unreadable, unreadable)
 
     def _filled(self, days: Days) -> FilledNumbers | None:
-        chips = self._columns(_FILLED, days, "complete_fraction", "is_complete")
+        chips = self._columns(FILLED, days, "complete_fraction", "is_complete")
         if chips is None:
             return None
         mean = pc.mean(chips["complete_fraction"]).as_py()
         return FilledNumbers(len(chips), pc.sum(chips["is_complete"]).as_py() or 0, mean)
 
     def _embedded(self, days: Days) -> EmbeddedNumbers | None:
-        filled = self._columns(_FILLED, days, *_KEY, "complete_fraction")
+        filled = self._columns(FILLED, days, *_KEY, "complete_fraction")
         wanted = self._columns(_TO_EMBED, days, *_KEY)
         answers = self._columns(CLAY_EMBEDDINGS, Days(), *_KEY, "error")
         if filled is None or wanted is None or answers is None:
@@ -166,7 +169,7 @@ class Counter:
         return EmbeddedNumbers(len(embedded), {reason: chips for reason, chips in reasons.items() if chips})
 
     def _changed(self, days: Days) -> ChangeNumbers | None:
-        pairs = self._columns(_CHANGES, days, "is_change")
+        pairs = self._columns(CHANGES, days, "is_change")
         return None if pairs is None else ChangeNumbers(len(pairs), pc.sum(pairs["is_change"]).as_py() or 0)
 
     def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
@@ -179,18 +182,23 @@ class Counter:
             return None
         return table.scan(rows, selected_fields=columns).to_arrow()
 
-    def _rows_written(self, name: str) -> int:
-        """Return the number of rows in the data files that were added since the run began."""
+    def _added(self, name: str, measure: str) -> int:
+        """Return the sum of a measure over the snapshots of a table that were added since the run began.
+
+        Args:
+            name: the table.
+            measure: of Iceberg's summary of a snapshot.
+        """
         try:
             metadata = self.catalog.load_table(_full(self.settings, name)).metadata
         except NoSuchTableError:
             return 0
         return sum(
-            int(snapshot.summary["added-records"] or 0)
+            int(snapshot.summary[measure] or 0)
             for snapshot in metadata.snapshots
             if (snapshot.sequence_number or 0) > self.before[name]
             and snapshot.summary is not None
-            and "added-records" in snapshot.summary.additional_properties
+            and measure in snapshot.summary.additional_properties
         )
 
 

@@ -16,7 +16,7 @@ from lakehouse.locks import FOLDER_PROPERTY, WAIT_PROPERTY
 from lakehouse.schema_evolution import add_missing_columns
 from lakehouse.settings import CATALOG_NAME, Settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA, LakeSettings
-from lakehouse.source_schemas import RAW_NAMESPACE, SOURCES, schema_of_source
+from lakehouse.source_schemas import SOURCE_NAMESPACES, SOURCES, schema_of_source
 
 MODEL_NAMESPACE: Final = DEFAULT_SCHEMA  # of the models, unless the setting target_schema names another
 BUSY_TIMEOUT_S: Final = 60
@@ -86,12 +86,12 @@ def ensure_sources(settings: Settings) -> Catalog:
     catalog = open_catalog(settings)
     existing = {namespace[0] for namespace in catalog.list_namespaces()}
     # Spark looks for a namespace named default in its default catalog.
-    for namespace in {"default", RAW_NAMESPACE, settings.lake.target_schema} - existing:
+    for namespace in {"default", *SOURCE_NAMESPACES, settings.lake.target_schema} - existing:
         try:
             catalog.create_namespace(namespace)
         except (NamespaceAlreadyExistsError, IntegrityError):  # SQLite raises the latter
             continue  # another process was faster
-    present = {".".join(identifier) for identifier in catalog.list_tables(RAW_NAMESPACE)}
+    present = {".".join(table) for namespace in SOURCE_NAMESPACES for table in catalog.list_tables(namespace)}
     for name, (_, spec) in SOURCES.items():
         wanted = schema_of_source(name, settings.stac)
         if name not in present:

@@ -28,12 +28,14 @@ from pyiceberg.types import (
 )
 
 from lakehouse.errors import ChiplakeError
-from lakehouse.settings.lake import DEFAULT_RAW_SCHEMA
+from lakehouse.settings.lake import DEFAULT_OPS_SCHEMA, DEFAULT_RAW_SCHEMA
 from lakehouse.settings.stac import PropertyType, StacSettings, column_of_property
 from lakehouse.settings.variables import all_variables
 
-# The setting raw_schema. It is read here once, because the names of tables below are constants.
+# The settings raw_schema and ops_schema. They are read here once, because the names of tables below are constants.
 RAW_NAMESPACE: Final = all_variables().get("CHIPLAKE_RAW_SCHEMA") or DEFAULT_RAW_SCHEMA
+OPS_NAMESPACE: Final = all_variables().get("CHIPLAKE_OPS_SCHEMA") or DEFAULT_OPS_SCHEMA
+SOURCE_NAMESPACES: Final = (RAW_NAMESPACE, OPS_NAMESPACE)
 
 _ASSET = StructType(
     NestedField(101, "href", StringType(), required=False, doc="where the raster is"),
@@ -160,12 +162,56 @@ LAKE_SETTINGS_SCHEMA: Final = Schema(
     NestedField(4, "recorded_at", TimestamptzType(), required=False, doc="when it was recorded"),
 )
 
+STAGES_SCHEMA: Final = Schema(
+    NestedField(1, "run_id", StringType(), required=False, doc="the run that the stage is a part of"),
+    NestedField(2, "stage", StringType(), required=False, doc="name of the stage, such as chip_extraction"),
+    NestedField(3, "attempt_id", StringType(), required=False, doc="the rows of one attempt of the stage share it"),
+    NestedField(4, "schema_name", StringType(), required=False, doc="schema of the models"),
+    NestedField(5, "state", StringType(), required=False, doc="one of running, done, unchanged, incomplete, failed"),
+    NestedField(6, "started_at", TimestamptzType(), required=False, doc="start of the attempt"),
+    NestedField(7, "ended_at", TimestamptzType(), required=False, doc="its end; null in the row of its start"),
+    NestedField(8, "error", StringType(), required=False, doc="why it is incomplete or failed"),
+    NestedField(9, "start_date", DateType(), required=False, doc="first day of acquisition; null: no bound"),
+    NestedField(10, "end_date", DateType(), required=False, doc="last day of acquisition; null: no bound"),
+    NestedField(11, "is_recompute", BooleanType(), required=False, doc="chips of older settings were computed again"),
+    NestedField(12, "code_version", StringType(), required=False, doc="version of the project"),
+    NestedField(13, "code_digest", StringType(), required=False, doc="SHA-256 of the code that makes rows"),
+    NestedField(14, "image", StringType(), required=False, doc="container image; null outside of one"),
+    # In the lake when the attempt ended, of the days of acquisition.
+    NestedField(15, "scenes", LongType(), required=False, doc="scenes"),
+    NestedField(16, "chips_cut", LongType(), required=False, doc="chips that could be read"),
+    NestedField(17, "chips_unreadable", LongType(), required=False, doc="chips with an error"),
+    NestedField(18, "chips_filled", LongType(), required=False, doc="filled chips"),
+    NestedField(19, "chips_complete", LongType(), required=False, doc="filled chips that are complete"),
+    NestedField(20, "complete_fraction", DoubleType(), required=False, doc="mean share of valid or filled pixels"),
+    NestedField(21, "chips_embedded", LongType(), required=False, doc="filled chips with an embedding"),
+    NestedField(22, "chips_not_embedded", LongType(), required=False, doc="filled chips without one"),
+    NestedField(23, "not_embedded_reasons", StringType(), required=False, doc="JSON: number of chips by reason"),
+    NestedField(24, "pairs_compared", LongType(), required=False, doc="pairs of chips"),
+    NestedField(25, "changes", LongType(), required=False, doc="pairs that are a change"),
+    # Written while the attempt ran.
+    NestedField(26, "items_written", LongType(), required=False, doc="rows written to raw.stac_items"),
+    NestedField(27, "items_rejected", LongType(), required=False, doc="rows written to raw.stac_rejects"),
+    NestedField(28, "scenes_written", LongType(), required=False, doc="rows written to int_scenes"),
+    NestedField(29, "chips_written", LongType(), required=False, doc="rows written to fct_chips"),
+    NestedField(30, "filled_chips_written", LongType(), required=False, doc="rows written to fct_filled_chips"),
+    NestedField(31, "embeddings_written", LongType(), required=False, doc="rows written to raw.clay_embeddings"),
+    NestedField(32, "changes_written", LongType(), required=False, doc="rows written to fct_chip_changes"),
+    NestedField(33, "bytes_written", LongType(), required=False, doc="bytes of the data files of these tables"),
+    # Tests of dbt.
+    NestedField(34, "tests_passed", LongType(), required=False, doc="tests without a row"),
+    NestedField(35, "tests_warned", LongType(), required=False, doc="tests with a warning"),
+    NestedField(36, "tests_failed", LongType(), required=False, doc="tests that failed, or could not run"),
+    NestedField(37, "dbt_results", StringType(), required=False, doc="address of dbt's run_results.json"),
+)
+
 STAC_ITEMS: Final = f"{RAW_NAMESPACE}.stac_items"
 STAC_REJECTS: Final = f"{RAW_NAMESPACE}.stac_rejects"
 STAC_CHECKPOINTS: Final = f"{RAW_NAMESPACE}.stac_checkpoints"
 BOA_OFFSET_OVERRIDES: Final = f"{RAW_NAMESPACE}.boa_offset_overrides"
 CLAY_EMBEDDINGS: Final = f"{RAW_NAMESPACE}.clay_embeddings"
 LAKE_SETTINGS: Final = f"{RAW_NAMESPACE}.lake_settings"
+STAGES: Final = f"{OPS_NAMESPACE}.stages"
 
 _PROPERTY_TYPES: Final[dict[PropertyType, IcebergType]] = {
     "string": StringType(),
@@ -185,6 +231,7 @@ SOURCES: Final = {
     BOA_OFFSET_OVERRIDES: (BOA_OFFSET_OVERRIDES_SCHEMA, PartitionSpec()),
     CLAY_EMBEDDINGS: (CLAY_EMBEDDINGS_SCHEMA, PartitionSpec()),
     LAKE_SETTINGS: (LAKE_SETTINGS_SCHEMA, PartitionSpec()),
+    STAGES: (STAGES_SCHEMA, PartitionSpec()),
 }
 
 

@@ -23,7 +23,7 @@ from lakehouse.settings.listing import list_settings
 from python_udfs.registry import FUNCTIONS
 
 FOLDER: Final = PROJECT_DIR / "docs" / "reference"
-STAGES: Final = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "changes")
+STAGES: Final = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "changes", "operations")
 _HEAD: Final = "<!-- Written by scripts/write_reference.py. Do not edit. -->\n"
 
 
@@ -73,7 +73,7 @@ def tables_page(manifest: dict[str, Any]) -> str:
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
     parts.append("## Sources\n")
     for node in sources:
-        parts += _columns_of(f"raw.{node['name']}", node)
+        parts += _columns_of(f"{node['schema']}.{node['name']}", node)
     for stage in STAGES:
         parts.append(f"## {stage.capitalize()}\n")
         for node in sorted((node for node in models if node["fqn"][1] == stage), key=lambda node: str(node["name"])):

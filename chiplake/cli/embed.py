@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -13,10 +14,11 @@ from chiplake.output import print_line
 from embedding.server.command import serve_command
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
-from lakehouse.settings import get_settings
+from lakehouse.settings import Settings, get_settings
 
 app = typer.Typer(help="Make Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
 
+_ALL_DAYS: Final = Days()
 _RunId = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all runs that are not loaded.")
 ]
@@ -36,7 +38,9 @@ def export(
     """Write filled chips without an embedding as objects for a transform."""
     from embedding.pipeline import run_export
 
-    run = run_export(get_settings(), Days(start_date, end_date), load_leftovers=load_leftovers)
+    days = Days(start_date, end_date)
+    with _recorded("export", days):
+        run = run_export(get_settings(), days, load_leftovers=load_leftovers)
     if run is None:
         print_line("nothing to export: every chip that is complete enough has its embedding")
         return
@@ -61,13 +65,19 @@ def transform(
 
     A SageMaker job continues when this command is stopped; the next call waits for it and fetches its answers.
     """
-    from embedding.pipeline import run_transform
     from embedding.wire import UNTRAINED
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
     settings = get_settings().replace(**{name: value for name, value in choices.items() if value is not None})
     if settings.clay.checkpoint is None:
         print_line(f"no checkpoint is set: a seeded encoder with {UNTRAINED} takes its place")
+    with _recorded("batch_transform"):
+        _transform(settings, run)
+
+
+def _transform(settings: Settings, run: str | None) -> None:
+    from embedding.pipeline import run_transform
+
     with progress_bar("transform") as show_progress:
         reports = run_transform(settings, run, show_progress)
     failures = [f"{run_id}/{failure.name}: {failure.reason}" for run_id, r in reports.items() for failure in r.failures]
@@ -86,17 +96,18 @@ def load(run: _RunId = None) -> None:
     """Load the answers of a transform, also of one that failed, into raw.clay_embeddings."""
     from embedding.pipeline import run_load
 
-    reports = run_load(get_settings(), run)
-    for report in reports:
-        print_line(
-            f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
-            f"{len(report.unanswered_objects)} objects without an answer"
-        )
-    if not reports:
-        print_line("nothing to load")
-    unanswered = sum(len(report.unanswered_objects) for report in reports)
-    if unanswered or any(report.errors for report in reports):
-        raise IncompleteError("not every chip has its embedding; export, transform and load again to retry the rest")
+    with _recorded("load"):
+        reports = run_load(get_settings(), run)
+        for report in reports:
+            print_line(
+                f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
+                f"{len(report.unanswered_objects)} objects without an answer"
+            )
+        if not reports:
+            print_line("nothing to load")
+        unanswered = sum(len(report.unanswered_objects) for report in reports)
+        if unanswered or any(report.errors for report in reports):
+            raise IncompleteError("not every chip has its embedding; export, transform and load again")
 
 
 @app.command()
@@ -117,3 +128,11 @@ def package(
 
 
 app.command("serve")(serve_command)
+
+
+def _recorded(stage: str, days: Days = _ALL_DAYS) -> AbstractContextManager[Any]:
+    """Record the stage in ops.stages if a schedule has named its run."""
+    from chiplake.stage_record import recorded_stage
+
+    settings = get_settings()
+    return recorded_stage(settings, settings.jobs.schedule_run_id, stage, days)

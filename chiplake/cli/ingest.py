@@ -80,12 +80,16 @@ def ingest_command(
         overlap=timedelta(days=overlap_days),
         allow_file_hrefs=allow_file_hrefs,
     )
+    from chiplake.stage_record import recorded_stage
     from ingestion.run import ingest  # imports PyIceberg
     from lakehouse.lake_record import meet_lake
 
     for difference in meet_lake(settings):
         notice(difference.line)
-    with progress_bar("Ingesting", limit) as show_progress:
+    with (
+        recorded_stage(settings, settings.jobs.schedule_run_id, "ingest", days),
+        progress_bar("Ingesting", limit) as show_progress,
+    ):
         summary = ingest(request, settings, lambda so_far: show_progress("Ingesting", _done(so_far), limit))
     print_table(("items", "count"), summary_rows(summary), title="Ingest", numbers=("count",))
     if summary.searched_until is not None:

@@ -12,13 +12,13 @@ from chiplake.cli.boa_offsets import boa_offsets_command
 from chiplake.cli.demo import demo_command
 from chiplake.cli.doctor import doctor_command
 from chiplake.cli.embed import app as embed_app
-from chiplake.cli.failures import failures_command
 from chiplake.cli.ingest import ingest_command
 from chiplake.cli.maintain import maintain_command
 from chiplake.cli.run import run_command
 from chiplake.cli.serve import serve_command
 from chiplake.cli.settings import settings_command
 from chiplake.cli.setup import setup_command
+from chiplake.cli.status import status_command
 from chiplake.version import project_version
 from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError, IncompleteError
@@ -27,7 +27,7 @@ from lakehouse.settings import get_settings
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command("ingest")(ingest_command)
 app.command("run")(run_command)
-app.command("failures")(failures_command)
+app.command("status")(status_command)
 app.command("boa-offsets")(boa_offsets_command)
 app.add_typer(embed_app, name="embed")
 app.command("maintain")(maintain_command)

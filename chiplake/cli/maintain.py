@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from chiplake.cli.options import AsJson, usage_errors
 from chiplake.cli.progress import progress_bar
 from chiplake.output import print_json, print_line, print_table
+from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 
@@ -47,6 +48,7 @@ def maintain_command(
     CHIPLAKE_LOCK_WAIT_MINUTES at most; a table that is still being written then is left for the next time.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
+    from chiplake.stage_record import recorded_stage
     from lakehouse.catalog import ensure_sources
 
     settings = get_settings()
@@ -58,19 +60,20 @@ def maintain_command(
         settings.maintenance.orphan_days,
     )
     steps = [Step(only)] if only else list(Step)
-    with progress_bar("tables", len(tables)) as show_progress:
-        reports = maintain(
-            settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))
-        )
-    if as_json:
-        print_json([asdict(report) for report in reports])
-    elif dry_run:
-        _print_plan(reports)
-    else:
-        _print_results(reports)
-    failed = [report for report in reports if report.outcome == Outcome.FAILED]
-    if failed:
-        raise ChiplakeError(f"{len(failed)} tables failed, first {failed[0].table}: {failed[0].detail}")
+    with recorded_stage(settings, "" if dry_run else settings.jobs.schedule_run_id, "maintain", Days()):
+        with progress_bar("tables", len(tables)) as show_progress:
+            reports = maintain(
+                settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))
+            )
+        if as_json:
+            print_json([asdict(report) for report in reports])
+        elif dry_run:
+            _print_plan(reports)
+        else:
+            _print_results(reports)
+        failed = [report for report in reports if report.outcome == Outcome.FAILED]
+        if failed:
+            raise ChiplakeError(f"{len(failed)} tables failed, first {failed[0].table}: {failed[0].detail}")
 
 
 def _print_plan(reports: list[TableReport]) -> None:

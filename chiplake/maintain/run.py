@@ -26,7 +26,7 @@ from lakehouse.locks import FOLDER_PROPERTY, LockedError, table_lock
 from lakehouse.publication import dead_branches
 from lakehouse.settings import Settings
 from lakehouse.settings.lake import DEFAULT_SCHEMA
-from lakehouse.source_schemas import RAW_NAMESPACE
+from lakehouse.source_schemas import SOURCE_NAMESPACES
 
 # What can be wrong with one table: a file is missing, a procedure failed, or the table was dropped meanwhile.
 _FAILURES: Final = (ChiplakeError, NoSuchTableError, OSError, PySparkException, Py4JError)
@@ -44,7 +44,9 @@ def chosen_tables(catalog: Catalog, names: Sequence[str], schema: str = DEFAULT_
         ChiplakeError: a table does not exist.
     """
     present = sorted(
-        ".".join(identifier) for namespace in (RAW_NAMESPACE, schema) for identifier in catalog.list_tables(namespace)
+        ".".join(identifier)
+        for namespace in (*SOURCE_NAMESPACES, schema)
+        for identifier in catalog.list_tables(namespace)
     )
     wanted = {name if "." in name else f"{schema}.{name}" for name in names}
     for name in sorted(wanted - set(present)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from airflow.sdk import Variable
+
+PRODUCER: Final = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
 
 
 def job_settings() -> dict[str, str]:
@@ -32,6 +34,21 @@ def job_settings() -> dict[str, str]:
     return settings
 
 
-def add_job_settings(_context: Any, operator: Any) -> None:
-    """Give the settings to an operator of Cosmos before it builds its command (a Cosmos interceptor)."""
-    operator.env = (operator.env or {}) | job_settings()
+def settings_of_stage(run_id: str, stage: str = "") -> dict[str, str]:
+    """Return the settings by which a command records itself in ops.stages.
+
+    Args:
+        run_id: of the DAG run.
+        stage: name of the stage, for a command of dbt; commands of the project know theirs.
+    """
+    return {"CHIPLAKE_SCHEDULE_RUN_ID": run_id} | ({"CHIPLAKE_SCHEDULE_STAGE": stage} if stage else {})
+
+
+def add_job_settings(context: Any, operator: Any) -> None:
+    """Give the settings to an operator of Cosmos before it builds its command (a Cosmos interceptor).
+
+    The task that runs `dbt build` for a whole stage records the stage; a task that builds one model again does not.
+    """
+    stage, _, task = operator.task_id.rpartition(".")
+    record = settings_of_stage(context["run_id"], stage) if task == PRODUCER else {}
+    operator.env = (operator.env or {}) | job_settings() | record

@@ -15,6 +15,7 @@ MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "chip_extraction": ("dim_grid_cells", "fct_chips"),
     "temporal_merge": ("fct_filled_chips", "fct_chip_statistics", "fct_composites"),
     "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
+    "operations": ("fct_lake_quality", "fct_pipeline_runs"),
 }
 
 

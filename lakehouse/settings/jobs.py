@@ -25,3 +25,14 @@ class JobSettings(SettingsGroup):
         description="Exit code of a command that did everything but some chips; "
         "0 where a scheduler takes every other code for a failure.",
     )
+    schedule_run_id: str = Field(
+        "",
+        max_length=250,
+        description="Id of the run in ops.stages that a command records its stage for; a scheduler sets it.",
+    )
+    schedule_stage: str = Field(
+        "", max_length=100, description="Name of the stage that a command of dbt is recorded as; a scheduler sets it."
+    )
+    schedule_image: str = Field(
+        "", max_length=500, description="Container image of the command, for ops.stages; a scheduler sets it."
+    )

@@ -12,7 +12,9 @@ from lakehouse.settings.base import PREFIX, PROJECT_DIR, SettingsGroup
 
 DEFAULT_SCHEMA: Final = "chiplake"
 DEFAULT_RAW_SCHEMA: Final = "raw"
-_OTHER_SCHEMAS: Final = ("raw", "default")  # of the tables that Python writes; of Spark, which looks for this name
+DEFAULT_OPS_SCHEMA: Final = "ops"
+# Of the tables that Python writes; of Spark, which looks for the last name.
+_OTHER_SCHEMAS: Final = (DEFAULT_RAW_SCHEMA, DEFAULT_OPS_SCHEMA, "default")
 
 
 class LakeSettings(SettingsGroup):
@@ -49,6 +51,11 @@ class LakeSettings(SettingsGroup):
         description="Schema (Iceberg namespace) of the tables that Python writes, which the pages call `raw`. Lakes in "
         "one catalog need one each. A process reads it when it starts.",
     )
+    ops_schema: str = Field(
+        DEFAULT_OPS_SCHEMA,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Likewise of the tables in which jobs record what they do, which the pages call `ops`.",
+    )
 
     @field_validator("target_schema")
     @classmethod
@@ -57,10 +64,10 @@ class LakeSettings(SettingsGroup):
             raise ValueError(f"{schema} is for other tables; choose another name")
         return schema
 
-    @field_validator("raw_schema")
+    @field_validator("raw_schema", "ops_schema")
     @classmethod
     def _of_no_models(cls, schema: str, info: ValidationInfo) -> str:
-        if schema in ("default", info.data.get("target_schema")):
+        if schema in ("default", info.data.get("target_schema"), info.data.get("raw_schema")):
             raise ValueError(f"{schema} is for other tables; choose another name")
         return schema
 

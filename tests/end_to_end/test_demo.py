@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 from support.demo_lake import Shell
@@ -17,6 +18,7 @@ MODELS = {
     "int_chip_inputs", "fct_chips", "int_fill_inputs", "fct_filled_chips", "fct_chip_statistics",
     "int_composite_inputs", "fct_composites",
     "int_embedding_inputs", "fct_chip_embeddings", "int_distance_inputs", "int_chip_distances", "fct_chip_changes",
+    "stg_ops__stages", "fct_pipeline_runs", "fct_lake_quality",
 }  # fmt: skip
 EPHEMERAL = {
     "stg_stac__boa_offset_overrides", "stg_clay__embeddings", "int_item_radiometry", "int_item_rasters",
@@ -41,12 +43,67 @@ def test_a_second_build_passes_every_test_and_writes_no_snapshot(shell: Shell) -
     assert set(before) >= {f"chiplake.{model}" for model in MODELS}
 
     output = shell.dbt("build", CHIPLAKE_COMPARE_ALWAYS="true")
-    shell("chiplake", "run", "embedding_generation")
 
     assert "ERROR=0" in output
     assert "WARN=0" in output
     assert shell.snapshot_ids() == before
     assert sorted(shell.home.glob("transform/**/*")) == exported
+
+
+def test_a_second_embedding_run_writes_only_that_it_ran(shell: Shell) -> None:
+    before = shell.snapshot_ids()
+    exported = sorted(shell.home.glob("transform/**/*"))
+
+    shell("chiplake", "run", "embedding_generation")
+
+    after = shell.snapshot_ids()
+    assert {table for table in before if after[table] != before[table]} == {"ops.stages"}
+    assert sorted(shell.home.glob("transform/**/*")) == exported
+
+
+def test_the_night_is_in_the_record_of_runs_with_the_numbers_of_the_tables(shell: Shell) -> None:
+    (run,) = (row for row in shell.rows("fct_pipeline_runs") if row["stages"] == 4)
+    chips, filled, changes = (shell.rows(name) for name in ("fct_chips", "fct_filled_chips", "fct_chip_changes"))
+    assert (run["state"], run["error"], run["tests_failed"]) == ("done", None, 0)
+    assert run["tests_passed"] > 50
+    assert run["seconds"] == int((run["ended_at"] - run["started_at"]).total_seconds())
+    assert run["chips_cut"] == run["chips_written"] == len(chips)
+    assert run["chips_complete"] == sum(row["is_complete"] for row in filled)
+    assert run["chips_embedded"] == run["embeddings_written"] == len(shell.rows("fct_chip_embeddings"))
+    assert sum(json.loads(run["not_embedded_reasons"]).values()) == run["chips_not_embedded"]
+    assert run["changes"] == sum(row["is_change"] for row in changes)
+
+
+def test_the_quality_of_each_day_is_that_of_its_chips(shell: Shell) -> None:
+    chips, filled, embeddings, changes = (
+        pd.DataFrame(shell.rows(name)).assign(day=lambda rows: rows["acquired_at"].dt.date)
+        for name in ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
+    )
+    quality = pd.DataFrame(shell.rows("fct_lake_quality")).set_index("acquired_on").sort_index()
+    assert list(quality.index) == sorted(set(chips["day"]))
+    for day, row in quality.iterrows():
+        of_day = filled[filled["day"] == day]
+        assert row["chips"] == (chips["day"] == day).sum()
+        assert row["chips_unreadable"] == 0
+        assert row["complete_fraction"] == pytest.approx(of_day["complete_fraction"].mean(), abs=1e-9)
+        assert row["chips_complete"] == of_day["is_complete"].sum()
+        ages = of_day["mean_age_days"].mean()  # of the chips with a filled pixel
+        assert (row["mean_age_days"] == pytest.approx(ages, abs=1e-9)) or (
+            pd.isna(row["mean_age_days"]) and pd.isna(ages)
+        )
+        assert row["embedded_fraction"] == pytest.approx((embeddings["day"] == day).sum() / len(of_day))
+        assert row["changes"] == changes.loc[changes["day"] == day, "is_change"].sum()
+
+
+def test_the_status_shows_the_stages_of_the_night(shell: Shell) -> None:
+    stages = json.loads(shell("chiplake", "status", "--json"))["stages"]
+    assert [(one["stage"], one["state"]) for one in stages[:4]] == [
+        ("chip_extraction", "done"),
+        ("temporal_merge", "done"),
+        ("embedding_generation", "done"),
+        ("change_detection", "done"),
+    ]
+    assert len({one["run_id"] for one in stages[:4]}) == 1
 
 
 def test_sql_calls_sedona_and_python_functions(shell: Shell) -> None:
@@ -92,6 +149,7 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
         "boa_offset_overrides",
         "clay_embeddings",
         "lake_settings",
+        "stages",
     }
 
     ancestors = _ancestors(manifest["parent_map"], "model.chiplake.fct_chip_changes")
@@ -100,6 +158,9 @@ def test_docs_describe_every_model_and_column_and_the_whole_lineage(shell: Shell
         "fct_chip_statistics",
         "fct_composites",
         "int_composite_inputs",
+        "stg_ops__stages",
+        "fct_pipeline_runs",
+        "fct_lake_quality",
     } | {
         "stac_items",
         "boa_offset_overrides",

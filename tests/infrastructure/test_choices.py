@@ -113,7 +113,11 @@ def test_the_examples_of_errors_are_valid() -> None:
 
 def test_schemas_follow_from_the_name_and_a_setting_names_another_one(tmp_path: Path) -> None:
     plain = choices(tmp_path, name="dev")
-    assert (plain.target_schema, plain.raw_schema) == ("dev", "dev_raw")
+    assert (plain.target_schema, plain.raw_schema, plain.ops_schema) == ("dev", "dev_raw", "dev_ops")
     other = choices(tmp_path, name="dev", settings={"CHIPLAKE_TARGET_SCHEMA": "dev_ann"})
     assert (other.target_schema, other.raw_schema) == ("dev_ann", "dev_raw")
-    assert other.job_settings == {"CHIPLAKE_TARGET_SCHEMA": "dev_ann", "CHIPLAKE_RAW_SCHEMA": "dev_raw"}
+    assert other.job_settings == {
+        "CHIPLAKE_TARGET_SCHEMA": "dev_ann",
+        "CHIPLAKE_RAW_SCHEMA": "dev_raw",
+        "CHIPLAKE_OPS_SCHEMA": "dev_ops",
+    }

@@ -87,7 +87,7 @@ def test_a_plan_without_credentials_shows_everything_that_would_be_made(programs
         "docker/clay.Dockerfile: ",
         "    airflow/dags/",
         "/airflow/variables/chiplake/chiplake_warehouse = s3://",
-        "AWS::Glue::Database: DatabaseChiplake, DatabaseChiplakeRaw",
+        "AWS::Glue::Database: DatabaseChiplake, DatabaseChiplakeOps, DatabaseChiplakeRaw",
         "AWS::CloudWatch::Alarm: ",
         "enable the DAG sentinel_chip_processing",
         "Set area in the deployment's file first: without it the DAG searches the whole world.",

@@ -66,7 +66,7 @@ def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:
 def test_what_holds_data_is_kept_but_not_after_a_first_deployment_that_failed(assembly: Synthesised) -> None:
     """RetainExceptOnCreate deletes a resource if the operation that made it is rolled back."""
     kept = assembly.of_type("AWS::S3::Bucket") | assembly.of_type("AWS::Glue::Database")
-    assert len(kept) == 4
+    assert len(kept) == 5
     for resource in kept.values():
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
@@ -121,7 +121,7 @@ def test_jobs_write_the_lake_and_nothing_else(assembly: Synthesised) -> None:
         if "glue:UpdateTable" in listed(statement["Action"])
         for resource in listed(statement["Resource"])
     }
-    names = ("chiplake_raw", "chiplake")
+    names = ("chiplake_raw", "chiplake_ops", "chiplake")
     assert tables == {"catalog", *(f"database/{name}" for name in names), *(f"table/{name}/*" for name in names)}
     for role in assembly.of_type("AWS::IAM::Role").values():
         for trust in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
@@ -166,6 +166,7 @@ def test_deployment_writes_every_variable_that_the_dag_requires(which: str, requ
         assert values[f"{PARAMETER_PREFIX}chiplake_region"] == "eu-central-1"
         assert json.loads(values[f"{PARAMETER_PREFIX}chiplake_settings"]) == {
             "CHIPLAKE_CLAY_PRECISION": "bfloat16",
+            "CHIPLAKE_OPS_SCHEMA": "chiplake_ops",
             "CHIPLAKE_RAW_SCHEMA": "chiplake_raw",
             "CHIPLAKE_TARGET_SCHEMA": "chiplake",
         }

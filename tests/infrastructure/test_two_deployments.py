@@ -17,6 +17,8 @@ MADE_LATER = (
     "arn:AWS::Partition:ssm:{place}:parameter/airflow/variables/{name}/chiplake_bbox",
     "arn:AWS::Partition:glue:{place}:database/{name}",
     "arn:AWS::Partition:glue:{place}:database/{name}_raw",
+    "arn:AWS::Partition:glue:{place}:database/{name}_ops",
+    "arn:AWS::Partition:glue:{place}:table/{name}_ops/stages",
     "arn:AWS::Partition:glue:{place}:table/{name}/fct_chips",
     "arn:AWS::Partition:glue:{place}:table/{name}_raw/stac_items",
     "arn:AWS::Partition:logs:{place}:log-group:airflow-{name}-airflow-Task",

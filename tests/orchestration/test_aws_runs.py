@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from chiplake_airflow.days import run_key
-from chiplake_airflow.variables import VARIABLES, parameter
+from chiplake_airflow.variables import VARIABLES, parameter, parameter_prefix
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
 from support.airflow_home import NEWEST_BIN, OLDEST_BIN, Airflow, airflow_at, airflow_servers
@@ -30,6 +30,7 @@ from embedding.runs.files import Run
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR
 from lakehouse.settings.lake import LakeSettings
+from lakehouse.source_schemas import STAGES
 
 pytestmark = [pytest.mark.airflow, pytest.mark.aws]
 
@@ -40,7 +41,17 @@ RUN_ID = "20230813T095031Z-0a1b2c"
 DAY, NEXT_DAY = "2023-08-13", "2023-08-15"
 EXPORT = f"transform/{run_key('2023-08-03', DAY)}/{RUN_ID}"
 PROCESSING_JOBS = {
-    *("ingest", "chip-extraction", "temporal-merge", "export", "load", "change-detection", "tests", "docs"),
+    *(
+        "ingest",
+        "chip-extraction",
+        "temporal-merge",
+        "export",
+        "load",
+        "change-detection",
+        "tests",
+        "docs",
+        "operations",
+    ),
 }
 WITHOUT_TESTS = ("--mark-success-pattern", r"tests_and_docs\..*")  # tests and docs write no table
 VARIABLES_OF_AWS = {
@@ -113,7 +124,7 @@ def managed(_deployed: None, database: Path, tmp_path: Path) -> Airflow:
 
 def managed_at(home: Path, bin: Path) -> Airflow:
     """Airflow as AWS runs it: its Variables come from SSM."""
-    backend = {"variables_prefix": "/airflow/variables", "connections_prefix": None, "config_prefix": None}
+    backend = {"variables_prefix": parameter_prefix("chiplake"), "connections_prefix": None, "config_prefix": None}
     airflow = airflow_at(home, home / "none", bin)
     return Airflow(
         airflow.bin,
@@ -147,7 +158,7 @@ def inbox(aws: AwsServer, _deployed: None) -> Callable[[], dict[str, str]]:
 
 
 def put_variable(aws: AwsServer, name: str, value: str) -> None:
-    aws.client("ssm").put_parameter(Name=parameter(name), Value=value, Type="String", Overwrite=True)
+    aws.client("ssm").put_parameter(Name=parameter("chiplake", name), Value=value, Type="String", Overwrite=True)
 
 
 def export(aws: AwsServer, folder: Path) -> tuple[str, ...]:
@@ -326,9 +337,10 @@ class LakeOnAws:
         return rows
 
     def snapshots(self) -> dict[str, int]:
-        """Return the number of snapshots of every table."""
+        """Return the number of snapshots of every table but the record of stages."""
         names = [name for namespace in self.catalog.list_namespaces() for name in self.catalog.list_tables(namespace)]
-        return {".".join(name): len(self.catalog.load_table(name).snapshots()) for name in names}
+        tables = {".".join(name): self.catalog.load_table(name) for name in names}
+        return {name: len(table.snapshots()) for name, table in tables.items() if name != STAGES}
 
     def run(self, airflow: Airflow, day: str, *arguments: str) -> str:
         """Run the DAG for a day, assert that all tasks but the weekly one succeed, and return Airflow's output."""
@@ -406,6 +418,11 @@ def test_a_day_on_aws_embeds_scenes_and_names_those_that_it_cannot_read(
     assert f"Incomplete: chiplake: {len(CELLS)} chips could not be read" in log
     lake.check({5, 10, 15}, unreadable={5})
     assert {"docs/index.html", "docs/catalog.json"} <= keys(aws)
+    (run,) = lake.rows("fct_pipeline_runs")
+    assert (run["state"], run["failed_stage"], run["tests_failed"]) == ("incomplete", None, 0)
+    assert run["error"].startswith(f"{len(CELLS)} chips could not be read")
+    assert run["image"] == VARIABLES_OF_AWS["chiplake_spark_image"]
+    assert (run["chips_unreadable"], run["items_written"]) == (len(CELLS), 3)
     assert len(aws.jobs) == 1
 
 

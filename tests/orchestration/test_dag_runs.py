@@ -16,6 +16,7 @@ from support.airflow_home import BIN, OLDEST_BIN, airflow_at
 
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
+from lakehouse.source_schemas import STAGES
 
 pytestmark = pytest.mark.airflow
 
@@ -24,6 +25,9 @@ DAG = "sentinel_chip_processing"
 BOUNDS = WEST, SOUTH, EAST, NORTH = 524_800, 4_997_120, 529_920, 4_999_680
 CELLS = 2
 DAY, NEXT_DAY = "2023-08-13", "2023-08-15"
+RECORDED_STAGES = (
+    "ingest", "chip_extraction", "temporal_merge", "export", "batch_transform", "load", "change_detection",
+)  # fmt: skip
 WITHOUT_TESTS = ("--mark-success-pattern", r"tests_and_docs\..*")  # tests and docs write no table
 
 
@@ -79,10 +83,16 @@ class Lake:
         return {row["chip_id"]: row for row in self.table(f"chiplake.{name}").scan().to_arrow().to_pylist()}
 
     def snapshots(self) -> dict[str, int]:
-        """Return the newest snapshot of every table."""
+        """Return the newest snapshot of every table but the record of stages."""
         catalog = open_catalog(Settings().replace(home=self.home))
         tables = [name for namespace in catalog.list_namespaces() for name in catalog.list_tables(namespace)]
-        return {".".join(name): catalog.load_table(name).metadata.current_snapshot_id or 0 for name in tables}
+        snapshots = {".".join(name): catalog.load_table(name).metadata.current_snapshot_id or 0 for name in tables}
+        return {name: snapshot for name, snapshot in snapshots.items() if name != STAGES}
+
+    def stages(self) -> list[tuple[str, str]]:
+        """Return stage and state of each end of the newest run in ops.stages, in order."""
+        rows = sorted(self.table(STAGES).scan().to_arrow().to_pylist(), key=lambda row: row["started_at"])
+        return [(row["stage"], row["state"]) for row in rows if row["run_id"] == rows[-1]["run_id"] and row["ended_at"]]
 
 
 def _kill_child(parent: psutil.Process, arguments: tuple[str, ...]) -> None:
@@ -129,6 +139,7 @@ def test_a_killed_run_that_is_cleared_completes(lake: Lake) -> None:
     complete = {chip_id for chip_id, row in filled.items() if row["complete_fraction"] >= 0.95}
     assert len(complete) == CELLS
     assert embeddings.keys() == complete
+    assert list(dict.fromkeys(lake.stages())) == [(stage, "done") for stage in RECORDED_STAGES]
 
 
 @pytest.mark.java
@@ -153,6 +164,12 @@ def test_a_scene_that_cannot_be_read_gives_a_warning_in_a_run_that_succeeds(lake
         broken.write_bytes(content)
     assert succeeded, log
     assert f"Incomplete: chiplake: {CELLS} chips could not be read" in log
+    (extraction,) = (
+        row
+        for row in lake.table(STAGES).scan("stage = 'chip_extraction'").to_arrow().to_pylist()
+        if row["chips_unreadable"]
+    )
+    assert (extraction["chips_unreadable"], extraction["chips_cut"]) == (CELLS, 2 * CELLS)
     errors = {row["acquired_at"].day: bool(row["error"]) for row in lake.rows("fct_chips").values()}
     assert errors == {10: False, 13: False, 15: True}
     assert len(lake.rows("fct_chip_embeddings")) == CELLS  # the complete chips, of the 13th
@@ -178,6 +195,20 @@ def test_the_oldest_version_of_managed_airflow_runs_the_next_day(lake_of_oldest:
     assert embeddings.keys() == complete > earlier.keys()
     assert {row["acquired_at"].day for row in changes.values()} == {15}
     assert docs.is_file()
+    assert lake.stages() == [(stage, "done") for stage in (*RECORDED_STAGES, "tests")]
+    # `dags test` gives all tries of a day one id: the latest of each stage counts, and its tests.
+    runs = {
+        row["end_date"].isoformat(): row
+        for row in lake.table("chiplake.fct_pipeline_runs").scan().to_arrow().to_pylist()
+    }
+    assert runs.keys() == {DAY, NEXT_DAY}
+    assert {run["state"] for run in runs.values()} == {"done"}
+    assert runs[NEXT_DAY]["tests_failed"] == 0 < runs[NEXT_DAY]["tests_passed"]
+    assert runs[NEXT_DAY]["chips_cut"] == 3 * CELLS
+    quality = lake.table("chiplake.fct_lake_quality").scan().to_arrow().to_pylist()
+    assert {(row["acquired_on"].day, row["chips"], row["chips_unreadable"]) for row in quality} == {
+        (day, CELLS, 0) for day in (10, 13, 15)
+    }
 
 
 def test_a_broken_catalog_fails_the_run(scenes: Path, manifest: Path, tmp_path: Path) -> None:

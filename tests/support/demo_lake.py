@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lakehouse.catalog import open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -45,6 +45,15 @@ class Shell:
     def demo_output(self) -> str:
         """The text that `chiplake demo` printed when it made the lake."""
         return (self.home.parent / "demo.txt").read_text()
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        """Return the rows of a model, without pixels and embeddings."""
+        table = open_catalog(Settings().replace(home=self.home)).load_table(f"chiplake.{model}")
+        columns = [
+            one.name for one in table.schema().fields if one.field_type.is_primitive and str(one.field_type) != "binary"
+        ]
+        found: list[dict[str, Any]] = table.scan(selected_fields=tuple(columns)).to_arrow().to_pylist()
+        return found
 
     def snapshot_ids(self) -> dict[str, list[int]]:
         """Return the snapshots of every table, as PyIceberg sees them."""

@@ -20,14 +20,14 @@ from ingestion import IngestRequest, IngestSummary, ingest
 from lakehouse.catalog import MODEL_NAMESPACE, ensure_sources, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 from lakehouse.settings.variables import variables_in_environment
-from lakehouse.source_schemas import RAW_NAMESPACE
+from lakehouse.source_schemas import RAW_NAMESPACE, SOURCE_NAMESPACES
 
 MODELS_WITH_PIXELS = ("fct_chips", "fct_filled_chips")
 
 
 def empty_lake(spark: SparkSession, settings: Settings) -> None:
     """Drop every table, and create the sources again."""
-    for namespace in (MODEL_NAMESPACE, RAW_NAMESPACE):
+    for namespace in (MODEL_NAMESPACE, *SOURCE_NAMESPACES):
         for table in spark.sql(f"show tables in {namespace}").collect():
             spark.sql(f"drop table {namespace}.{table.tableName} purge")
     ensure_sources(settings)

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 from typing_extensions import override
 
 from chiplake_airflow.commands import without_empty
-from chiplake_airflow.job_settings import job_settings
+from chiplake_airflow.job_settings import job_settings, settings_of_stage
 
 INCOMPLETE: Final = 3  # CHIPLAKE_INCOMPLETE_EXIT_CODE: the command did everything except for some chips
 
@@ -26,15 +26,17 @@ class CommandOperator(BaseOperator):
     Args:
         command: the program and its arguments; arguments that are rendered to nothing are dropped.
         cwd: folder of the project.
+        stage: name of the stage in ops.stages, for a command of dbt; empty: dbt records nothing.
     """
 
     template_fields: Sequence[str] = ("command",)
     ui_color = "#e8f0e4"
 
-    def __init__(self, *, command: Sequence[str], cwd: Path, **kwargs: Any) -> None:
+    def __init__(self, *, command: Sequence[str], cwd: Path, stage: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.command = list(command)
         self.cwd = str(cwd)
+        self.stage = stage
         self._hook: SubprocessHook | None = None
 
     @override
@@ -45,7 +47,8 @@ class CommandOperator(BaseOperator):
             RuntimeError: the program failed; the message has its last line.
         """
         self._hook = SubprocessHook()
-        environment = os.environ | job_settings() | {"CHIPLAKE_INCOMPLETE_EXIT_CODE": str(INCOMPLETE)}
+        record = settings_of_stage(context["run_id"], self.stage)
+        environment = os.environ | job_settings() | record | {"CHIPLAKE_INCOMPLETE_EXIT_CODE": str(INCOMPLETE)}
         done = self._hook.run_command(without_empty(self.command), env=environment, cwd=self.cwd)
         if done.exit_code == INCOMPLETE:
             self.log.warning("Incomplete: %s", done.output)

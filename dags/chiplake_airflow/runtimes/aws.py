@@ -19,6 +19,7 @@ from typing_extensions import override
 from chiplake_airflow.commands import DAYS, ingest_command
 from chiplake_airflow.days import RUN_KEY
 from chiplake_airflow.environment import Environment
+from chiplake_airflow.job_settings import settings_of_stage
 from chiplake_airflow.operators.sagemaker import ProcessingJobOperator, TransformJobOperator
 from chiplake_airflow.processing_request import s3_input, s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
@@ -95,11 +96,13 @@ class AwsRuntime(Runtime):
 
     @override
     def tests_and_docs(self) -> Stage:
-        with TaskGroup("tests_and_docs", tooltip="every test on the whole lake, then the docs") as group:
+        with TaskGroup(
+            "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
+        ) as group:
             tests = self._job("tests", DBT, ("test", "--exclude-resource-type", "unit_test", *DBT_FOLDERS))
             output = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
             docs = self._job("docs", DBT, ("docs", "generate", "--target-path", DOCS, *DBT_FOLDERS), outputs=[output])
-            tests >> docs
+            tests >> [docs, self._job("operations", RUN_JOB, ("operations",))]
         return group
 
     @override
@@ -139,6 +142,8 @@ class AwsRuntime(Runtime):
                 "CHIPLAKE_HOME": HOME,
                 # A job on SageMaker succeeds or fails. Its ExitMessage and the tables name the chips that failed.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
+                "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
+                **settings_of_stage("{{ run_id }}", task_id if task_id == "tests" else ""),
             },
         }
         if inputs:

@@ -43,7 +43,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def tests_and_docs(self) -> Stage:
-        """Add the stage that runs every test on the whole lake and then generates the dbt docs."""
+        """Add the stage that runs every test on the whole lake, then makes the dbt docs and the record of runs."""
 
     @abstractmethod
     def maintain(self) -> Stage:

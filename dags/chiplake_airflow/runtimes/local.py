@@ -21,13 +21,12 @@ from typing_extensions import override
 from chiplake_airflow.commands import DAYS, ingest_command
 from chiplake_airflow.days import FIRST_DAY, LAST_DAY
 from chiplake_airflow.environment import Environment
-from chiplake_airflow.job_settings import add_job_settings
+from chiplake_airflow.job_settings import PRODUCER, add_job_settings
 from chiplake_airflow.operators.command import CommandOperator
 from chiplake_airflow.operators.dbt import StageTestsOperator, raise_cause
 from chiplake_airflow.runtimes.base import Runtime, Stage
 from chiplake_airflow.stages import assets_of
 
-PRODUCER: Final = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
 # Tests that also read models of a later stage run with that stage.
 STAGE_TESTS: Final = ("--indirect-selection", "buildable")
 
@@ -61,7 +60,7 @@ class LocalRuntime(Runtime):
         group = self._dbt_stage("chip_extraction")
         tested = list(group.get_leaves())
         with group:
-            tested >> self._chiplake("unreadable", "failures", *DAYS)
+            tested >> self._chiplake("unreadable", "status", "--check", *DAYS)
         return group
 
     @override
@@ -87,10 +86,19 @@ class LocalRuntime(Runtime):
 
     @override
     def tests_and_docs(self) -> Stage:
-        with TaskGroup("tests_and_docs", tooltip="every test on the whole lake, then the docs") as group:
-            tests = self._command("tests", self._dbt("test", "--exclude-resource-type", "unit_test"))
-            docs = self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs"))
-            tests >> docs
+        with TaskGroup(
+            "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
+        ) as group:
+            tests = self._command("tests", self._dbt("test", "--exclude-resource-type", "unit_test"), stage="tests")
+            operations = self._dbt("build", *STAGE_TESTS, "--exclude-resource-type", "unit_test")
+            tests >> [
+                self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs")),
+                self._command(
+                    "operations",
+                    (*operations, "--selector", "operations"),
+                    outlets=assets_of("operations", self.environment.target_schema),
+                ),
+            ]
         return group
 
     @override
@@ -100,8 +108,8 @@ class LocalRuntime(Runtime):
     def _chiplake(self, task_id: str, *arguments: str) -> CommandOperator:
         return self._command(task_id, (str(self.environment.bin / "chiplake"), *arguments))
 
-    def _command(self, task_id: str, command: Sequence[str]) -> CommandOperator:
-        return CommandOperator(task_id=task_id, command=command, cwd=self.environment.project)
+    def _command(self, task_id: str, command: Sequence[str], **kwargs: Any) -> CommandOperator:
+        return CommandOperator(task_id=task_id, command=command, cwd=self.environment.project, **kwargs)
 
     def _dbt(self, *arguments: str) -> tuple[str, ...]:
         folders = ("--project-dir", str(self.environment.project), "--profiles-dir", str(self._profiles.parent))
@@ -169,6 +177,7 @@ class LocalRuntime(Runtime):
             task_id="tested",
             producer=f"{stage}.{PRODUCER}",
             command=(*tests, "--selector", stage),
+            stage=stage,
             cwd=self.environment.project,
             outlets=assets_of(stage, self.environment.target_schema),
         )

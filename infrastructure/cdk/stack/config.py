@@ -23,8 +23,9 @@ CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written once a ch
 _INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 _TARGET_SCHEMA: Final = "CHIPLAKE_TARGET_SCHEMA"
 _RAW_SCHEMA: Final = "CHIPLAKE_RAW_SCHEMA"
+_OPS_SCHEMA: Final = "CHIPLAKE_OPS_SCHEMA"
 # What other keys of the file decide.
-_OF_OTHER_KEYS: Final = {"chiplake_bbox": "area", "CHIPLAKE_BBOX": "area", _RAW_SCHEMA: "name"}
+_OF_OTHER_KEYS: Final = {"chiplake_bbox": "area", "CHIPLAKE_BBOX": "area", _RAW_SCHEMA: "name", _OPS_SCHEMA: "name"}
 
 
 class Config(BaseModel):
@@ -94,9 +95,15 @@ class Config(BaseModel):
         return f"{self.name}_raw"
 
     @property
+    def ops_schema(self) -> str:
+        """The schema of the tables in which jobs record what they do: a Glue database."""
+        return f"{self.name}_ops"
+
+    @property
     def job_settings(self) -> dict[str, str]:
         """The settings of all jobs: those of the file, and the schemas of the deployment."""
-        return {_TARGET_SCHEMA: self.target_schema, _RAW_SCHEMA: self.raw_schema} | self.settings
+        schemas = {_TARGET_SCHEMA: self.target_schema, _RAW_SCHEMA: self.raw_schema, _OPS_SCHEMA: self.ops_schema}
+        return schemas | self.settings
 
     @field_validator("name")
     @classmethod

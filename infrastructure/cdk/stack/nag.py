@@ -18,8 +18,8 @@ class Accepted:
     construct: str  # start of the construct's id
     rule: str
     reason: str
-    # Of a rule with several findings. {bucket}, {name}, {schema}, {raw_schema}, {account} and {region} are those of
-    # the deployment.
+    # Of a rule with several findings. {bucket}, {name}, {schema}, {raw_schema}, {ops_schema}, {account} and {region}
+    # are those of the deployment.
     findings: tuple[str, ...] = ()
 
 
@@ -58,7 +58,7 @@ EXCEPTIONS: Final = (
         layout.WAREHOUSE, layout.TRANSFORM, layout.SPARK_EVENTS, layout.DOCS,
     )),
     Accepted("JobRole", _IAM5, "All tables of these databases are the project's: dbt makes and drops them.", _arns(
-        f"glue:{_HERE}:table/{{raw_schema}}/*", f"glue:{_HERE}:table/{{schema}}/*",
+        *(f"glue:{_HERE}:table/{{{schema}}}/*" for schema in ("raw_schema", "ops_schema", "schema")),
     )),
     Accepted("JobRole", _IAM5, "Glue lists all databases or none; the list holds names, not data.", _arns(
         f"glue:{_HERE}:database/*",
@@ -110,6 +110,7 @@ def accept_exceptions(stack: Stack, config: Config, bucket: str) -> None:
         "name": config.name,
         "schema": config.target_schema,
         "raw_schema": config.raw_schema,
+        "ops_schema": config.ops_schema,
         "account": "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account,
         "region": "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region,
     }

@@ -69,6 +69,7 @@ def databases(config: Config) -> dict[str, str]:
     """Return the Glue databases of the lake, each with its description."""
     return {
         config.raw_schema: "Chiplake: ingested items and embeddings of the model",
+        config.ops_schema: "Chiplake: what jobs record of themselves",
         config.target_schema: "Chiplake: tables that dbt builds",
     }
 

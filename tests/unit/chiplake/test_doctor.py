@@ -45,7 +45,7 @@ def test_a_missing_java_is_found(settings: Settings, monkeypatch: pytest.MonkeyP
 
 def test_the_catalog_is_created_and_its_tables_are_counted(settings: Settings) -> None:
     finding = findings_of(settings)["sql catalog"]
-    assert finding == Finding("sql catalog", True, f"6 tables, warehouse {settings.lake.warehouse_location}")
+    assert finding == Finding("sql catalog", True, f"7 tables, warehouse {settings.lake.warehouse_location}")
 
 
 def test_a_catalog_that_cannot_be_opened_is_found(settings: Settings, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +13,9 @@ from dbt.cli import main as dbt
 
 from chiplake import jobs
 from chiplake.jobs import JOBS, RECOMPUTING_JOBS, Window, check_job, dbt_build, nightly
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError, IncompleteError
-from lakehouse.settings import PROJECT_DIR
+from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 ALL_DAYS = Window()
 
@@ -21,10 +24,32 @@ def forget(_line: str) -> None:
     """Ignore a line."""
 
 
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An empty lake, which dbt does not build."""
+    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path))
+    monkeypatch.setattr(jobs, "operations", forget_job)
+    get_settings.cache_clear()
+    yield get_settings()
+    get_settings.cache_clear()
+
+
+def forget_job(_window: Window, _on_line: jobs.OnLine) -> None:
+    """Do nothing."""
+
+
+def recorded(settings: Settings) -> list[tuple[str, str]]:
+    """Return stage and state of each end in ops.stages, in order, and check that all are of one run."""
+    rows = open_catalog(settings).load_table("ops.stages").scan().to_arrow().to_pylist()
+    assert len({row["run_id"] for row in rows}) == 1
+    ends = sorted((row["ended_at"], row["stage"], row["state"]) for row in rows if row["ended_at"])
+    return [(stage, state) for _, stage, state in ends]
+
+
 def test_each_job_that_runs_dbt_has_a_selector_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     monkeypatch.setattr(jobs, "dbt_build", lambda selector, _window, _on_line: built.append(selector))
-    monkeypatch.setattr("chiplake.failures.unreadable_chips", lambda *_: SimpleNamespace(raise_if_any=lambda: None))
+    monkeypatch.setattr("chiplake.status.raise_if_unreadable", lambda *_: None)
     dbt_jobs = [name for name in JOBS if name not in ("embedding_generation", "nightly")]
     for name in dbt_jobs:
         JOBS[name](ALL_DAYS, forget)
@@ -33,30 +58,51 @@ def test_each_job_that_runs_dbt_has_a_selector_of_its_name(monkeypatch: pytest.M
     assert set(built) <= {selector["name"] for selector in selectors}
 
 
-def test_the_night_continues_after_failed_chips_and_reports_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_night_continues_after_failed_chips_and_reports_them_all(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
 
-    def job(name: str, error: str = "") -> object:
+    def job(name: str, error: str = "") -> jobs.Job:
         def run(_window: Window, _on_line: jobs.OnLine) -> None:
             done.append(name)
             if error:
                 raise IncompleteError(error)
 
+        run.__name__ = name
         return run
 
     monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (job("cut", "4 chips"), job("fill"), job("embed", "2 objects")))
     with pytest.raises(IncompleteError, match=r"^4 chips; 2 objects$"):
         nightly(ALL_DAYS, forget)
     assert done == ["cut", "fill", "embed"]
+    assert recorded(lake) == [("cut", "incomplete"), ("fill", "done"), ("embed", "incomplete")]
 
 
-def test_the_night_ends_with_the_first_job_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_night_ends_with_the_first_job_that_fails(lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_window: Window, _on_line: jobs.OnLine) -> None:
         raise ChiplakeError("no Java")
 
     monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (fail, lambda *_: pytest.fail("it went on")))
     with pytest.raises(ChiplakeError, match="no Java"):
         nightly(ALL_DAYS, forget)
+    assert recorded(lake) == [("fail", "failed")]
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_night_that_failed_keeps_its_error_if_its_record_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(error: str) -> jobs.Job:
+        def run(_window: Window, _on_line: jobs.OnLine) -> None:
+            raise ChiplakeError(error)
+
+        return run
+
+    lines: list[str] = []
+    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (fail("no Java"),))
+    monkeypatch.setattr(jobs, "operations", fail("no Java either"))
+    with pytest.raises(ChiplakeError, match=r"^no Java$"):
+        nightly(ALL_DAYS, lines.append)
+    assert lines == ["fct_pipeline_runs lacks this night: no Java either"]
 
 
 def test_an_unknown_job_is_refused_with_the_names_of_all() -> None:

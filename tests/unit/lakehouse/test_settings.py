@@ -133,13 +133,14 @@ def test_a_schema_of_models_is_a_plain_name_and_not_that_of_other_tables(
         Settings()
 
 
+@pytest.mark.parametrize("variable", ["CHIPLAKE_RAW_SCHEMA", "CHIPLAKE_OPS_SCHEMA"])
 @pytest.mark.parametrize("schema", ["default", "dev_ann", "dev-raw", ""])
-def test_the_raw_schema_is_a_plain_name_and_not_that_of_other_tables(
-    monkeypatch: pytest.MonkeyPatch, schema: str
+def test_a_schema_of_sources_is_a_plain_name_and_not_that_of_other_tables(
+    monkeypatch: pytest.MonkeyPatch, variable: str, schema: str
 ) -> None:
     monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", "dev_ann")
-    monkeypatch.setenv("CHIPLAKE_RAW_SCHEMA", schema)
-    with pytest.raises(InvalidSettingError, match="CHIPLAKE_RAW_SCHEMA"):
+    monkeypatch.setenv(variable, schema)
+    with pytest.raises(InvalidSettingError, match=variable):
         Settings()
 
 
@@ -147,8 +148,10 @@ def test_the_raw_schema_is_a_plain_name_and_not_that_of_other_tables(
 def test_tables_of_python_are_in_the_raw_schema(tmp_path: Path, place: str) -> None:
     file = tmp_path / ".env"
     file.write_text("CHIPLAKE_RAW_SCHEMA=dev_raw\n" if place == ".env" else "")
-    variables = {"CHIPLAKE_ENV_FILE": str(file)} | ({} if place == ".env" else {"CHIPLAKE_RAW_SCHEMA": "dev_raw"})
-    script = "from lakehouse.source_schemas import SOURCES; print(*{name.split('.')[0] for name in SOURCES})"
+    variables = {"CHIPLAKE_ENV_FILE": str(file), "CHIPLAKE_OPS_SCHEMA": "dev_ops"} | (
+        {} if place == ".env" else {"CHIPLAKE_RAW_SCHEMA": "dev_raw"}
+    )
+    script = "from lakehouse.source_schemas import SOURCES; print(*sorted({name.split('.')[0] for name in SOURCES}))"
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=PROJECT_DIR, env=os.environ | variables, capture_output=True, text=True)
-    assert done.stdout == "dev_raw\n", done.stderr
+    assert done.stdout == "dev_ops dev_raw\n", done.stderr

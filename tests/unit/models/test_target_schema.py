@@ -29,6 +29,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_models_and_sources_are_in_the_schemas_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIPLAKE_TARGET_SCHEMA", "dev_ann")
     monkeypatch.setenv("CHIPLAKE_RAW_SCHEMA", "shared_raw")
+    monkeypatch.setenv("CHIPLAKE_OPS_SCHEMA", "shared_ops")
     own = {
         "models/own/mine.sql": "select 1 as id",
         "models/own/apart.sql": "{{ config(schema='marts') }} select 1 as id",
@@ -44,7 +45,7 @@ def test_models_and_sources_are_in_the_schemas_of_the_settings(tmp_path: Path, m
     assert set(schemas) == {"dev_ann", "dev_ann_marts"}
     assert schemas["dev_ann_marts"] == {"apart"}
     assert {"fct_chips", "mine", "example_fields", "example_fields_history"} <= schemas["dev_ann"]
-    assert {source["schema"] for source in manifest["sources"].values()} == {"shared_raw"}
+    assert {source["schema"] for source in manifest["sources"].values()} == {"shared_raw", "shared_ops"}
     kinds = {node["name"]: node["config"]["materialized"] for node in manifest["nodes"].values()}
     assert (kinds["mine"], kinds["example_field_ndvi"], kinds["fct_chips"]) == ("table", "table", "exact_incremental")
 

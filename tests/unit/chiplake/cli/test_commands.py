@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from chiplake import jobs
 from chiplake.cli.main import app
 from chiplake.maintain import Outcome, TableReport, TableState
-from lakehouse.catalog import ensure_sources, open_catalog
+from lakehouse.catalog import open_catalog
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.lake_record import read_records
 from lakehouse.notices import forget_notices
@@ -171,16 +171,6 @@ def test_the_settings_of_the_lake_and_the_shell_are_compared(home: Path) -> None
     assert rows["CHIPLAKE_BBOX"][-1] == "same"
     listed = json.loads(chiplake("settings", "--json").stdout)
     assert {"setting": "CHIPLAKE_BBOX", "here": "null", "lake": "[16.24, 45.76, 16.31, 45.79]"} in listed
-
-
-def test_failures_give_json_and_their_exit_code(home: Path) -> None:
-    made_with_a_box_and_chips(home)
-    done = chiplake("failures", "--json")
-    assert json.loads(done.stdout) == {"chips": 1, "first": "red: no such file"}
-    assert isinstance(done.exception, IncompleteError)
-    ensure_sources(Settings()).drop_table("chiplake.fct_chips")
-    done = chiplake("failures", "--json")
-    assert (json.loads(done.stdout), done.exit_code) == ({"chips": 0, "first": ""}, 0)
 
 
 def test_maintenance_gives_json(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,174 @@
+"""Stages record how they ended, and no record can stop a stage."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chiplake import stage_record
+from chiplake.dbt_failures import FailureReport
+from chiplake.numbers import CutNumbers, EmbeddedNumbers, FilledNumbers, LakeNumbers
+from chiplake.stage_record import columns_of_numbers, count_tests, new_run_id, recorded_stage, start_attempt
+from lakehouse.catalog import open_catalog
+from lakehouse.days import Days
+from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.notices import forget_notices
+from lakehouse.settings import Settings
+
+AUGUST = Days(date(2023, 8, 1), date(2023, 8, 31))
+RESULTS = {
+    "results": [
+        {"unique_id": "model.chiplake.fct_chips", "status": "success"},
+        {"unique_id": "test.chiplake.a", "status": "pass"},
+        {"unique_id": "test.chiplake.b", "status": "pass"},
+        {"unique_id": "test.chiplake.c", "status": "warn"},
+        {"unique_id": "test.chiplake.d", "status": "fail"},
+        {"unique_id": "test.chiplake.e", "status": "error"},
+        {"unique_id": "test.chiplake.f", "status": "skipped"},
+    ]
+}
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("CHIPLAKE_HOME", str(tmp_path / "lake"))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
+    forget_notices()
+    return Settings()
+
+
+def rows(settings: Settings) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = open_catalog(settings).load_table("ops.stages").scan().to_arrow().to_pylist()
+    return sorted(found, key=lambda row: (row["started_at"], row["ended_at"] is not None))
+
+
+def test_a_stage_has_a_row_of_its_start_and_one_of_its_end(lake: Settings) -> None:
+    with recorded_stage(lake, "night-1", "chip_extraction", AUGUST, is_recompute=True):
+        (row,) = rows(lake)
+        assert (row["state"], row["ended_at"]) == ("running", None)
+    start, end = rows(lake)
+    assert start["attempt_id"] == end["attempt_id"]
+    assert (end["run_id"], end["stage"], end["schema_name"]) == ("night-1", "chip_extraction", "chiplake")
+    assert (end["state"], end["error"]) == ("done", None)
+    assert end["ended_at"] >= end["started_at"] == start["started_at"]
+    assert (end["start_date"], end["end_date"], end["is_recompute"]) == (AUGUST.start, AUGUST.end, True)
+    assert end["chips_written"] == 0
+    assert end["chips_cut"] is None, "there is no table to count in"
+    assert (end["tests_passed"], end["dbt_results"]) == (None, None), "no dbt has run"
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "line"),
+    [
+        (IncompleteError("2 chips could not be read"), "incomplete", "2 chips could not be read"),
+        (ChiplakeError("no server answers"), "failed", "no server answers"),
+        (OSError(28, "No space left on device"), "failed", "No space left on device"),
+        (KeyboardInterrupt(), "failed", "KeyboardInterrupt"),
+    ],
+)
+def test_a_stage_that_raises_is_recorded_with_its_cause(
+    lake: Settings, error: BaseException, state: str, line: str
+) -> None:
+    with pytest.raises(type(error)), recorded_stage(lake, "night-1", "load", Days()):
+        raise error
+    end = rows(lake)[-1]
+    assert (end["state"], end["error"]) == (state, line)
+
+
+def test_a_stage_without_a_run_is_not_recorded(lake: Settings) -> None:
+    with recorded_stage(lake, "", "load", Days()) as attempt:
+        assert attempt is None
+    assert not lake.lake.home.exists()
+
+
+def test_a_lake_that_cannot_be_written_stops_no_stage(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/lake")
+
+    monkeypatch.setattr(stage_record, "commit", refuse)
+    done = []
+    with recorded_stage(lake, "night-1", "load", Days()):
+        done.append("load")
+    assert done == ["load"]
+    line = "warning: the stage load is not recorded in ops.stages: Permission denied: '/lake'\n"
+    assert capsys.readouterr().err == line
+
+
+def test_an_end_that_cannot_be_written_keeps_the_error_of_the_stage(
+    lake: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/lake")
+
+    def fail() -> None:
+        monkeypatch.setattr(stage_record, "commit", refuse)
+        raise ChiplakeError("no server answers")
+
+    with pytest.raises(ChiplakeError, match="no server answers"), recorded_stage(lake, "night-1", "load", Days()):
+        fail()
+    assert [row["state"] for row in rows(lake)] == ["running"]
+
+
+def test_the_results_of_dbt_are_counted_and_kept(lake: Settings, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    attempt = start_attempt(lake, "scheduled__2026-01-01T00:00:00+00:00", "tests", Days(), is_recompute=False)
+    (tmp_path / "target" / "run_results.json").write_text(json.dumps(RESULTS))
+    FailureReport(attempt, is_quiet=True)(_stats_line())
+    end = rows(lake)[-1]
+    assert (end["tests_passed"], end["tests_warned"], end["tests_failed"]) == (2, 1, 2)
+    with open_catalog(lake).load_table("ops.stages").io.new_input(end["dbt_results"]).open() as kept:
+        assert json.loads(kept.read()) == RESULTS
+
+
+def test_results_of_an_earlier_run_of_dbt_are_not_those_of_the_stage(lake: Settings, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "run_results.json").write_text(json.dumps(RESULTS))
+    with recorded_stage(lake, "night-1", "load", Days()):
+        pass
+    assert rows(lake)[-1]["tests_passed"] is None
+
+
+def test_the_failed_nodes_of_dbt_are_the_error_of_the_stage(lake: Settings) -> None:
+    report = FailureReport(start_attempt(lake, "night-1", "chip_extraction", Days(), is_recompute=False), is_quiet=True)
+    report.failed.append(("fct_chips", "Runtime Error\n  No space left on device"))
+    report(_stats_line())
+    end = rows(lake)[-1]
+    assert end["state"] == "failed"
+    assert end["error"] == "1 of dbt's nodes failed, first fct_chips: No space left on device"
+
+
+def test_every_number_of_the_lake_has_its_column() -> None:
+    numbers = LakeNumbers(
+        cut=CutNumbers(scenes=2, chips=9, unreadable=1),
+        filled=FilledNumbers(chips=9, complete=4, complete_fraction=0.75),
+        embedded=EmbeddedNumbers(chips=3, not_embedded={"not yet": 5, "an error": 1}),
+        written={"raw.stac_items": 2, "fct_chips": 10},
+        bytes_written=1234,
+    )
+    columns = columns_of_numbers(numbers)
+    assert (columns["scenes"], columns["chips_cut"], columns["chips_unreadable"]) == (2, 9, 1)
+    assert (columns["chips_filled"], columns["chips_complete"], columns["complete_fraction"]) == (9, 4, 0.75)
+    assert (columns["chips_embedded"], columns["chips_not_embedded"]) == (3, 6)
+    assert json.loads(columns["not_embedded_reasons"]) == {"not yet": 5, "an error": 1}
+    assert (columns["items_written"], columns["chips_written"], columns["bytes_written"]) == (2, 10, 1234)
+    assert "pairs_compared" not in columns, "changes were not counted"
+
+
+def test_skipped_tests_count_as_neither() -> None:
+    assert count_tests(RESULTS) == {"tests_passed": 2, "tests_warned": 1, "tests_failed": 2}
+    assert count_tests({"results": []}) == {"tests_passed": 0, "tests_warned": 0, "tests_failed": 0}
+
+
+def test_ids_of_runs_differ() -> None:
+    assert len({new_run_id() for _ in range(50)}) == 50
+
+
+def _stats_line() -> Any:
+    return SimpleNamespace(info=SimpleNamespace(name="StatsLine"), data=SimpleNamespace())
