@@ -150,6 +150,13 @@ def test_the_dag_may_pass_the_two_roles_only_to_sagemaker(assembly: Synthesised)
     ]
 
 
+def test_the_dag_may_ask_whether_the_bucket_exists(assembly: Synthesised) -> None:
+    """S3Hook.check_for_bucket sends HeadBucket, which needs s3:ListBucket, and has no prefix."""
+    lists = [one for one in statements(assembly, "OrchestratorPolicy") if "s3:ListBucket" in listed(one["Action"])]
+    assert {"Null": {"s3:prefix": "true"}} in [one["Condition"] for one in lists]
+    assert all(one.get("Condition") for one in lists), "no statement lists every key with any prefix"
+
+
 @pytest.mark.parametrize("which", ["assembly", "managed"])
 def test_deployment_writes_every_variable_that_the_dag_requires(which: str, request: pytest.FixtureRequest) -> None:
     synthesised: Synthesised = request.getfixturevalue(which)

@@ -108,6 +108,10 @@ def make_orchestrator_policy(
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
         aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),
         *_object_statements(bucket, read=[layout.CODE], write=[layout.TRANSFORM]),
+        # HeadBucket, by which the amazon provider checks the input of a transform job, is a request without a prefix.
+        aws_iam.PolicyStatement(
+            actions=["s3:ListBucket"], resources=[bucket.bucket_arn], conditions={"Null": {"s3:prefix": "true"}}
+        ),
     )
     return policy
 
