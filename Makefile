@@ -7,7 +7,8 @@ SERVERS := .venv-stac-server
 # As in dags/chiplake_airflow/managed_versions.py.
 AIRFLOW_VERSIONS := 3.0.6 3.2.1 3.3.1
 AIRFLOW_PYTHON ?= $(shell sh scripts/airflow_python.sh $(BIN)/python)
-TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW_VERSIONS:%=.venv-airflow-%/.ready)
+IAM := tests/support/iam
+TEST_READY := $(READY) $(SERVERS)/.ready $(AIRFLOW_VERSIONS:%=.venv-airflow-%/.ready) $(IAM)/node_modules/.ready
 # In the order of tests/support/file_times.py: the longest file first.
 PYTEST := $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10
 
@@ -41,6 +42,11 @@ $(SERVERS)/.ready: tests/support/servers/requirements.lock | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(AIRFLOW_PYTHON) $(@D)
 	$(BIN)/uv pip sync --quiet --require-hashes --python $(@D)/bin/python $<
 	@touch $@
+
+# The judge of policies. Without it, the test that asks it is skipped.
+$(IAM)/node_modules/.ready: $(IAM)/package.json
+	@if (cd $(IAM) && npm install --silent --no-package-lock --ignore-scripts --no-audit --no-fund); then touch $@; \
+		else echo "npm cannot install the judge of policies: its test will be skipped"; fi
 
 demo: $(READY) ## Make scenes, run the nightly job on them, show chips and changes
 	$(BIN)/chiplake demo
@@ -109,4 +115,4 @@ lock-airflow: ## Pin managed Airflow's packages by the files constraints-VERSION
 	done
 
 clean: ## Remove the environments, the lake and all caches
-	rm -rf .venv $(SERVERS) .venv-airflow-* .chiplake target logs
+	rm -rf .venv $(SERVERS) .venv-airflow-* $(IAM)/node_modules .chiplake target logs

@@ -17,6 +17,8 @@ MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
     "operations": ("fct_lake_quality", "fct_pipeline_runs"),
 }
+# The tests on the whole lake. The record of runs is built, with its tests, after this stage, because it includes it.
+ALL_TESTS: Final = ("--exclude-resource-type", "unit_test", "--exclude", "path:models/operations")
 
 
 def assets_of(stage: str, schema: str) -> list[Asset]:

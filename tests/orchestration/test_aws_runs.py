@@ -21,16 +21,17 @@ from chiplake_airflow.variables import VARIABLES, parameter, parameter_prefix
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
 from support.airflow_home import NEWEST_BIN, OLDEST_BIN, Airflow, airflow_at, airflow_servers
+from support.assemblies import Synthesised, synthesise
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
-from support.servers.aws import REGION, AwsServer
+from support.permissions import Policies, never_called, refused
+from support.servers.aws import DAG_KEY, JOB_KEY, REGION, AwsServer
 
 from chiplake.synthetic import ArchiveSpec, Overpass, TileWindow, write_archive
 from embedding.runs.files import Run
 from lakehouse.catalog import pyiceberg_properties
 from lakehouse.settings import CATALOG_NAME, PROJECT_DIR
 from lakehouse.settings.lake import LakeSettings
-from lakehouse.source_schemas import STAGES
 
 pytestmark = [pytest.mark.airflow, pytest.mark.aws]
 
@@ -57,7 +58,7 @@ WITHOUT_TESTS = ("--mark-success-pattern", r"tests_and_docs\..*")  # tests and d
 VARIABLES_OF_AWS = {
     "chiplake_region": "eu-central-1",
     "chiplake_warehouse": f"s3://{BUCKET}/warehouse",
-    "chiplake_job_role_arn": "arn:aws:iam::123456789012:role/chiplake-job",
+    "chiplake_job_role_arn": "arn:aws:iam::123456789012:role/chiplake-job-eu-central-1",
     "chiplake_spark_image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/chiplake/spark:1",
     "chiplake_spark_instance_type": "ml.m5.4xlarge",
     "chiplake_spark_volume_gb": "200",
@@ -74,6 +75,14 @@ SMALL = {
     "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
     "CHIPLAKE_SPARK_MASTER": "local[2]",
     "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
+    # As a deployment of the name `chiplake` has them.
+    "CHIPLAKE_RAW_SCHEMA": "chiplake_raw",
+    "CHIPLAKE_OPS_SCHEMA": "chiplake_ops",
+}
+# What the policies allow and a day of the double does not need.
+NEVER_CALLED: dict[str, dict[str, str]] = {
+    DAG_KEY: {},
+    JOB_KEY: {},
 }
 # Two whole cells and the edges of their neighbours, on three days.
 SCENES = ArchiveSpec(
@@ -330,7 +339,8 @@ class LakeOnAws:
         self.aws = aws
         lake = LakeSettings(catalog="glue", warehouse=VARIABLES_OF_AWS["chiplake_warehouse"])
         of_s3 = {"s3.endpoint": aws.url, "s3.region": REGION}
-        self.catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(lake), **of_s3)
+        key = {"client.access-key-id": "tests", "client.secret-access-key": "tests", "client.region": REGION}
+        self.catalog = load_catalog(CATALOG_NAME, **pyiceberg_properties(lake), **of_s3, **key)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.catalog.load_table(f"chiplake.{table}").scan().to_arrow().to_pylist()
@@ -340,7 +350,7 @@ class LakeOnAws:
         """Return the number of snapshots of every table but the record of stages."""
         names = [name for namespace in self.catalog.list_namespaces() for name in self.catalog.list_tables(namespace)]
         tables = {".".join(name): self.catalog.load_table(name) for name in names}
-        return {name: len(table.snapshots()) for name, table in tables.items() if name != STAGES}
+        return {name: len(table.snapshots()) for name, table in tables.items() if not name.endswith(".stages")}
 
     def run(self, airflow: Airflow, day: str, *arguments: str) -> str:
         """Run the DAG for a day, assert that all tasks but the weekly one succeed, and return Airflow's output."""
@@ -386,6 +396,17 @@ def scenes(aws: AwsServer, _deployed: None, tmp_path: Path) -> list[dict[str, An
     return found
 
 
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Policies:
+    """The policies of a deployment with the bucket and the model of these tests."""
+    folder = tmp_path_factory.mktemp("cdk") / "deployed"
+    done = synthesise(
+        folder, account="123456789012", region="eu-central-1", bucket_name=BUCKET, source_buckets=["scenes"]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Policies(Synthesised(folder), {"Model": "chiplake-clay"})
+
+
 @contextmanager
 def broken_raster(aws: AwsServer, scenes: list[dict[str, Any]], day: str) -> Iterator[None]:
     """Make the nir raster of a day unreadable while the context lasts."""
@@ -410,8 +431,8 @@ def lake(aws: AwsServer, scenes: list[dict[str, Any]]) -> Iterator[LakeOnAws]:
 
 @pytest.mark.java
 @pytest.mark.slow
-def test_a_day_on_aws_embeds_scenes_and_names_those_that_it_cannot_read(
-    aws: AwsServer, managed: Airflow, lake: LakeOnAws, scenes: list[dict[str, Any]]
+def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_those_that_it_cannot_read(
+    aws: AwsServer, managed: Airflow, lake: LakeOnAws, scenes: list[dict[str, Any]], deployed: Policies
 ) -> None:
     with broken_raster(aws, scenes, "20230805"):
         log = lake.run(managed, NEXT_DAY)
@@ -423,6 +444,10 @@ def test_a_day_on_aws_embeds_scenes_and_names_those_that_it_cannot_read(
     assert run["error"].startswith(f"{len(CELLS)} chips could not be read")
     assert run["image"] == VARIABLES_OF_AWS["chiplake_spark_image"]
     assert (run["chips_unreadable"], run["items_written"]) == (len(CELLS), 3)
+    policies = {DAG_KEY: deployed.of_role("OrchestratorPolicy"), JOB_KEY: deployed.of_role("JobRole")}
+    assert refused(aws.calls, policies) == []
+    unused = {key: never_called([one for one in aws.calls if one.principal == key], policies[key]) for key in policies}
+    assert unused == {key: set(reasons) for key, reasons in NEVER_CALLED.items()}
     assert len(aws.jobs) == 1
 
 

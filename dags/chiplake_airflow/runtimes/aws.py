@@ -23,7 +23,7 @@ from chiplake_airflow.job_settings import settings_of_stage
 from chiplake_airflow.operators.sagemaker import ProcessingJobOperator, TransformJobOperator
 from chiplake_airflow.processing_request import s3_input, s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import assets_of
+from chiplake_airflow.stages import ALL_TESTS, assets_of
 from chiplake_airflow.variables import variable
 
 PROJECT: Final = "/opt/chiplake"
@@ -99,7 +99,7 @@ class AwsRuntime(Runtime):
         with TaskGroup(
             "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
         ) as group:
-            tests = self._job("tests", DBT, ("test", "--exclude-resource-type", "unit_test", *DBT_FOLDERS))
+            tests = self._job("tests", DBT, ("test", *ALL_TESTS, *DBT_FOLDERS))
             output = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
             docs = self._job("docs", DBT, ("docs", "generate", "--target-path", DOCS, *DBT_FOLDERS), outputs=[output])
             tests >> [docs, self._job("operations", RUN_JOB, ("operations",))]

@@ -25,7 +25,7 @@ from chiplake_airflow.job_settings import PRODUCER, add_job_settings
 from chiplake_airflow.operators.command import CommandOperator
 from chiplake_airflow.operators.dbt import StageTestsOperator, raise_cause
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import assets_of
+from chiplake_airflow.stages import ALL_TESTS, assets_of
 
 # Tests that also read models of a later stage run with that stage.
 STAGE_TESTS: Final = ("--indirect-selection", "buildable")
@@ -89,7 +89,7 @@ class LocalRuntime(Runtime):
         with TaskGroup(
             "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
         ) as group:
-            tests = self._command("tests", self._dbt("test", "--exclude-resource-type", "unit_test"), stage="tests")
+            tests = self._command("tests", self._dbt("test", *ALL_TESTS), stage="tests")
             operations = self._dbt("build", *STAGE_TESTS, "--exclude-resource-type", "unit_test")
             tests >> [
                 self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs")),

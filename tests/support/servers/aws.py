@@ -37,6 +37,7 @@ from moto.core.responses import EmptyResult
 from moto.core.utils import utcnow
 from moto.glue.exceptions import GlueClientError
 from moto.glue.responses import GlueResponse
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.sagemaker.exceptions import ResourceInUseException, ValidationError
 from moto.sagemaker.models import FakeTransformJob, SageMakerModelBackend
 from moto.sagemaker.responses import SageMakerResponse
@@ -44,11 +45,14 @@ from moto.server import ThreadedMotoServer
 
 from embedding.server.process import STOP_TIMEOUT_S, stop_process
 from lakehouse.settings import PROJECT_DIR
+from support.servers.calls import Call, Recorder
 from support.servers.processing_jobs import ProcessingRun
 
 REGION: Final = "eu-central-1"
+DAG_KEY: Final = "testing"  # of Airflow, and of the commands of tests
+JOB_KEY: Final = "job"  # of processing jobs
 ENVIRONMENT: Final = {
-    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_ACCESS_KEY_ID": DAG_KEY,
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -66,6 +70,7 @@ class AwsServer:
 
     url: str
     folder: Path  # has a folder for each job: server log and unpacked model data, or the folders of a container
+    calls: set[Call]  # what every request needed; of DAG_KEY, JOB_KEY and the tests
     output_folder: str = ""  # folder between the output path of a job and the names of answers
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, with retries
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
@@ -80,7 +85,7 @@ class AwsServer:
             service,
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id="testing",
+            aws_access_key_id="tests",
             aws_secret_access_key="testing",
         )
 
@@ -89,6 +94,7 @@ class AwsServer:
         """Return the environment of a container, for SDKs, PyIceberg and GDAL."""
         return {
             **ENVIRONMENT,
+            "AWS_ACCESS_KEY_ID": JOB_KEY,
             "AWS_ENDPOINT_URL": self.url,
             "PYICEBERG_CATALOG__LAKE__S3__ENDPOINT": self.url,
             "AWS_S3_ENDPOINT": self.url.removeprefix("http://"),
@@ -120,9 +126,16 @@ class AwsServer:
 def aws_server(folder: Path) -> Iterator[AwsServer]:
     """Run the double while the context lasts."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
+    recorders: list[Recorder] = []
+
+    def recorded(create_app: Any) -> Recorder:
+        recorders.append(Recorder(DomainDispatcherApplication(create_app)))
+        return recorders[0]
+
+    with patch("moto.moto_server.threaded_moto_server.DomainDispatcherApplication", recorded):
+        moto.start()
     host, port = moto.get_host_and_port()
-    server = AwsServer(f"http://{host}:{port}", folder)
+    server = AwsServer(f"http://{host}:{port}", folder, recorders[0].calls)
     server.release_jobs()
     with ExitStack() as stack:
         stack.callback(_close, moto)
