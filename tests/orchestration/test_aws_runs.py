@@ -24,7 +24,7 @@ from support.airflow_home import NEWEST_BIN, OLDEST_BIN, Airflow, airflow_at, ai
 from support.assemblies import Synthesised, synthesise
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
-from support.permissions import Policies, never_called, refused
+from support.permissions import Policies, refused
 from support.servers.aws import DAG_KEY, JOB_KEY, REGION, AwsServer
 
 from chiplake.synthetic import ArchiveSpec, Overpass, TileWindow, write_archive
@@ -78,11 +78,6 @@ SMALL = {
     # As a deployment of the name `chiplake` has them.
     "CHIPLAKE_RAW_SCHEMA": "chiplake_raw",
     "CHIPLAKE_OPS_SCHEMA": "chiplake_ops",
-}
-# What the policies allow and a day of the double does not need.
-NEVER_CALLED: dict[str, dict[str, str]] = {
-    DAG_KEY: {},
-    JOB_KEY: {},
 }
 # Two whole cells and the edges of their neighbours, on three days.
 SCENES = ArchiveSpec(
@@ -446,9 +441,6 @@ def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_
     assert (run["chips_unreadable"], run["items_written"]) == (len(CELLS), 3)
     policies = {DAG_KEY: deployed.of_role("OrchestratorPolicy"), JOB_KEY: deployed.of_role("JobRole")}
     assert refused(aws.calls, policies) == []
-    unused = {key: never_called([one for one in aws.calls if one.principal == key], policies[key]) for key in policies}
-    assert unused == {key: set(reasons) for key, reasons in NEVER_CALLED.items()}
-    assert len(aws.jobs) == 1
 
 
 @pytest.mark.java

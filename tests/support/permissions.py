@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,18 +79,6 @@ class Policies:
             "AWS::SageMaker::Model": f"arn:aws:sagemaker:{here}:model/{name}",
             "AWS::KMS::Key": f"arn:aws:kms:{here}:key/{name}",
         }[self.resources[logical_id]["Type"]]
-
-
-def never_called(calls: Iterable[Call], documents: Iterable[Document]) -> set[str]:
-    """Return the actions of policies that no call needed."""
-    called = {one.action for one in calls}
-    allowed = {
-        action
-        for document in documents
-        for statement in document["Statement"]
-        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
-    }
-    return {action for action in allowed if not any(fnmatchcase(one, action) for one in called)}
 
 
 def refused(calls: Iterable[Call], policies: Mapping[str, list[Document]]) -> list[str]:

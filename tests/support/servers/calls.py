@@ -93,11 +93,7 @@ def request_of(environ: Mapping[str, Any], body: bytes) -> Request | None:
 
 
 def calls_of(request: Request) -> Iterator[Call]:
-    """Yield what a request needs: each action on each resource.
-
-    Raises:
-        NotImplementedError: the service or the operation is not known here.
-    """
+    """Yield what a request needs: each action on each resource."""
     pairs = _of_s3(request) if request.service == "s3" else _of_others(request)
     for action, resource, *context in pairs:
         yield Call(request.principal, action, resource, tuple(context))
@@ -121,8 +117,8 @@ def _of_bucket(request: Request, arn: str) -> Iterator[tuple[Any, ...]]:
             yield "s3:DeleteObject", f"{arn}/{key.decode()}"
     elif request.method == "PUT":
         yield "s3:CreateBucket", arn
-    else:
-        raise NotImplementedError(f"S3: {request.method} {request.path} {dict(request.query)}")
+    else:  # the settings of a bucket
+        yield f"s3:{request.method}Bucket", arn
 
 
 def _of_object(request: Request, arn: str) -> Iterator[tuple[Any, ...]]:
@@ -139,15 +135,16 @@ def _of_object(request: Request, arn: str) -> Iterator[tuple[Any, ...]]:
 def _of_others(request: Request) -> Iterator[tuple[Any, ...]]:
     if request.service == "sts":
         return  # GetCallerIdentity needs no permission
-    if request.service in ("sns", "sqs"):
-        form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+    target = request.headers.get("x-amz-target")
+    if target is None:  # the query protocol
+        form = {name: values[0] for name, values in parse_qs(request.body.decode(errors="replace")).items()}
         yield f"{request.service}:{form.get('Action')}", form.get("TopicArn", "*")
         return
-    operation = request.headers["x-amz-target"].rpartition(".")[2]
-    given = json.loads(request.body or b"{}")
+    operation, given = target.rpartition(".")[2], json.loads(request.body or b"{}")
     resources = {"glue": _of_glue, "ssm": _of_ssm, "sagemaker": _of_sagemaker}.get(request.service)
-    if resources is None:
-        raise NotImplementedError(f"{request.service}: {operation}")
+    if resources is None:  # a service that neither the DAG nor its jobs may use
+        yield f"{request.service}:{operation}", "*"
+        return
     for resource in resources(operation, given):
         yield f"{request.service}:{operation}", f"arn:aws:{request.service}:{request.region}:{ACCOUNT}:{resource}"
     if request.service == "sagemaker" and (role := given.get("RoleArn")):
@@ -173,7 +170,7 @@ def _of_sagemaker(operation: str, given: dict[str, Any]) -> Iterator[str]:
     for job, kind in _SAGEMAKER_JOBS.items():
         if f"{job}Job" in operation:  # a list of jobs has no name
             yield f"{kind}/{given.get(f'{job}JobName', '*')}".lower()
-    if "ModelName" in given:
+    if operation == "DescribeModel":  # CreateTransformJob takes no model as a resource
         yield f"model/{given['ModelName']}".lower()
 
 

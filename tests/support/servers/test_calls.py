@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
-import pytest
 
 from support.servers.aws import JOB_KEY, REGION, AwsServer
-from support.servers.calls import Call, Request, calls_of
+from support.servers.calls import Call
 
 HERE = f"{REGION}:123456789012"
 
@@ -93,7 +92,9 @@ def test_a_job_needs_the_right_to_pass_its_role(aws: AwsServer) -> None:
     }
 
 
-def test_an_unknown_service_is_an_error() -> None:
-    request = Request("job", REGION, "athena", "POST", "/", {}, {"x-amz-target": "AmazonAthena.StartQuery"}, b"{}")
-    with pytest.raises(NotImplementedError, match="athena: StartQuery"):
-        list(calls_of(request))
+def test_requests_to_other_services_are_noted_too(aws: AwsServer) -> None:
+    client(aws, "cloudformation").list_stacks()
+    client(aws, "sqs").list_queues()
+    client(aws, "logs").describe_log_groups()
+    client(aws, "sts").get_caller_identity()
+    assert needed(aws) == {("cloudformation:ListStacks", "*"), ("sqs:ListQueues", "*"), ("logs:DescribeLogGroups", "*")}
