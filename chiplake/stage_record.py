@@ -98,8 +98,10 @@ class Attempt:
         Args:
             error: why the stage is incomplete or failed; None: it ended well.
         """
-        state = self.state if error is None else INCOMPLETE if isinstance(error, IncompleteError) else FAILED
         numbers = self.counter.numbers(_JOB_OF_STAGE.get(self.stage, self.stage), self.days)
+        if error is None and numbers.cut and numbers.cut.unreadable:  # for dbt, such a chip is a row like any other
+            error = IncompleteError(f"{numbers.cut.unreadable} chips could not be read, see column error of fct_chips")
+        state = self.state if error is None else INCOMPLETE if isinstance(error, IncompleteError) else FAILED
         results = results_of_dbt(self.started_at)
         self._append(
             state=state,

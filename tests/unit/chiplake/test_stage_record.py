@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from chiplake import stage_record
 from chiplake.dbt_failures import FailureReport
 from chiplake.numbers import CutNumbers, EmbeddedNumbers, FilledNumbers, LakeNumbers
 from chiplake.stage_record import columns_of_numbers, count_tests, new_run_id, recorded_stage, start_attempt
-from lakehouse.catalog import open_catalog
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.notices import forget_notices
@@ -78,6 +79,25 @@ def test_a_stage_that_raises_is_recorded_with_its_cause(
         raise error
     end = rows(lake)[-1]
     assert (end["state"], end["error"]) == (state, line)
+
+
+def test_chips_that_could_not_be_read_make_a_stage_incomplete(lake: Settings) -> None:
+    catalog = ensure_sources(lake)
+    scenes = pa.schema([("scene_id", pa.string()), ("acquired_at", pa.timestamp("us", tz="UTC"))])
+    chips = scenes.append(pa.field("error", pa.string()))
+    row = {"scene_id": "s", "acquired_at": datetime(2023, 8, 5, tzinfo=UTC)}
+    catalog.create_table("chiplake.int_scenes", scenes).append(pa.Table.from_pylist([row], schema=scenes))
+    table = catalog.create_table("chiplake.fct_chips", chips)
+    table.append(pa.Table.from_pylist([row | {"error": "no such file"}, row | {"error": None}], schema=chips))
+    for stage, days in (("chip_extraction", AUGUST), ("chip_extraction", Days(date(2023, 9, 1))), ("load", AUGUST)):
+        with recorded_stage(lake, "night-1", stage, days):
+            pass
+    ends = [(row["state"], row["chips_unreadable"], row["error"]) for row in rows(lake) if row["ended_at"]]
+    assert ends == [
+        ("incomplete", 1, "1 chips could not be read, see column error of fct_chips"),
+        ("done", 0, None),
+        ("done", None, None),
+    ]
 
 
 def test_a_stage_without_a_run_is_not_recorded(lake: Settings) -> None:
