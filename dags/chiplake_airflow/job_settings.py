@@ -41,7 +41,8 @@ def settings_of_stage(run_id: str, stage: str = "") -> dict[str, str]:
         run_id: of the DAG run.
         stage: name of the stage, for a command of dbt; commands of the project know theirs.
     """
-    return {"CHIPLAKE_SCHEDULE_RUN_ID": run_id} | ({"CHIPLAKE_SCHEDULE_STAGE": stage} if stage else {})
+    # Both, also if empty: `dags test` runs all tasks in one process, whose environment keeps what Cosmos puts there.
+    return {"CHIPLAKE_SCHEDULE_RUN_ID": run_id, "CHIPLAKE_SCHEDULE_STAGE": stage}
 
 
 def add_job_settings(context: Any, operator: Any) -> None:
@@ -50,5 +51,5 @@ def add_job_settings(context: Any, operator: Any) -> None:
     The task that runs `dbt build` for a whole stage records the stage; a task that builds one model again does not.
     """
     stage, _, task = operator.task_id.rpartition(".")
-    record = settings_of_stage(context["run_id"], stage) if task == PRODUCER else {}
+    record = settings_of_stage(context["run_id"], stage if task == PRODUCER else "")
     operator.env = (operator.env or {}) | job_settings() | record
