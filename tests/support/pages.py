@@ -30,6 +30,7 @@ PAGES: Final = tuple(
             "tests/**/README.md",
         )
         for path in PROJECT_DIR.glob(pattern)
+        if "node_modules" not in path.parts
     )
 )
 LANGUAGES: Final = ("console", "sql", "python")
