@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,11 @@ _TO_EMBED: Final = "int_embedding_inputs"
 CHANGES: Final = "fct_chip_changes"
 _TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, CLAY_EMBEDDINGS)
 _KEY: Final = ["chip_id", "input_hash"]
+
+
+def unreadable_line(chips: int) -> str:
+    """Return how many chips could not be read, and where the errors are."""
+    return f"{chips} chips could not be read, see column error of fct_chips"
 
 
 @dataclass(frozen=True)
@@ -121,13 +126,14 @@ class Counter:
             days: days of acquisition that are counted.
         """
         is_all = job == "nightly"
+        added = {name: self._added(name) for name in _TABLES}
         return LakeNumbers(
             cut=self._cut(days) if is_all or job == "chip_extraction" else None,
             filled=self._filled(days) if is_all or job == "temporal_merge" else None,
             embedded=self._embedded(days) if is_all or job == "embedding_generation" else None,
             changed=self._changed(days) if is_all or job == "change_detection" else None,
-            written={name: self._added(name, "added-records") for name in _TABLES},
-            bytes_written=sum(self._added(name, "added-files-size") for name in _TABLES),
+            written={name: rows for name, (rows, _) in added.items()},
+            bytes_written=sum(size for _, size in added.values()),
         )
 
     def _cut(self, days: Days) -> CutNumbers | None:
@@ -174,32 +180,33 @@ class Counter:
 
     def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
         """Read some columns of the rows of some days; None if there is no such table."""
-        conditions = days.conditions("acquired_at")
-        rows: str | BooleanExpression = " and ".join(conditions) if conditions else AlwaysTrue()
-        try:
-            table = self.catalog.load_table(_full(self.settings, name))
-        except NoSuchTableError:
-            return None
-        return table.scan(rows, selected_fields=columns).to_arrow()
+        return read_columns(self.catalog, _full(self.settings, name), days.conditions("acquired_at"), *columns)
 
-    def _added(self, name: str, measure: str) -> int:
-        """Return the sum of a measure over the snapshots of a table that were added since the run began.
-
-        Args:
-            name: the table.
-            measure: of Iceberg's summary of a snapshot.
-        """
+    def _added(self, name: str) -> tuple[int, int]:
+        """Return the rows, and the bytes of their files, that were added to a table since the run began."""
         try:
-            metadata = self.catalog.load_table(_full(self.settings, name)).metadata
+            snapshots = self.catalog.load_table(_full(self.settings, name)).metadata.snapshots
         except NoSuchTableError:
-            return 0
-        return sum(
-            int(snapshot.summary[measure] or 0)
-            for snapshot in metadata.snapshots
-            if (snapshot.sequence_number or 0) > self.before[name]
-            and snapshot.summary is not None
-            and measure in snapshot.summary.additional_properties
+            return 0, 0
+        summaries = [
+            snapshot.summary.additional_properties
+            for snapshot in snapshots
+            if (snapshot.sequence_number or 0) > self.before[name] and snapshot.summary is not None
+        ]
+        rows, size = (
+            sum(int(one.get(measure) or 0) for one in summaries) for measure in ("added-records", "added-files-size")
         )
+        return rows, size
+
+
+def read_columns(catalog: Catalog, name: str, conditions: Sequence[str], *columns: str) -> pa.Table | None:
+    """Read some columns of the rows that meet all conditions; None if there is no such table."""
+    try:
+        table = catalog.load_table(name)
+    except NoSuchTableError:
+        return None
+    rows: str | BooleanExpression = " and ".join(conditions) if conditions else AlwaysTrue()
+    return table.scan(rows, selected_fields=columns).to_arrow()
 
 
 def _full(settings: Settings, name: str) -> str:

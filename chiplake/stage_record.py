@@ -10,9 +10,10 @@ import json
 import os
 from collections import Counter as Count
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,7 +23,7 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from chiplake.numbers import CHANGES, CHIPS, FILLED, SCENES, Counter, LakeNumbers
+from chiplake.numbers import CHANGES, CHIPS, FILLED, SCENES, Counter, LakeNumbers, unreadable_line
 from chiplake.version import project_version
 from lakehouse.catalog import ensure_sources
 from lakehouse.causes import root_cause
@@ -85,6 +86,23 @@ class Attempt:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     state: str = DONE
 
+    @cached_property
+    def _row(self) -> dict[str, Any]:
+        """The columns that both rows have."""
+        return {
+            "run_id": self.run_id,
+            "stage": self.stage,
+            "attempt_id": self.attempt_id,
+            "schema_name": self.settings.lake.target_schema,
+            "started_at": self.started_at,
+            "start_date": self.days.start,
+            "end_date": self.days.end,
+            "is_recompute": self.is_recompute,
+            "code_version": project_version(),
+            "code_digest": code_digest(PROJECT_DIR, self.settings.runtime.function_names),
+            "image": self.settings.jobs.schedule_image or None,
+        }
+
     @classmethod
     def start(cls, settings: Settings, run_id: str, stage: str, days: Days, is_recompute: bool = False) -> Attempt:
         """Write the row of the start."""
@@ -100,7 +118,7 @@ class Attempt:
         """
         numbers = self.counter.numbers(_JOB_OF_STAGE.get(self.stage, self.stage), self.days)
         if error is None and numbers.cut and numbers.cut.unreadable:  # for dbt, such a chip is a row like any other
-            error = IncompleteError(f"{numbers.cut.unreadable} chips could not be read, see column error of fct_chips")
+            error = IncompleteError(unreadable_line(numbers.cut.unreadable))
         state = self.state if error is None else INCOMPLETE if isinstance(error, IncompleteError) else FAILED
         results = results_of_dbt(self.started_at)
         self._append(
@@ -112,20 +130,8 @@ class Attempt:
         )
 
     def _append(self, **values: Any) -> None:
-        row = {
-            "run_id": self.run_id,
-            "stage": self.stage,
-            "attempt_id": self.attempt_id,
-            "schema_name": self.settings.lake.target_schema,
-            "started_at": self.started_at,
-            "start_date": self.days.start,
-            "end_date": self.days.end,
-            "is_recompute": self.is_recompute,
-            "code_version": project_version(),
-            "code_digest": code_digest(PROJECT_DIR, self.settings.runtime.function_names),
-            "image": self.settings.jobs.schedule_image or None,
-        }
-        rows = pa.Table.from_pylist([row | values], schema=schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False))
+        schema = schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False)
+        rows = pa.Table.from_pylist([self._row | values], schema=schema)
         commit(self.catalog, STAGES, lambda table: table.append(rows))
 
     def _keep(self, results: bytes) -> str:
@@ -167,6 +173,17 @@ def recorded_stage(
             end_attempt(attempt, error)
 
 
+def scheduled_stage(settings: Settings, stage: str, days: Days | None = None) -> AbstractContextManager[Attempt | None]:
+    """Record the stage of a command if a schedule has named its run.
+
+    Args:
+        settings: where the lake is, and the run's id.
+        stage: name of the stage.
+        days: days of acquisition that the command is limited to; None: all.
+    """
+    return recorded_stage(settings, settings.jobs.schedule_run_id, stage, days or Days())
+
+
 def start_attempt(settings: Settings, run_id: str, stage: str, days: Days, is_recompute: bool) -> Attempt | None:
     """Write the start of an attempt; a notice says if that is not possible."""
     try:
@@ -202,7 +219,7 @@ def columns_of_numbers(numbers: LakeNumbers) -> dict[str, Any]:
 
 
 def results_of_dbt(since: datetime) -> bytes | None:
-    """Return the run_results.json that dbt has written since a moment; None if there is none."""
+    """Return the content of dbt's run_results.json; None if dbt has not written the file since a moment."""
     folder = Path(os.environ.get("DBT_TARGET_PATH") or "target")
     path = (folder if folder.is_absolute() else PROJECT_DIR / folder) / "run_results.json"
     if not path.is_file() or datetime.fromtimestamp(path.stat().st_mtime, UTC) < since:

@@ -11,12 +11,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
-from chiplake.numbers import CHIPS, Counter, LakeNumbers
+from chiplake.numbers import CHIPS, Counter, LakeNumbers, read_columns, unreadable_line
 from chiplake.stage_record import STATES
-from lakehouse.catalog import ensure_sources
+from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.days import Days
 from lakehouse.errors import IncompleteError
 from lakehouse.settings import Settings
@@ -36,6 +35,7 @@ _NEWEST: Final = (  # label, table, column
     ("embedding loaded", CLAY_EMBEDDINGS, "embedded_at"),
     ("stage recorded", STAGES, "started_at"),
 )
+_STAGE_COLUMNS: Final = ("attempt_id", "run_id", "stage", "state", "started_at", "ended_at", "error")
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ def read_status(settings: Settings, days: Days, attempts: int, reasons: int) -> 
     catalog = ensure_sources(settings)
     chips = settings.lake.table(CHIPS)
     failures = (
-        *failures_in(_columns(catalog, chips, days.conditions("acquired_at"), "error"), chips, reasons),
-        *failures_in(_columns(catalog, CLAY_EMBEDDINGS, [], "error"), CLAY_EMBEDDINGS, reasons),
-        *failures_in(_columns(catalog, STAC_REJECTS, [], "reason"), STAC_REJECTS, reasons),
+        *failures_in(read_columns(catalog, chips, days.conditions("acquired_at"), "error"), chips, reasons),
+        *failures_in(read_columns(catalog, CLAY_EMBEDDINGS, [], "error"), CLAY_EMBEDDINGS, reasons),
+        *failures_in(read_columns(catalog, STAC_REJECTS, [], "reason"), STAC_REJECTS, reasons),
     )
-    stages = _columns(catalog, STAGES, [f"schema_name == '{settings.lake.target_schema}'"], *_STAGE_COLUMNS)
+    stages = read_columns(catalog, STAGES, [f"schema_name == '{settings.lake.target_schema}'"], *_STAGE_COLUMNS)
     return Status(
         stages=last_attempts([] if stages is None else stages.to_pylist())[-attempts:],
         numbers=Counter.start(settings).numbers("nightly", days),
@@ -126,13 +126,12 @@ def raise_if_unreadable(settings: Settings, days: Days) -> None:
         IncompleteError: a chip could not be read.
     """
     chips = settings.lake.table(CHIPS)
-    errors = _columns(ensure_sources(settings), chips, ["error is not null", *days.conditions("acquired_at")], "error")
+    errors = read_columns(
+        open_catalog(settings), chips, ["error is not null", *days.conditions("acquired_at")], "error"
+    )
     if errors is not None and len(errors):
         first = pc.min(errors["error"]).as_py()  # in alphabetical order
-        raise IncompleteError(f"{len(errors)} chips could not be read, see column error of fct_chips: {first}")
-
-
-_STAGE_COLUMNS: Final = ("attempt_id", "run_id", "stage", "state", "started_at", "ended_at", "error")
+        raise IncompleteError(f"{unreadable_line(len(errors))}: {first}")
 
 
 def last_attempts(rows: list[dict[str, Any]]) -> tuple[StageState, ...]:
@@ -202,18 +201,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _columns(catalog: Catalog, name: str, conditions: list[str], *columns: str) -> pa.Table | None:
-    """Read some columns of the rows that meet all conditions; None if there is no such table."""
-    try:
-        table = catalog.load_table(name)
-    except NoSuchTableError:
-        return None
-    scan = table.scan(" and ".join(conditions), selected_fields=columns) if conditions else table.scan()
-    return scan.select(*columns).to_arrow()
-
-
 def _newest(catalog: Catalog, name: str, column: str) -> datetime | None:
-    rows = _columns(catalog, name, [], column)
+    rows = read_columns(catalog, name, [], column)
     newest: datetime | None = None if rows is None else pc.max(rows[column]).as_py()
     return newest
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +17,6 @@ from lakehouse.settings import Settings, get_settings
 
 app = typer.Typer(help="Make Clay embeddings: export chips, transform them, load the answers.", no_args_is_help=True)
 
-_ALL_DAYS: Final = Days()
 _RunId = Annotated[
     str | None, typer.Argument(metavar="[RUN]", help="An exported run; default all runs that are not loaded.")
 ]
@@ -36,11 +34,13 @@ def export(
     ] = False,
 ) -> None:
     """Write filled chips without an embedding as objects for a transform."""
+    from chiplake.stage_record import scheduled_stage
     from embedding.pipeline import run_export
 
+    settings = get_settings()
     days = Days(start_date, end_date)
-    with _recorded("export", days):
-        run = run_export(get_settings(), days, load_leftovers=load_leftovers)
+    with scheduled_stage(settings, "export", days):
+        run = run_export(settings, days, load_leftovers=load_leftovers)
     if run is None:
         print_line("nothing to export: every chip that is complete enough has its embedding")
         return
@@ -65,13 +65,14 @@ def transform(
 
     A SageMaker job continues when this command is stopped; the next call waits for it and fetches its answers.
     """
+    from chiplake.stage_record import scheduled_stage
     from embedding.wire import UNTRAINED
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
     settings = get_settings().replace(**{name: value for name, value in choices.items() if value is not None})
     if settings.clay.checkpoint is None:
         print_line(f"no checkpoint is set: a seeded encoder with {UNTRAINED} takes its place")
-    with _recorded("batch_transform"):
+    with scheduled_stage(settings, "batch_transform"):
         _transform(settings, run)
 
 
@@ -94,10 +95,12 @@ def _transform(settings: Settings, run: str | None) -> None:
 @app.command()
 def load(run: _RunId = None) -> None:
     """Load the answers of a transform, also of one that failed, into raw.clay_embeddings."""
+    from chiplake.stage_record import scheduled_stage
     from embedding.pipeline import run_load
 
-    with _recorded("load"):
-        reports = run_load(get_settings(), run)
+    settings = get_settings()
+    with scheduled_stage(settings, "load"):
+        reports = run_load(settings, run)
         for report in reports:
             print_line(
                 f"{report.run_id}: {report.embedded} embeddings, {report.errors} errors, {report.unchanged} unchanged, "
@@ -128,11 +131,3 @@ def package(
 
 
 app.command("serve")(serve_command)
-
-
-def _recorded(stage: str, days: Days = _ALL_DAYS) -> AbstractContextManager[Any]:
-    """Record the stage in ops.stages if a schedule has named its run."""
-    from chiplake.stage_record import recorded_stage
-
-    settings = get_settings()
-    return recorded_stage(settings, settings.jobs.schedule_run_id, stage, days)

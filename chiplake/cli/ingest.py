@@ -80,14 +80,14 @@ def ingest_command(
         overlap=timedelta(days=overlap_days),
         allow_file_hrefs=allow_file_hrefs,
     )
-    from chiplake.stage_record import recorded_stage
+    from chiplake.stage_record import scheduled_stage
     from ingestion.run import ingest  # imports PyIceberg
     from lakehouse.lake_record import meet_lake
 
     for difference in meet_lake(settings):
         notice(difference.line)
     with (
-        recorded_stage(settings, settings.jobs.schedule_run_id, "ingest", days),
+        scheduled_stage(settings, "ingest", days),
         progress_bar("Ingesting", limit) as show_progress,
     ):
         summary = ingest(request, settings, lambda so_far: show_progress("Ingesting", _done(so_far), limit))

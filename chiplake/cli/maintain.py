@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -11,7 +12,6 @@ from rich.filesize import decimal
 from chiplake.cli.options import AsJson, usage_errors
 from chiplake.cli.progress import progress_bar
 from chiplake.output import print_json, print_line, print_table
-from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
 
@@ -48,7 +48,7 @@ def maintain_command(
     CHIPLAKE_LOCK_WAIT_MINUTES at most; a table that is still being written then is left for the next time.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
-    from chiplake.stage_record import recorded_stage
+    from chiplake.stage_record import scheduled_stage
     from lakehouse.catalog import ensure_sources
 
     settings = get_settings()
@@ -60,7 +60,7 @@ def maintain_command(
         settings.maintenance.orphan_days,
     )
     steps = [Step(only)] if only else list(Step)
-    with recorded_stage(settings, "" if dry_run else settings.jobs.schedule_run_id, "maintain", Days()):
+    with nullcontext() if dry_run else scheduled_stage(settings, "maintain"):
         with progress_bar("tables", len(tables)) as show_progress:
             reports = maintain(
                 settings, tables, steps, retention, dry_run, lambda done: show_progress("tables", done, len(tables))

@@ -47,9 +47,7 @@ def status_command(
         return
     status = read_status(get_settings(), days, stages, reasons)
     if as_json:
-        seconds = [{"seconds": one.seconds} for one in status.stages]
-        stages_json = [asdict(one) | more for one, more in zip(status.stages, seconds, strict=True)]
-        print_json(asdict(status) | {"stages": stages_json})
+        print_json(asdict(status) | {"stages": [asdict(one) | {"seconds": one.seconds} for one in status.stages]})
     elif as_openmetrics:
         print_line(openmetrics(status))
     else:

@@ -16,7 +16,7 @@ import yaml
 from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES, parameter_prefix
 from stack.config import DEPLOYMENT_FILE, check_variables
 from support.airflow_home import OLDEST_BIN, Airflow, airflow_at
-from support.assemblies import ENVIRONMENT, Synthesised
+from support.assemblies import ENVIRONMENT, Synthesised, listed, text_of
 
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR, Settings
@@ -31,22 +31,6 @@ def statements(synthesised: Synthesised, start_of_id: str) -> list[dict[str, Any
     found = [one for name, one in policies.items() if name.startswith(start_of_id)]
     assert found, f"no policy {start_of_id}"
     return [statement for one in found for statement in one["Properties"]["PolicyDocument"]["Statement"]]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def text_of(value: Any) -> str:
-    """Return an ARN with its references, as text."""
-    match value:
-        case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(text_of(part) for part in parts)
-        case {"Fn::GetAtt": [name, attribute]}:
-            return f"{name}.{attribute}"
-        case {"Ref": name}:
-            return str(name)
-    return str(value)
 
 
 def test_cfn_lint_finds_nothing(managed: Synthesised) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
 import pytest
-from support.assemblies import Synthesised, synthesise
+from support.assemblies import Synthesised, listed, synthesise, text_of
 
 NAMES = ("chiplake", "chiplake2")
 # What a deployment makes besides the resources of its stack, by ARN.
@@ -44,18 +43,6 @@ def both(managed: Synthesised, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return managed, Synthesised(folder, NAMES[1])
 
 
-def text_of(value: Any) -> str:
-    """Return a value with its references, as text."""
-    match value:
-        case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(text_of(part) for part in parts)
-        case {"Fn::GetAtt": [name, attribute]}:
-            return f"{name}.{attribute}"
-        case {"Ref": name}:
-            return str(name)
-    return str(value)
-
-
 def physical_names(synthesised: Synthesised) -> Iterator[tuple[str, str]]:
     """Yield the type and the name of each resource whose name the template decides."""
     for one in synthesised.template["Resources"].values():
@@ -74,7 +61,7 @@ def granted(synthesised: Synthesised) -> set[str]:
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             resources = statement.get("Resource", [])
             if LISTS not in statement["Action"]:
-                found |= {text_of(one) for one in (resources if isinstance(resources, list) else [resources])}
+                found |= {text_of(one) for one in listed(resources)}
     return found - {"*"}
 
 

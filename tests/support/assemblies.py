@@ -58,3 +58,19 @@ def synthesise(folder: Path, **choices: Any) -> subprocess.CompletedProcess[str]
     file = write_choices(folder.with_suffix(".yaml"), **choices)
     command = [sys.executable, "-m", "stack.synth", str(folder), str(file)]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def text_of(value: Any) -> str:
+    """Return a value of the template with its references, as text."""
+    match value:
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(text_of(part) for part in parts)
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"{name}.{attribute}"
+        case {"Ref": name}:
+            return str(name)
+    return str(value)

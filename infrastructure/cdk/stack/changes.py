@@ -69,7 +69,7 @@ def changes(deployed: Template, wanted: Template) -> list[Change]:
     """Compare two templates by their resources: removals first, then replacements, changes and additions.
 
     Args:
-        deployed: the template of the deployed stack; an empty one if there is none.
+        deployed: the template of the deployed stack; empty if no stack is deployed.
         wanted: the template of the assembly.
     """
     before, after = deployed.get("Resources", {}), wanted.get("Resources", {})

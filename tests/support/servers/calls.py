@@ -1,7 +1,7 @@
 """The calls that reach the double of AWS, as the actions and resources by which IAM judges them.
 
-The double sees the requests of all languages: boto3, PyArrow, and the SDK for Java in Spark. Who called is told by the
-access key.
+The double sees the requests of all languages: boto3, PyArrow, and the SDK for Java in Spark. The access key names the
+caller.
 """
 
 from __future__ import annotations
