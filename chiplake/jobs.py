@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.causes import failures_line, root_cause
 from lakehouse.days import Days
-from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.errors import ChiplakeError, IncompleteError, joined
 from lakehouse.lake_record import meet_lake, refuse_lost_limits
 from lakehouse.settings import PROJECT_DIR, get_settings
 from lakehouse.settings.variables import variables_in_environment
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
 _WARNING: Final = "warning of"
+# States of dbt's results: https://docs.getdbt.com/reference/artifacts/run-results-json
+_FAILED_STATES: Final = ("error", "fail", "runtime error")
+_DAY_S: Final = 86_400
 
 OnLine = Callable[[str], None]  # takes one line about a finished step
 Job = Callable[["Window", OnLine], None]
@@ -77,6 +80,19 @@ def operations(window: Window, on_line: OnLine) -> None:
     dbt_build("operations", window, on_line)
 
 
+def freshness(window: Window, on_line: OnLine) -> None:
+    """Check that the sources are as new as `freshness` in their YAML demands. It is not limited by days."""
+    _run_dbt(["source", "freshness"], "dbt source freshness", window, on_line)
+
+
+def tests(window: Window, on_line: OnLine) -> None:
+    """Run every test on the whole lake, then make the dbt docs. It is not limited by days."""
+    arguments = ["test", "--resource-type", "test", "--selector", tests.__name__]
+    _run_dbt(arguments, "dbt test", window, on_line)
+    folder = get_settings().jobs.docs_folder or PROJECT_DIR / "target" / "docs"
+    _run_dbt(["docs", "generate", "--target-path", str(folder)], "dbt docs generate", window, on_line)
+
+
 def nightly(window: Window, on_line: OnLine) -> None:
     """Run all jobs in order. Failures of single chips do not stop the later jobs; they are reported at the end."""
     run_id = _run_id()
@@ -95,15 +111,18 @@ def nightly(window: Window, on_line: OnLine) -> None:
         raise
     operations(window, on_line)
     if incomplete:
-        raise IncompleteError("; ".join(map(str, incomplete)))
+        raise joined(incomplete)
 
 
-JOBS: Final[dict[str, Job]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, operations, nightly)}
+JOBS: Final[dict[str, Job]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, operations, freshness, tests, nightly)}
 
 # Only these jobs make chips; embeddings and changes follow the chips automatically.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
 # Jobs whose work a box limits.
 LIMITED_JOBS: Final = (*RECOMPUTING_JOBS, embedding_generation.__name__)
+
+# Jobs that a schedule need not run every night.
+_NOW_AND_THEN: Final = (tests.__name__,)
 
 
 def check_job(name: str, recompute: bool) -> None:
@@ -116,6 +135,16 @@ def check_job(name: str, recompute: bool) -> None:
         raise ChiplakeError(f"there is no job '{name}'; choose from {', '.join(JOBS)}")
     if recompute and name not in RECOMPUTING_JOBS:
         raise ChiplakeError(f"the job '{name}' makes no chips; recompute with {', '.join(RECOMPUTING_JOBS)}")
+
+
+def check_is_regular(name: str) -> None:
+    """Check that a job can be run only when it is due.
+
+    Raises:
+        ChiplakeError: it is another job.
+    """
+    if name not in _NOW_AND_THEN:
+        raise ChiplakeError(f"the job '{name}' runs every night; only {', '.join(_NOW_AND_THEN)} can wait until due")
 
 
 def run_job(name: str, window: Window, on_line: OnLine) -> None:
@@ -137,7 +166,7 @@ def run_job(name: str, window: Window, on_line: OnLine) -> None:
         refuse_lost_limits(meet_lake(get_settings()))
     if name == nightly.__name__ and not window.recompute:
         _night_if_needed(window, on_line)
-    elif name in (nightly.__name__, operations.__name__):
+    elif name == nightly.__name__:
         JOBS[name](window, on_line)
     else:
         _run_stage(_run_id(), name, JOBS[name], window, on_line)
@@ -191,6 +220,18 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     Raises:
         ChiplakeError: a model or a test failed; the message names the first.
     """
+    # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.
+    arguments = ["build", "--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
+    _run_dbt([*arguments, "--selector", selector], f"dbt build --selector {selector}", window, on_line)
+
+
+def _run_dbt(command: Sequence[str], name: str, window: Window, on_line: OnLine) -> None:
+    """Run a command of dbt in this process, on its Spark session; the arguments are those of `dbt_build`.
+
+    Args:
+        command: the command and its own options.
+        name: of the command, for messages.
+    """
     from dbt.cli.main import dbtRunner
 
     def on_event(event: EventMsg) -> None:
@@ -199,25 +240,33 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
             on_line(f"{node}: {event.data.status}, {event.data.execution_time:.1f} s")
         elif event.info.name == "LogTestResult" and event.data.status == "warn":
             on_line(f"{_WARNING} {event.data.name}: {event.data.num_failures} rows")
+        elif event.info.name == "LogFreshnessResult":
+            on_line(f"{event.data.source_name}.{event.data.table_name}: {event.data.status}")
         elif event.info.name == "JinjaLogInfo" or (event.info.name == "Note" and event.info.level == "warn"):
             on_line(event.data.msg)  # rows that were there twice; a wait for another writer
 
-    arguments = ["--quiet", "build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles")]
-    # A test that also reads models of a later job waits for that job. Unit tests do not depend on the data.
-    arguments += ["--indirect-selection", "buildable", "--exclude-resource-type", "unit_test"]
     # Not the target of DBT_TARGET: jobs read and write the lake of the settings.
-    arguments += ["--target", "local", "--vars", json.dumps(window.dbt_vars()), "--selector", selector]
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR / "profiles"), "--target", "local"]
+    arguments = ["--quiet", *command, *project, "--vars", json.dumps(window.dbt_vars())]
     lake = get_settings().lake
     # profiles.yml reads the environment, and the schema may be in a `.env` file only.
     with variables_in_environment({lake.variable("target_schema"): lake.target_schema}):
         done = dbtRunner(callbacks=[on_event]).invoke(arguments)
     if done.exception is not None:
-        raise ChiplakeError(f"dbt build --selector {selector} cannot run: {root_cause(done.exception)}")
+        raise ChiplakeError(f"{name} cannot run: {root_cause(done.exception)}")
     if not done.success:
-        raise ChiplakeError(_failure(selector, getattr(done.result, "results", [])))
+        raise ChiplakeError(_failure(name, getattr(done.result, "results", [])))
 
 
-def _failure(selector: str, results: Sequence[Any]) -> str:
+def _failure(name: str, results: Sequence[Any]) -> str:
     """Return the number of nodes that failed, and what caused the failure of the first one."""
-    failed = [(result.node.name, result.message or "") for result in results if result.status in ("error", "fail")]
-    return failures_line(failed) if failed else f"dbt build --selector {selector} failed; see logs/dbt.log"
+    failed = [
+        (result.node.name, result.message or _stale(result)) for result in results if result.status in _FAILED_STATES
+    ]
+    return failures_line(failed) if failed else f"{name} failed; see logs/dbt.log"
+
+
+def _stale(result: Any) -> str:
+    """Return how old the newest row of a source is; empty for a result of something else."""
+    age = getattr(result, "age", None)
+    return "" if age is None else f"the newest row of the source is {age / _DAY_S:.1f} days old"

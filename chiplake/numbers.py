@@ -14,6 +14,7 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
+from lakehouse.errors import IncompleteError, TooManyUnreadableError
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS
 
@@ -26,9 +27,25 @@ _TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, CLAY
 _KEY: Final = ["chip_id", "input_hash"]
 
 
-def unreadable_line(chips: int) -> str:
-    """Return how many chips could not be read, and where the errors are."""
-    return f"{chips} chips could not be read, see column error of fct_chips"
+def unreadable_error(unreadable: int, readable: int, largest_share: float, example: str = "") -> IncompleteError | None:
+    """Return the error that says how many chips could not be read; None if all could.
+
+    Args:
+        unreadable: number of chips that could not be read.
+        readable: number of the other chips.
+        largest_share: share of unreadable chips that a run may have, 0 to 1.
+        example: why one of them could not be read.
+    """
+    if not unreadable:
+        return None
+    where = "see column error of fct_chips" + (f": {example}" if example else "")
+    if unreadable <= largest_share * (unreadable + readable):
+        return IncompleteError(f"{unreadable} chips could not be read, {where}")
+    share = unreadable / (unreadable + readable)
+    return TooManyUnreadableError(
+        f"{unreadable} chips could not be read ({share:.1%}, more than "
+        f"CHIPLAKE_MAX_UNREADABLE_FRACTION={largest_share:g}), {where}"
+    )
 
 
 @dataclass(frozen=True)

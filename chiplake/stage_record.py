@@ -23,14 +23,14 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from chiplake.numbers import CHANGES, CHIPS, FILLED, SCENES, Counter, LakeNumbers, unreadable_line
+from chiplake.numbers import CHANGES, CHIPS, FILLED, SCENES, Counter, LakeNumbers, unreadable_error
 from chiplake.version import project_version
 from lakehouse.catalog import ensure_sources
 from lakehouse.causes import root_cause
 from lakehouse.code_digest import code_digest
 from lakehouse.commits import commit
 from lakehouse.days import Days
-from lakehouse.errors import IncompleteError
+from lakehouse.errors import IncompleteError, TooManyUnreadableError
 from lakehouse.notices import notice
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS, STAGES, STAGES_SCHEMA
@@ -40,8 +40,10 @@ DONE: Final = "done"
 UNCHANGED: Final = "unchanged"  # a night that found nothing to do
 INCOMPLETE: Final = "incomplete"  # everything was done except for some chips
 FAILED: Final = "failed"
+OPERATIONS: Final = "operations"  # this stage reads the record, so it has no rows in it, only a report
 STATES: Final = (RUNNING, DONE, UNCHANGED, INCOMPLETE, FAILED)
 
+_MART_PREFIXES: Final = ("dim_", "fct_")
 # The job whose numbers a stage of the schedule has, where the names differ.
 _JOB_OF_STAGE: Final = {"load": "embedding_generation"}
 _COLUMNS_OF_TABLES: Final = {
@@ -60,6 +62,13 @@ _STATES_OF_TESTS: Final = {
     "fail": "tests_failed",
     "error": "tests_failed",
 }
+
+
+def state_of(error: BaseException | str) -> str:
+    """Return the state of a stage that ended with an error."""
+    if isinstance(error, IncompleteError) and not isinstance(error, TooManyUnreadableError):
+        return INCOMPLETE
+    return FAILED
 
 
 def new_run_id() -> str:
@@ -82,6 +91,7 @@ class Attempt:
     stage: str
     days: Days
     is_recompute: bool
+    marts_before: dict[str, int] = field(default_factory=dict)  # newest snapshot by name, when the attempt started
     attempt_id: str = field(default_factory=lambda: uuid4().hex)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     state: str = DONE
@@ -104,10 +114,19 @@ class Attempt:
         }
 
     @classmethod
-    def start(cls, settings: Settings, run_id: str, stage: str, days: Days, is_recompute: bool = False) -> Attempt:
+    def start(
+        cls,
+        settings: Settings,
+        run_id: str,
+        stage: str,
+        days: Days,
+        is_recompute: bool = False,
+    ) -> Attempt:
         """Write the row of the start."""
-        attempt = cls(settings, ensure_sources(settings), Counter.start(settings), run_id, stage, days, is_recompute)
-        attempt._append(state=RUNNING)
+        catalog = ensure_sources(settings)
+        attempt = cls(settings, catalog, Counter.start(settings), run_id, stage, days, is_recompute)
+        attempt.marts_before = attempt._marts_before()
+        attempt._write(state=RUNNING)
         return attempt
 
     def end(self, error: BaseException | str | None = None) -> None:
@@ -117,11 +136,12 @@ class Attempt:
             error: why the stage is incomplete or failed; None: it ended well.
         """
         numbers = self.counter.numbers(_JOB_OF_STAGE.get(self.stage, self.stage), self.days)
-        if error is None and numbers.cut and numbers.cut.unreadable:  # for dbt, such a chip is a row like any other
-            error = IncompleteError(unreadable_line(numbers.cut.unreadable))
-        state = self.state if error is None else INCOMPLETE if isinstance(error, IncompleteError) else FAILED
+        if error is None and numbers.cut:  # for dbt, a chip that could not be read is a row like any other
+            largest_share = self.settings.jobs.max_unreadable_fraction
+            error = unreadable_error(numbers.cut.unreadable, numbers.cut.chips, largest_share)
+        state = self.state if error is None else state_of(error)
         results = results_of_dbt(self.started_at)
-        self._append(
+        self._write(
             state=state,
             ended_at=datetime.now(UTC),
             error=None if error is None else root_cause(error),
@@ -129,10 +149,40 @@ class Attempt:
             **({} if results is None else count_tests(json.loads(results)) | {"dbt_results": self._keep(results)}),
         )
 
-    def _append(self, **values: Any) -> None:
-        schema = schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False)
-        rows = pa.Table.from_pylist([self._row | values], schema=schema)
-        commit(self.catalog, STAGES, lambda table: table.append(rows))
+    def _write(self, **values: Any) -> None:
+        row = self._row | values
+        if self.stage != OPERATIONS:
+            rows = pa.Table.from_pylist([row], schema=schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False))
+            commit(self.catalog, STAGES, lambda table: table.append(rows))
+        if folder := self.settings.jobs.schedule_report:
+            marts = self._marts() if row["state"] != RUNNING else {}
+            written = sorted(name for name, snapshot in marts.items() if self.marts_before.get(name) != snapshot)
+            report = row | {"marts_written": written, "marts_before": self.marts_before}
+            self._put(report_address(folder, self.stage), json.dumps(report, default=str).encode())
+
+    def _marts(self) -> dict[str, int]:
+        """Return the newest snapshot of each mart of the schema; empty if nobody wants a report."""
+        if not self.settings.jobs.schedule_report:
+            return {}
+        names = [name for *_, name in self.catalog.list_tables(self.settings.lake.target_schema)]
+        marts = [name for name in names if name.startswith(_MART_PREFIXES)]
+        snapshots = {name: self.catalog.load_table(self.settings.lake.table(name)).current_snapshot() for name in marts}
+        return {name: snapshot.snapshot_id for name, snapshot in snapshots.items() if snapshot is not None}
+
+    def _marts_before(self) -> dict[str, int]:
+        """Return the newest snapshot of each mart before the first attempt of the stage that has not ended well."""
+        if folder := self.settings.jobs.schedule_report:
+            file = self.catalog.load_table(STAGES).io.new_input(report_address(folder, self.stage))
+            if file.exists():
+                with file.open() as stream:
+                    earlier = json.loads(stream.read())
+                if earlier["run_id"] == self.run_id and earlier["state"] in (RUNNING, FAILED):
+                    return dict(earlier["marts_before"])
+        return self._marts()
+
+    def _put(self, address: str, content: bytes) -> None:
+        with self.catalog.load_table(STAGES).io.new_output(address).create(overwrite=True) as file:
+            file.write(content)
 
     def _keep(self, results: bytes) -> str:
         """Write dbt's results to the warehouse, and return the address."""
@@ -140,14 +190,22 @@ class Attempt:
         # Airflow's ids of runs have characters that are no part of a file name.
         folder = f"{warehouse}/ops_dbt_results/{quote(self.run_id, safe='')}"
         address = f"{folder}/{quote(self.stage, safe='')}-{self.attempt_id}.json"
-        with self.catalog.load_table(STAGES).io.new_output(address).create(overwrite=True) as file:
-            file.write(results)
+        self._put(address, results)
         return address
+
+
+def report_address(folder: str, stage: str) -> str:
+    """Return where a stage reports its state and numbers for the schedule: JSON, with the columns of ops.stages."""
+    return f"{folder.rstrip('/')}/{quote(stage, safe='')}.json"
 
 
 @contextmanager
 def recorded_stage(
-    settings: Settings, run_id: str, stage: str, days: Days, is_recompute: bool = False
+    settings: Settings,
+    run_id: str,
+    stage: str,
+    days: Days,
+    is_recompute: bool = False,
 ) -> Iterator[Attempt | None]:
     """Record the stage that runs in this context, also if it fails. A stage without a run's id is not recorded.
 

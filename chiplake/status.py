@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from chiplake.numbers import CHIPS, Counter, LakeNumbers, read_columns, unreadable_line
+from chiplake.numbers import CHIPS, Counter, LakeNumbers, read_columns, unreadable_error
 from chiplake.stage_record import STATES
 from lakehouse.catalog import ensure_sources, open_catalog
 from lakehouse.days import Days
-from lakehouse.errors import IncompleteError
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import (
     CLAY_EMBEDDINGS,
@@ -124,14 +123,16 @@ def raise_if_unreadable(settings: Settings, days: Days) -> None:
 
     Raises:
         IncompleteError: a chip could not be read.
+        TooManyUnreadableError: more of the chips than CHIPLAKE_MAX_UNREADABLE_FRACTION could not be read.
     """
-    chips = settings.lake.table(CHIPS)
-    errors = read_columns(
-        open_catalog(settings), chips, ["error is not null", *days.conditions("acquired_at")], "error"
-    )
-    if errors is not None and len(errors):
-        first = pc.min(errors["error"]).as_py()  # in alphabetical order
-        raise IncompleteError(f"{unreadable_line(len(errors))}: {first}")
+    chips = read_columns(open_catalog(settings), settings.lake.table(CHIPS), days.conditions("acquired_at"), "error")
+    if chips is None:
+        return
+    readable = chips["error"].null_count
+    first = pc.min(chips["error"]).as_py() or ""  # in alphabetical order
+    largest_share = settings.jobs.max_unreadable_fraction
+    if error := unreadable_error(len(chips) - readable, readable, largest_share, first):
+        raise error
 
 
 def last_attempts(rows: list[dict[str, Any]]) -> tuple[StageState, ...]:

@@ -22,7 +22,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 from airflow.timetables.interval import CronDataIntervalTimetable
-from chiplake_airflow.alerts import notify_of_failure, notify_of_success
+from chiplake_airflow.alerts import notify_of_failure, notify_of_success, notify_of_timeout
 from chiplake_airflow.days import MACROS
 from chiplake_airflow.environment import SENTINEL_2A_LAUNCH, Environment
 from chiplake_airflow.maintenance import weekly
@@ -39,8 +39,9 @@ with DAG(
     start_date=environment.start or SENTINEL_2A_LAUNCH,
     catchup=environment.start is not None,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=20),
+    dagrun_timeout=environment.longest_run,
     on_success_callback=notify_of_success,
+    on_failure_callback=notify_of_timeout,
     params=PARAMS,
     user_defined_macros=MACROS,
     tags=["chiplake", "sentinel-2", environment.runtime],
@@ -50,19 +51,14 @@ with DAG(
         "retry_delay": environment.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),
-        "execution_timeout": timedelta(hours=6),
+        "execution_timeout": environment.longest_task,
         "on_failure_callback": notify_of_failure,
     },
 ):
     runtime = make_runtime(environment)
     (
-        runtime.ingest()
-        >> runtime.chip_extraction()
-        >> runtime.temporal_merge()
-        >> runtime.export()
+        runtime.before_encoder()  # ingest, chip_extraction, temporal_merge, export
         >> runtime.batch_transform()
-        >> runtime.load()
-        >> runtime.change_detection()
-        >> runtime.tests_and_docs()
+        >> runtime.after_encoder()  # load, change_detection, tests, operations, freshness
         >> weekly(runtime.maintain)
     )

@@ -77,7 +77,8 @@ _GENERAL: Final = frozenset(
     | {"SparkException", "SparkRuntimeException", "AnalysisException", "ExtendedAnalysisException", "ParseException"}
     | {"HiveSQLException", "PythonException", "SparkIllegalArgumentException", "UnknownException", "SqlBaseException"}
     | {"DbtRuntimeError", "DbtDatabaseError", "DbtInternalError", "CompilationError", "ClientError", "Failure"}
-    | {"ChiplakeError", "IncompleteError", "LockedError", "InvalidSettingError", "RasterError", "NoAnswerError"}
+    | {"ChiplakeError", "IncompleteError", "TooManyUnreadableError", "LockedError", "InvalidSettingError"}
+    | {"RasterError", "NoAnswerError"}
 )
 
 # Calls of AWS. S3's permissions have other names than its operations.

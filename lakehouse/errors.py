@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from lakehouse.redaction import without_secrets
@@ -18,6 +19,16 @@ class IncompleteError(ChiplakeError):
 
     The command line has a separate exit code for it, so that a schedule can continue with a warning.
     """
+
+
+class TooManyUnreadableError(IncompleteError):
+    """More chips could not be read than CHIPLAKE_MAX_UNREADABLE_FRACTION allows. The run does the rest, then fails."""
+
+
+def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
+    """Return one error with the messages of several; at least one."""
+    is_too_many = any(isinstance(error, TooManyUnreadableError) for error in errors)
+    return (TooManyUnreadableError if is_too_many else IncompleteError)("; ".join(map(str, errors)))
 
 
 def one_line(text: str, max_length: int = _MAX_LENGTH) -> str:

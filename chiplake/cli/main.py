@@ -19,14 +19,16 @@ from chiplake.cli.serve import serve_command
 from chiplake.cli.settings import settings_command
 from chiplake.cli.setup import setup_command
 from chiplake.cli.status import status_command
+from chiplake.cli.steps import steps_command
 from chiplake.version import project_version
 from lakehouse.causes import root_cause
-from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.errors import ChiplakeError, IncompleteError, TooManyUnreadableError
 from lakehouse.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command("ingest")(ingest_command)
 app.command("run")(run_command)
+app.command("steps", context_settings={"ignore_unknown_options": True})(steps_command)
 app.command("status")(status_command)
 app.command("boa-offsets")(boa_offsets_command)
 app.add_typer(embed_app, name="embed")
@@ -67,7 +69,8 @@ def main() -> None:
     """Run the program and exit.
 
     Exit codes: 0 if everything was done, 1 for an error, 2 for wrong usage, and CHIPLAKE_INCOMPLETE_EXIT_CODE (3) if
-    everything was done except for some chips, each of which is a row with an error.
+    everything was done except for some chips, each of which is a row with an error. If these are more than
+    CHIPLAKE_MAX_UNREADABLE_FRACTION of all chips, that is an error.
     """
     options = GlobalOptions()
     try:
@@ -76,7 +79,8 @@ def main() -> None:
         if options.debug:
             raise
         print(f"chiplake: {_message(error)}", file=sys.stderr)
-        sys.exit(get_settings().jobs.incomplete_exit_code if isinstance(error, IncompleteError) else 1)
+        is_incomplete = isinstance(error, IncompleteError) and not isinstance(error, TooManyUnreadableError)
+        sys.exit(get_settings().jobs.incomplete_exit_code if is_incomplete else 1)
 
 
 def _message(error: Exception) -> str:

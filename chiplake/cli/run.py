@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from chiplake.cli.options import AsJson, Day, usage_errors
-from chiplake.jobs import JOBS, Window, check_job, run_job
+from chiplake.jobs import JOBS, Window, check_is_regular, check_job, run_job
 from chiplake.output import print_json, print_line, print_table
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
@@ -29,6 +29,14 @@ def run_command(
         bool,
         typer.Option("--recompute", help="Recompute chips of the given days that were computed by older settings."),
     ] = False,
+    if_due: Annotated[
+        bool,
+        typer.Option(
+            "--if-due",
+            help="Do nothing if the job ended well in the last CHIPLAKE_TESTS_EVERY_DAYS days, with the same code; "
+            "for the job tests.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job, and print what is in the lake and what was written. A second run does nothing without new input.
@@ -36,10 +44,16 @@ def run_command(
     Existing rows keep the settings that they were computed by (bands, valid SCL classes, filling, composites) until
     --recompute.
     """
+    from chiplake.due import is_due
     from chiplake.numbers import Counter
 
     with usage_errors():
         check_job(job, recompute)
+        if if_due:
+            check_is_regular(job)
+    if if_due and not is_due(get_settings(), job):
+        print_line(f"{job}: not due")
+        return
     window = Window(start_date, end_date, recompute)
     counter = Counter.start(get_settings())
     error: ChiplakeError | None = None

@@ -9,6 +9,7 @@ import typer
 from rich.filesize import decimal
 
 from chiplake.cli.options import AsJson, Day, usage_errors
+from chiplake.jobs import check_is_regular
 from chiplake.output import print_json, print_line, print_table
 from lakehouse.days import Days
 from lakehouse.settings import get_settings
@@ -16,6 +17,7 @@ from lakehouse.settings import get_settings
 if TYPE_CHECKING:
     from chiplake.status import StageState, Status
 
+NOT_DUE: Final = 99  # the exit code by which Airflow's own operators skip a task
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 
 
@@ -26,9 +28,19 @@ def status_command(
     reasons: Annotated[int, typer.Option(min=0, help="The number of reasons to show for each table.")] = 5,
     as_json: AsJson = False,
     as_openmetrics: Annotated[bool, typer.Option("--openmetrics", help="Print OpenMetrics text.")] = False,
+    due: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JOB", help=f"Only say whether a job is due, as `run --if-due`; exit code {NOT_DUE} if not."
+        ),
+    ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Only look for chips that could not be read; exit code 3 if there are any."),
+        typer.Option(
+            "--check",
+            help="Only look for chips that could not be read; exit code 3 if there are any, "
+            "1 if they are more than CHIPLAKE_MAX_UNREADABLE_FRACTION.",
+        ),
     ] = False,
 ) -> None:
     """Show the last stages, what became of the chips, what failed and why, how fresh and how large the lake is.
@@ -37,8 +49,11 @@ def status_command(
     """
     from chiplake.status import openmetrics, raise_if_unreadable, read_status
 
-    if as_json + as_openmetrics + check > 1:
-        raise typer.BadParameter("give one of them", param_hint="--json / --openmetrics / --check")
+    if as_json + as_openmetrics + check + (due is not None) > 1:
+        raise typer.BadParameter("give one of them", param_hint="--json / --openmetrics / --check / --due")
+    if due is not None:
+        _say_if_due(due)
+        return
     with usage_errors("--end-date"):
         days = Days(start_date, end_date)
     if check:
@@ -52,6 +67,17 @@ def status_command(
         print_line(openmetrics(status))
     else:
         _print_status(status)
+
+
+def _say_if_due(job: str) -> None:
+    from chiplake.due import is_due
+
+    with usage_errors("--due"):
+        check_is_regular(job)
+    if not is_due(get_settings(), job):
+        print_line(f"{job}: not due")
+        raise typer.Exit(NOT_DUE)
+    print_line(f"{job}: due")
 
 
 def _print_status(status: Status) -> None:

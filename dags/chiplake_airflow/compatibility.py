@@ -7,9 +7,10 @@ DAG is the same on all of them.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
 
 try:
     from airflow.sdk.exceptions import AirflowSkipException
@@ -29,6 +30,8 @@ def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageM
         job_name: name of the job.
         job_type: `Processing` or `Transform`.
     """
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
+
     job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
     if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
         return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)

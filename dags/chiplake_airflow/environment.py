@@ -10,6 +10,8 @@ CHIPLAKE_AIRFLOW_START           first day, YYYY-MM-DD: Airflow catches up with 
 CHIPLAKE_AIRFLOW_RETRIES         how often Airflow tries a failed task again; default 2
 CHIPLAKE_AIRFLOW_RETRY_DELAY_S   seconds before the first of these tries; each later delay is twice as long; default 300
 CHIPLAKE_AIRFLOW_POLL_S          seconds between two checks of a job on AWS or of a model that dbt builds; default 30
+CHIPLAKE_AIRFLOW_TASK_HOURS      longest time of a task, and of a job on AWS; default 12
+CHIPLAKE_AIRFLOW_RUN_HOURS       longest time of a run, after which it fails; default 24
 CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and of its tasks; default chiplake
 CHIPLAKE_TARGET_SCHEMA           schema of the models, the first part of the assets' names; default chiplake
 """
@@ -41,6 +43,8 @@ class Environment:
     retries: int
     retry_delay: timedelta
     poll_s: int  # seconds
+    longest_task: timedelta
+    longest_run: timedelta
     owner: str
     target_schema: str
 
@@ -77,6 +81,8 @@ class Environment:
             retries=parse("RETRIES", "2", int, "a whole number"),
             retry_delay=timedelta(seconds=parse("RETRY_DELAY_S", "300", float, "seconds")),
             poll_s=parse("POLL_S", "30", int, "whole seconds"),
+            longest_task=timedelta(hours=parse("TASK_HOURS", "12", float, "hours")),
+            longest_run=timedelta(hours=parse("RUN_HOURS", "24", float, "hours")),
             owner=get("OWNER", "chiplake"),
             target_schema=variables.get("CHIPLAKE_TARGET_SCHEMA") or "chiplake",
         )

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from airflow.sdk import Variable
 
+from chiplake_airflow.stage_reports import local_folder
+
 PRODUCER: Final = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
 
 
@@ -34,15 +36,20 @@ def job_settings() -> dict[str, str]:
     return settings
 
 
-def settings_of_stage(run_id: str, stage: str = "") -> dict[str, str]:
-    """Return the settings by which a command records itself in ops.stages.
+def settings_of_stage(run_id: str, reports: str, stage: str = "") -> dict[str, str]:
+    """Return the settings by which a command records itself in ops.stages, and reports to its task.
 
     Args:
         run_id: of the DAG run.
+        reports: folder of the run's reports.
         stage: name of the stage, for a command of dbt; commands of the project know theirs.
     """
-    # Both, also if empty: `dags test` runs all tasks in one process, whose environment keeps what Cosmos puts there.
-    return {"CHIPLAKE_SCHEDULE_RUN_ID": run_id, "CHIPLAKE_SCHEDULE_STAGE": stage}
+    # All, also if empty: `dags test` runs all tasks in one process, whose environment keeps what Cosmos puts there.
+    return {
+        "CHIPLAKE_SCHEDULE_RUN_ID": run_id,
+        "CHIPLAKE_SCHEDULE_REPORT": reports,
+        "CHIPLAKE_SCHEDULE_STAGE": stage,
+    }
 
 
 def add_job_settings(context: Any, operator: Any) -> None:
@@ -51,5 +58,6 @@ def add_job_settings(context: Any, operator: Any) -> None:
     The task that runs `dbt build` for a whole stage records the stage; a task that builds one model again does not.
     """
     stage, _, task = operator.task_id.rpartition(".")
-    record = settings_of_stage(context["run_id"], stage if task == PRODUCER else "")
+    run_id = context["run_id"]
+    record = settings_of_stage(run_id, str(local_folder(run_id)), stage if task == PRODUCER else "")
     operator.env = (operator.env or {}) | job_settings() | record

@@ -40,6 +40,8 @@ def processing_request(
     application = request["AppSpecification"]
     application["ContainerArguments"] = without_empty(application["ContainerArguments"])
     request["Environment"] = dict(options.settings) | request["Environment"]
+    if "ProcessingInputs" in request:  # an input of a task that was skipped has no address
+        request["ProcessingInputs"] = [one for one in request["ProcessingInputs"] if one["S3Input"]["S3Uri"]]
     if checkpoint_folder and options.checkpoint_uri:
         inputs = request.setdefault("ProcessingInputs", [])
         inputs.append(s3_input("checkpoint", options.checkpoint_uri, checkpoint_folder))

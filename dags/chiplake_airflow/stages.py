@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
 
 MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "chip_extraction": ("dim_grid_cells", "fct_chips"),
@@ -17,18 +17,27 @@ MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
     "operations": ("fct_lake_quality", "fct_pipeline_runs"),
 }
-# The tests on the whole lake. The record of runs is built, with its tests, after this stage, because it includes it.
-ALL_TESTS: Final = ("--exclude-resource-type", "unit_test", "--exclude", "path:models/operations")
 
 
-def assets_of(stage: str, schema: str) -> list[Asset]:
-    """Return the assets that a stage publishes; a stage that dbt does not build publishes none.
+def asset_of(mart: str, schema: str) -> Asset:
+    """Return the asset of a mart."""
+    return Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
+
+
+def alias_of(stage: str, schema: str) -> AssetAlias:
+    """Return the alias under which a stage publishes its marts.
+
+    A task publishes all assets among its outlets whenever it succeeds. Those of an alias are added when the task runs,
+    so only a mart with a new snapshot has an event.
+    """
+    return AssetAlias(name=f"{schema}.{stage}", group="chiplake")
+
+
+def outlets_of(stage: str, schema: str) -> list[AssetAlias]:
+    """Return the outlets of the task that publishes a stage's marts; a stage that dbt does not build has none.
 
     Args:
         stage: name of the stage.
         schema: schema of the models.
     """
-    return [
-        Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
-        for mart in MARTS_OF_DBT_STAGES.get(stage, ())
-    ]
+    return [alias_of(stage, schema)] if stage in MARTS_OF_DBT_STAGES else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -25,6 +27,22 @@ class JobSettings(SettingsGroup):
         description="Exit code of a command that did everything but some chips; "
         "0 where a scheduler takes every other code for a failure.",
     )
+    max_unreadable_fraction: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Largest share of chips that may be unreadable, 0 to 1. Above it, a run does all its work and then "
+        "fails, so that somebody looks at the source.",
+    )
+    tests_every_days: int = Field(
+        7,
+        ge=0,
+        description="A schedule tests the whole lake and makes the docs again after this many days, or when the code "
+        "has changed; 0: every night. Each job tests what it builds in any case.",
+    )
+    docs_folder: Path | None = Field(
+        None, description="Folder of the dbt docs that the job `tests` makes; default target/docs of the project."
+    )
     schedule_run_id: str = Field(
         "",
         max_length=250,
@@ -32,6 +50,12 @@ class JobSettings(SettingsGroup):
     )
     schedule_stage: str = Field(
         "", max_length=100, description="Name of the stage that a command of dbt is recorded as; a scheduler sets it."
+    )
+    schedule_report: str = Field(
+        "",
+        max_length=1000,
+        description="Folder, on this machine or s3://…, in which each stage reports its state and numbers; "
+        "a scheduler sets it.",
     )
     schedule_image: str = Field(
         "", max_length=500, description="Container image of the command, for ops.stages; a scheduler sets it."

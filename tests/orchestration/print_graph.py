@@ -94,6 +94,7 @@ def describe(dag: Any) -> dict[str, object]:
     return {
         "catchup": dag.catchup,
         "start": dag.start_date.isoformat(),
+        "run_timeout_h": dag.dagrun_timeout.total_seconds() / 3600,
         "max_active_runs": dag.max_active_runs,
         "doc": dag.doc_md,
         "edges": {task.task_id: sorted(task.downstream_task_ids) for task in tasks},

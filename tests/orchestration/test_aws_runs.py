@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chiplake_airflow.days import run_key
+from chiplake_airflow.stages import MARTS_OF_DBT_STAGES
 from chiplake_airflow.variables import VARIABLES, parameter, parameter_prefix
 from pyiceberg.catalog import load_catalog
 from pyproj import Transformer
@@ -41,20 +43,13 @@ BANDS = ("blue", "nir")
 RUN_ID = "20230813T095031Z-0a1b2c"
 DAY, NEXT_DAY = "2023-08-13", "2023-08-15"
 EXPORT = f"transform/{run_key('2023-08-03', DAY)}/{RUN_ID}"
-PROCESSING_JOBS = {
-    *(
-        "ingest",
-        "chip-extraction",
-        "temporal-merge",
-        "export",
-        "load",
-        "change-detection",
-        "tests",
-        "docs",
-        "operations",
-    ),
-}
-WITHOUT_TESTS = ("--mark-success-pattern", r"tests_and_docs\..*")  # tests and docs write no table
+PROCESSING_JOBS = {"before-encoder", "after-encoder"}
+STAGES = (
+    "ingest", "chip_extraction", "temporal_merge", "export", "load", "change_detection", "tests", "operations",
+    "freshness",
+)  # fmt: skip
+SHOWN = ("stage", "chips_cut", "chips_unreadable")
+OPERATIONS = ("ops.stages", "stg_ops__stages", "fct_pipeline_runs", "fct_lake_quality")  # every run writes them
 VARIABLES_OF_AWS = {
     "chiplake_region": "eu-central-1",
     "chiplake_warehouse": f"s3://{BUCKET}/warehouse",
@@ -75,6 +70,7 @@ SMALL = {
     "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g",
     "CHIPLAKE_SPARK_MASTER": "local[2]",
     "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
+    "CHIPLAKE_MAX_UNREADABLE_FRACTION": "0.5",
     # As a deployment of the name `chiplake` has them.
     "CHIPLAKE_RAW_SCHEMA": "chiplake_raw",
     "CHIPLAKE_OPS_SCHEMA": "chiplake_ops",
@@ -179,6 +175,23 @@ def keys(aws: AwsServer) -> set[str]:
     return {entry["Key"] for entry in aws.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])}
 
 
+def put_reports(aws: AwsServer, **states: str) -> None:
+    """Write the reports of all stages, as jobs that run do; a stage that is not named is done."""
+    for stage in STAGES:
+        state = states.get(stage, "done")
+        error = f"{stage} went wrong" if state == "failed" else None
+        report = {
+            "stage": stage,
+            "state": state,
+            "error": error,
+            "started_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+            "chips_cut": 7,
+            "marts_written": ["fct_chips"] if stage == "chip_extraction" else [],
+        }
+        key = f"transform/reports/{run_key('2023-08-03', DAY)}/{stage}.json"
+        aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(report).encode())
+
+
 def processing_jobs(aws: AwsServer) -> dict[str, dict[str, Any]]:
     """Return all processing jobs, by name."""
     sagemaker = aws.client("sagemaker")
@@ -199,6 +212,19 @@ def states(airflow: Airflow) -> dict[str, str]:
     return found
 
 
+def asset_events(airflow: Airflow) -> dict[str, list[dict[str, Any]]]:
+    """Return some numbers of each event that Airflow has of an asset, by the name of the asset."""
+    query = "select name, asset_event.extra from asset_event join asset on asset.id = asset_event.asset_id"
+    with sqlite3.connect(Path(airflow.environment["AIRFLOW_HOME"]) / "airflow.db") as connection:
+        found = connection.execute(query).fetchall()
+    connection.close()
+    events: dict[str, list[dict[str, Any]]] = {}
+    for name, extra in found:
+        numbers = {key: value for key, value in json.loads(extra).items() if key in SHOWN}
+        events.setdefault(name, []).append(numbers)
+    return events
+
+
 def kill_when_a_transform_job_has_started(aws: AwsServer, process: subprocess.Popen[str]) -> str:
     """Kill a run of Airflow; return its output."""
     deadline = time.monotonic() + 120
@@ -213,6 +239,7 @@ def test_a_killed_run_continues_with_its_transform_job(aws: AwsServer, managed: 
     settings = {"CHIPLAKE_TRANSFORM_TIMEOUT_S": 600, "CHIPLAKE_TRANSFORM_RETRIES": 1}
     put_variable(aws, "chiplake_settings", json.dumps(settings))
     names = export(aws, tmp_path / "exported")
+    put_reports(aws)
     aws.hold_jobs()
     with managed.start("dags", "test", DAG, DAY) as process:
         output = kill_when_a_transform_job_has_started(aws, process)
@@ -229,13 +256,15 @@ def test_a_killed_run_continues_with_its_transform_job(aws: AwsServer, managed: 
     assert transform["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 600, "InvocationsMaxRetries": 1}
     assert started_stages(aws) == PROCESSING_JOBS
     jobs = processing_jobs(aws)
-    (load,) = (job for name, job in jobs.items() if "-load-" in name)
-    (answers,) = load["ProcessingInputs"]
+    (after,) = (job for name, job in jobs.items() if "-after-encoder-" in name)
+    (answers,) = after["ProcessingInputs"]
     assert answers["S3Input"]["S3Uri"] == f"s3://{BUCKET}/{EXPORT}/"
-    ingest = next(job for name, job in jobs.items() if "-ingest-" in name)["AppSpecification"]
-    assert ingest["ContainerArguments"] == [
-        *("ingest", "--api=https://earth-search.aws.element84.com/v1"),
-        *("--start-date=2023-08-03", "--end-date=2023-08-13", "--bbox=-5.5,43.0,-5.0,43.5"),
+    before = next(job for name, job in jobs.items() if "-before-encoder-" in name)["AppSpecification"]
+    days = ("--start-date=2023-08-03", "--end-date=2023-08-13")
+    assert before["ContainerArguments"] == [
+        *("steps", "ingest", "--api=https://earth-search.aws.element84.com/v1", *days, "--bbox=-5.5,43.0,-5.0,43.5"),
+        *("then", "run", "chip_extraction", *days, "then", "run", "temporal_merge", *days),
+        *("then", "embed", "export", *days),
     ]
 
 
@@ -244,17 +273,20 @@ def test_without_an_export_nothing_is_embedded_and_the_run_succeeds(
     aws: AwsServer, managed: Airflow, tmp_path: Path
 ) -> None:
     put_variable(aws, "chiplake_on_success", "support.notices:success")
+    put_reports(aws)
     done = managed("dags", "test", DAG, DAY, NOTICES_FILE=str(tmp_path / "notices"))
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "notices").read_text() == f"succeeded: {DAG}\n"
     assert aws.jobs == {}
-    assert started_stages(aws) == PROCESSING_JOBS - {"load"}
+    assert started_stages(aws) == PROCESSING_JOBS
+    assert not any("ProcessingInputs" in job for job in processing_jobs(aws).values())
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_deployed")
 def test_the_oldest_version_of_managed_airflow_runs_a_day(aws: AwsServer, tmp_path: Path) -> None:
     names = export(aws, tmp_path / "exported")
+    put_reports(aws)
     aws.run_processing_jobs = True
     aws.container_script = "printf 'chiplake: 2 chips could not be read' > /opt/ml/output/message"
     oldest = managed_at(tmp_path / "oldest", OLDEST_BIN)
@@ -281,13 +313,34 @@ def test_a_failed_job_fails_the_run_with_its_message_and_notices(
     done = managed("dags", "test", DAG, DAY, NOTICES_FILE=str(tmp_path / "notices"))
 
     assert done.returncode != 0
-    assert list(aws.processing_jobs) == [f"chiplake-ingest-{run_key('2023-08-03', DAY)}-01"]
+    assert list(aws.processing_jobs) == [f"chiplake-before-encoder-{run_key('2023-08-03', DAY)}-01"]
     assert "unknown bands ['mauve']" in done.stdout
     assert (tmp_path / "notices").is_file(), done.stdout
-    assert (tmp_path / "notices").read_text() == "failed: ingest\n"
+    assert (tmp_path / "notices").read_text() == "failed: before_encoder.job\n"
     notice = inbox()
-    assert notice["Subject"] == f"{DAG}: ingest failed"
+    assert notice["Subject"] == f"{DAG}: before_encoder.job failed"
     assert "unknown bands ['mauve']" in notice["Message"]
+    assert re.search(r"^Log: http://\S+before_encoder.job\S*$", notice["Message"], re.MULTILINE)
+    found = states(managed)
+    assert {task for task, state in found.items() if state == "failed"} == {"before_encoder.job"}
+
+
+def test_a_stage_that_fails_in_a_job_that_goes_on_is_red_and_stops_nothing(
+    aws: AwsServer, managed: Airflow, inbox: Callable[[], dict[str, str]], tmp_path: Path
+) -> None:
+    names = export(aws, tmp_path / "exported")
+    put_reports(aws, chip_extraction="failed", temporal_merge="incomplete")
+
+    done = managed("dags", "test", DAG, DAY)
+
+    assert done.returncode != 0
+    found = states(managed)
+    assert {task for task, state in found.items() if state == "failed"} == {"before_encoder.chip_extraction"}
+    assert {found[f"before_encoder.{stage}"] for stage in ("ingest", "temporal_merge", "export")} == {"success"}
+    assert (found["batch_transform"], found["after_encoder.job"]) == ("success", "success")
+    assert dict(aws.sent) == dict.fromkeys(names, 1)
+    assert "temporal_merge: incomplete, chips_cut 7" in done.stdout
+    assert "before_encoder.chip_extraction failed: chip_extraction went wrong\n" in inbox()["Message"]
 
 
 @pytest.mark.slow
@@ -308,7 +361,7 @@ def test_a_failed_job_fails_a_scheduled_run_of_the_oldest_version_with_its_messa
         may_fail.touch()
         wait_for_state(home, "dag_run", "failed")
 
-    (log,) = home.glob("logs/*/*/task_id=ingest/attempt=1.log")
+    (log,) = home.glob("logs/*/*/task_id=before_encoder.job/attempt=1.log")
     assert "Trigger failed" in log.read_text()
     (job,) = aws.processing_jobs
     assert f"{job} failed: chiplake: no room" in log.read_text()
@@ -345,16 +398,16 @@ class LakeOnAws:
         """Return the number of snapshots of every table but the record of stages."""
         names = [name for namespace in self.catalog.list_namespaces() for name in self.catalog.list_tables(namespace)]
         tables = {".".join(name): self.catalog.load_table(name) for name in names}
-        return {name: len(table.snapshots()) for name, table in tables.items() if not name.endswith(".stages")}
+        return {name: len(table.snapshots()) for name, table in tables.items() if not name.endswith(OPERATIONS)}
 
-    def run(self, airflow: Airflow, day: str, *arguments: str) -> str:
-        """Run the DAG for a day, assert that all tasks but the weekly one succeed, and return Airflow's output."""
-        done = airflow("dags", "test", DAG, day, *arguments)
+    def run(self, airflow: Airflow, day: str, *not_due: str) -> str:
+        """Run the DAG for a day, assert that every task succeeds or is not due, and return Airflow's output."""
+        done = airflow("dags", "test", DAG, day)
         failed = [run for run in self.aws.processing_jobs.values() if run.record.processing_job_status != "Completed"]
         logs = "\n".join(f"{run.record.processing_job_name}:\n{run.log}" for run in failed)
         assert done.returncode == 0, f"{done.stdout}\n{logs}"
         found = states(airflow)
-        assert {task for task, state in found.items() if state == "skipped"} == {"maintenance.maintain"}
+        assert {task for task, state in found.items() if state == "skipped"} == {"maintenance.maintain", *not_due}
         assert set(found.values()) == {"success", "skipped"}
         return done.stdout
 
@@ -439,6 +492,9 @@ def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_
     assert run["error"].startswith(f"{len(CELLS)} chips could not be read")
     assert run["image"] == VARIABLES_OF_AWS["chiplake_spark_image"]
     assert (run["chips_unreadable"], run["items_written"]) == (len(CELLS), 3)
+    published = asset_events(managed)
+    assert set(published) == {f"chiplake.{mart}" for marts in MARTS_OF_DBT_STAGES.values() for mart in marts}
+    assert published["chiplake.fct_chips"] == [{"stage": "chip_extraction", "chips_cut": 4, "chips_unreadable": 2}]
     policies = {DAG_KEY: deployed.of_role("OrchestratorPolicy"), JOB_KEY: deployed.of_role("JobRole")}
     assert refused(aws.calls, policies) == []
 
@@ -452,12 +508,12 @@ def test_runs_of_two_days_on_aws_embed_scenes_and_the_same_run_again_writes_noth
         lake.run(managed, DAY)
     lake.check({5, 10}, unreadable={5})
 
-    lake.run(managed, NEXT_DAY)
+    lake.run(managed, NEXT_DAY, "after_encoder.tests")
     lake.check({5, 10, 15}, unreadable=set())  # the scene of the 5th can be read now
     assert len(aws.jobs) == 2
     written = lake.snapshots()
 
-    lake.run(managed, NEXT_DAY, *WITHOUT_TESTS)
+    lake.run(managed, NEXT_DAY, "after_encoder.tests")
     lake.check({5, 10, 15}, unreadable=set())
     assert len(aws.jobs) == 2
     assert lake.snapshots() == written

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chiplake_airflow.environment import Environment
-from chiplake_airflow.stages import MARTS_OF_DBT_STAGES, assets_of
+from chiplake_airflow.stages import MARTS_OF_DBT_STAGES, asset_of
 from support.airflow_home import Airflow, airflow_at
 
 from chiplake.jobs import JOBS
@@ -18,10 +18,36 @@ from lakehouse.settings import PROJECT_DIR
 pytestmark = pytest.mark.airflow
 
 DAG = "sentinel_chip_processing"
-STAGES = (
-    "ingest", "chip_extraction", "temporal_merge", "export", "batch_transform", "load", "change_detection",
-    "tests_and_docs", "maintenance",
-)  # fmt: skip
+# What follows what in the local runtimes: groups of tasks, and tasks without a group.
+LOCAL_STAGES = {
+    "ingest": {"chip_extraction"},
+    "chip_extraction": {"temporal_merge", "unreadable"},
+    "unreadable": set(),
+    "temporal_merge": {"export"},
+    "export": {"batch_transform"},
+    "batch_transform": {"load"},
+    "load": {"change_detection"},
+    "change_detection": {"freshness", "tests_and_docs"},
+    "freshness": set(),
+    "tests_and_docs": {"maintenance"},
+    "maintenance": set(),
+}
+# On AWS, two jobs run the stages, and a task shows each of them. Nothing waits for these.
+AWS_EDGES = {
+    "before_encoder.job": {
+        "batch_transform",
+        *(f"before_encoder.{stage}" for stage in ("ingest", "chip_extraction", "temporal_merge", "export")),
+    },
+    **{f"before_encoder.{stage}": set() for stage in ("ingest", "chip_extraction", "temporal_merge", "export")},
+    "batch_transform": {"after_encoder.job"},
+    "after_encoder.job": {
+        "maintenance.is_due",
+        *(f"after_encoder.{stage}" for stage in ("load", "change_detection", "tests", "operations", "freshness")),
+    },
+    **{f"after_encoder.{stage}": set() for stage in ("load", "change_detection", "tests", "operations", "freshness")},
+    "maintenance.is_due": {"maintenance.maintain"},
+    "maintenance.maintain": set(),
+}
 RUNTIMES = ("local", "thrift", "aws")
 # Environments with an error, and a part of its message.
 WRONG_ENVIRONMENTS = {
@@ -36,6 +62,11 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {runtime: {"CHIPLAKE_AIRFLOW_RUNTIME":
 # The project's own code reads these; the version of Airflow makes no difference.
 OTHER_ENVIRONMENTS: dict[str, dict[str, str]] = {
     "started": {"CHIPLAKE_AIRFLOW_START": "2023-08-01"},
+    "limited": {
+        "CHIPLAKE_AIRFLOW_RUNTIME": "aws",
+        "CHIPLAKE_AIRFLOW_TASK_HOURS": "3",
+        "CHIPLAKE_AIRFLOW_RUN_HOURS": "8",
+    },
     **{name: environment for name, (environment, _) in WRONG_ENVIRONMENTS.items()},
 }
 
@@ -60,14 +91,19 @@ def graph_of(parsed: dict[str, Graph]) -> Callable[[str], Graph]:
     return lambda environment: only_dag(parsed[environment])
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_stages_follow_each_other_in_every_runtime(graph_of: Callable[[str], Graph], runtime: str) -> None:
+@pytest.mark.parametrize("runtime", ["local", "thrift"])
+def test_stages_follow_each_other_on_one_machine(graph_of: Callable[[str], Graph], runtime: str) -> None:
     edges = graph_of(runtime)["edges"]
     followers: dict[str, set[str]] = {}
     for task, downstream in edges.items():
         stages = {stage_of(follower) for follower in downstream} - {stage_of(task)}
         followers.setdefault(stage_of(task), set()).update(stages)
-    assert followers == dict(zip(STAGES, [{stage} for stage in STAGES[1:]] + [set()], strict=True))
+    assert followers == LOCAL_STAGES
+
+
+def test_two_jobs_run_the_stages_on_aws(graph_of: Callable[[str], Graph]) -> None:
+    edges = graph_of("aws")["edges"]
+    assert {task: set(downstream) for task, downstream in edges.items()} == AWS_EDGES
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -76,28 +112,18 @@ def test_the_dag_is_parsed_again_within_a_second(graph_of: Callable[[str], Graph
 
 
 @pytest.mark.parametrize("runtime", ["local", "aws"])
-def test_every_mart_is_an_asset_of_the_stage_that_makes_it(graph_of: Callable[[str], Graph], runtime: str) -> None:
+def test_every_stage_of_dbt_publishes_what_it_has_written(graph_of: Callable[[str], Graph], runtime: str) -> None:
     outlets = graph_of(runtime)["outlets"]
-    assert {asset: stage_of(task) for task, assets in outlets.items() for asset in assets} == {
-        "chiplake.dim_grid_cells": "chip_extraction",
-        "chiplake.fct_chips": "chip_extraction",
-        "chiplake.fct_filled_chips": "temporal_merge",
-        "chiplake.fct_chip_statistics": "temporal_merge",
-        "chiplake.fct_composites": "temporal_merge",
-        "chiplake.fct_chip_embeddings": "change_detection",
-        "chiplake.fct_chip_changes": "change_detection",
-        "chiplake.fct_lake_quality": "tests_and_docs",
-        "chiplake.fct_pipeline_runs": "tests_and_docs",
-    }
+    stages = {alias: task.split(".") for task, aliases in outlets.items() for alias in aliases}
+    assert set(stages) == {f"chiplake.{stage}" for stage in MARTS_OF_DBT_STAGES}
+    assert all(alias.removeprefix("chiplake.") in path for alias, path in stages.items())
 
 
 def test_assets_have_the_schema_of_the_models() -> None:
     assert Environment.read({}).target_schema == "chiplake"
     schema = Environment.read({"CHIPLAKE_TARGET_SCHEMA": "dev_ann"}).target_schema
-    assert [(asset.name, asset.uri) for asset in assets_of("chip_extraction", schema)] == [
-        ("dev_ann.dim_grid_cells", "x-iceberg://lake/dev_ann/dim_grid_cells"),
-        ("dev_ann.fct_chips", "x-iceberg://lake/dev_ann/fct_chips"),
-    ]
+    asset = asset_of("fct_chips", schema)
+    assert (asset.name, asset.uri) == ("dev_ann.fct_chips", "x-iceberg://lake/dev_ann/fct_chips")
 
 
 def test_the_dbt_stages_are_the_selectors_and_their_marts(manifest: Path) -> None:
@@ -121,7 +147,6 @@ def test_one_task_builds_a_stage_and_one_shows_each_model(graph_of: Callable[[st
     assert stage.pop("dbt_producer_watcher") == "DbtProducerWatcherOperator"
     assert stage.pop("dbt_producer_watcher_done") == "EmptyOperator"
     assert stage.pop("tested") == "StageTestsOperator"
-    assert stage.pop("unreadable") == "CommandOperator"
     # Ephemeral models are part of the models that read them.
     steps = {"stg_stac__boa_offset_overrides", "int_item_radiometry", "int_item_rasters", "int_scene_parts"}
     assert {stage.pop(step) for step in steps} == {"EmptyOperator"}
@@ -142,34 +167,45 @@ def test_every_model_is_built_by_one_stage(graph_of: Callable[[str], Graph]) -> 
     assert sorted(task for task in shown if task in models) == models
 
 
-def test_on_aws_every_stage_is_a_job(graph_of: Callable[[str], Graph]) -> None:
+def test_on_aws_jobs_wait_without_a_worker_and_stages_are_shown(graph_of: Callable[[str], Graph]) -> None:
     graph = graph_of("aws")
-    operators = {task: kind for task, kind in graph["operators"].items() if task != "maintenance.is_due"}
-    assert operators.pop("batch_transform") == "TransformJobOperator"
-    assert set(operators.values()) == {"ProcessingJobOperator"}
-    assert set(graph["deferrable"]) == {*operators, "batch_transform"}
+    operators = graph["operators"]
+    jobs = {task for task, kind in operators.items() if kind == "ProcessingJobOperator"}
+    assert jobs == {"before_encoder.job", "after_encoder.job", "maintenance.maintain"}
+    assert operators["batch_transform"] == "TransformJobOperator"
+    assert {
+        kind for task, kind in operators.items() if task not in {*jobs, "batch_transform", "maintenance.is_due"}
+    } == {"StageOperator"}
+    assert set(graph["deferrable"]) == {*jobs, "batch_transform"}
 
 
 def test_on_aws_a_retry_waits_for_a_running_job(parsed: dict[str, Graph]) -> None:
     triggers = parsed["aws"]["triggers"]
-    assert len(triggers) == 11
+    assert len(triggers) == 4
     for trigger in triggers:
         assert (trigger["job_name"], trigger["job_type"], trigger["aws_conn_id"]) == ("the-job-01", "Processing", None)
-        # Every 30 seconds for six hours; the versions of the provider name these arguments differently.
+        # Every 30 seconds for twelve hours; the versions of the provider name these arguments differently.
         names = (
             ("waiter_delay", "waiter_max_attempts") if "waiter_delay" in trigger else ("poke_interval", "max_attempts")
         )
-        assert tuple(trigger[name] for name in names) == (30, 720)
+        assert tuple(trigger[name] for name in names) == (30, 1440)
 
 
 def test_tasks_have_retries_and_a_timeout(graph_of: Callable[[str], Graph]) -> None:
     for runtime in ("local", "aws"):
         graph = graph_of(runtime)
         assert set(graph["retries"].values()) == {2}
-        assert graph["timeouts_h"] == [6]
+        assert (graph["timeouts_h"], graph["run_timeout_h"]) == ([12], 24)
         assert graph["owners"] == ["chiplake"]
         assert graph["max_active_runs"] == 1
         assert "error" in graph["doc"]
+
+
+def test_time_limits_are_chosen_by_the_environment(others: dict[str, Graph]) -> None:
+    limited = only_dag(others["limited"])
+    assert (limited["timeouts_h"], limited["run_timeout_h"]) == ([3], 8)
+    for trigger in others["limited"]["triggers"]:
+        assert 360 in (trigger.get("waiter_max_attempts"), trigger.get("max_attempts"))
 
 
 def test_without_a_start_day_the_dag_does_not_catch_up(graph_of: Callable[[str], Graph]) -> None:

@@ -31,6 +31,7 @@ class StageTestsOperator(CommandOperator):
         state = states.get(run_id, {}).get(self.producer)
         if state == "success":
             self.log.info("dbt build ran the tests of this stage; see the log of %s", self.producer)
+            self.publish(context)
         else:
             self.log.info(
                 "the state of dbt build is %s: its models were built one by one, so their tests run now", state

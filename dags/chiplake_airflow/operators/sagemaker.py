@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from airflow.providers.amazon.aws.operators.sagemaker import SageMakerProcessingOperator, SageMakerTransformOperator
 from airflow.sdk import BaseOperator, Variable
 from botocore.exceptions import ClientError
@@ -16,6 +17,7 @@ from chiplake_airflow.compatibility import AirflowSkipException, make_sagemaker_
 from chiplake_airflow.exported_run import ExportedRun, newest_run
 from chiplake_airflow.job_settings import job_settings
 from chiplake_airflow.processing_request import JobOptions, processing_request
+from chiplake_airflow.stage_reports import StageReport, read_s3
 from lakehouse.transform_job import (
     Job,
     JobHistory,
@@ -77,14 +79,18 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
 
     Args:
         job: the CreateProcessingJob request of the stage. A number follows its name for each job of the same work.
+        reports_uri: s3:// address of the reports of the stages that the job runs.
         checkpoint_folder: folder of the container for the Clay checkpoint, if one is set; None: the job needs none.
     """
 
-    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job")
+    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri")
 
-    def __init__(self, *, job: dict[str, Any], checkpoint_folder: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, job: dict[str, Any], reports_uri: str, checkpoint_folder: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(config={}, **kwargs)
         self.job = job
+        self.reports_uri = reports_uri
         self.checkpoint_folder = checkpoint_folder
 
     @override
@@ -108,10 +114,17 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
             self.log.warning("Incomplete: %s", message)
         return result
 
+    def reports(self, context: Any) -> list[StageReport]:
+        """Return what the stages of the newest job have reported."""
+        job = self._find_jobs(context).latest
+        if job is None:
+            return []
+        since = self.hook.describe_processing_job(job.name)["CreationTime"]
+        return read_s3(self.reports_uri, self.region_name, since)
+
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
-        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
-        return find_jobs(self.job["ProcessingJobName"], find)
+        return find_processing_jobs(self.hook, self.job["ProcessingJobName"])
 
 
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
@@ -204,6 +217,16 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         if len(run.unanswered) == len(run.objects):
             raise RuntimeError(f"{summary}; see the log of {latest} in CloudWatch")
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
+
+
+def find_processing_jobs(hook: SageMakerHook, work: str) -> JobHistory:
+    """Find the processing jobs that were started for some work.
+
+    Args:
+        hook: reaches SageMaker.
+        work: name of the jobs without their number.
+    """
+    return find_jobs(work, _finder(hook.describe_processing_job, "ProcessingJobStatus"))
 
 
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:

@@ -1,4 +1,7 @@
-"""The stages on AWS: a SageMaker processing job of the project's image each, and a batch transform job for the encoder.
+"""The stages on AWS: a SageMaker processing job before the encoder, a batch transform job, and a job after it.
+
+A job runs its stages one after the other with one Spark session. When it has ended, a task for each stage shows how the
+stage ended, by its report.
 
 A task reads its configuration from Variables when it runs: `/airflow/variables/NAME/...` in SSM Parameter Store.
 
@@ -10,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
 from airflow.sdk import TaskGroup
@@ -20,22 +22,20 @@ from chiplake_airflow.commands import DAYS, ingest_command
 from chiplake_airflow.days import RUN_KEY
 from chiplake_airflow.environment import Environment
 from chiplake_airflow.job_settings import settings_of_stage
+from chiplake_airflow.jobs import AFTER_ENCODER, BEFORE_ENCODER, NOT_NIGHTLY, STAGES_OF_JOBS, job_name
 from chiplake_airflow.operators.sagemaker import ProcessingJobOperator, TransformJobOperator
+from chiplake_airflow.operators.stage import StageOperator
 from chiplake_airflow.processing_request import s3_input, s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import ALL_TESTS, assets_of
+from chiplake_airflow.stages import outlets_of
 from chiplake_airflow.variables import variable
 
 PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
 CHECKPOINTS: Final = "/opt/ml/processing/checkpoint"
 DOCS: Final = "/opt/ml/processing/docs"
-RUN_JOB: Final = ("smspark-submit", f"{PROJECT}/scripts/run_job.py")
 CHIPLAKE: Final = ("smspark-submit", "chiplake")
-DBT: Final = ("smspark-submit", "dbt", "--no-use-colors")
-DBT_FOLDERS: Final = ("--project-dir", PROJECT, "--profiles-dir", f"{PROJECT}/profiles", "--target", "aws")
-
-LONGEST_JOB: Final = timedelta(hours=6)
+THEN: Final = "then"  # between the commands of `chiplake steps`
 
 
 def _template(name: str, default: str | None = None) -> str:
@@ -45,7 +45,16 @@ def _template(name: str, default: str | None = None) -> str:
 
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
-EXPORT_ID: Final = "{{ ti.xcom_pull(task_ids='batch_transform', key='run_id') }}"
+REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
+_EXPORT_ID: Final = "ti.xcom_pull(task_ids='batch_transform', key='run_id')"
+EXPORT_ID: Final = f"{{{{ {_EXPORT_ID} }}}}"
+# Empty if nothing was exported.
+ANSWERS: Final = f"{{% if {_EXPORT_ID} %}}{EXPORTS}/{EXPORT_ID}/{{% endif %}}"
+
+
+def _job_name(name: str) -> str:
+    """Return the name of a job of this run, without its number."""
+    return f"{job_name(NAME, name)}{RUN_KEY}"
 
 
 @dataclass(frozen=True)
@@ -55,22 +64,18 @@ class AwsRuntime(Runtime):
     environment: Environment
 
     @override
-    def ingest(self) -> Stage:
-        return self._job("ingest", CHIPLAKE, ingest_command(from_files=False))
-
-    @override
-    def chip_extraction(self) -> Stage:
-        return self._job("chip_extraction", RUN_JOB, ("chip_extraction", *DAYS))
-
-    @override
-    def temporal_merge(self) -> Stage:
-        return self._job("temporal_merge", RUN_JOB, ("temporal_merge", *DAYS))
-
-    @override
-    def export(self) -> Stage:
+    def before_encoder(self) -> Stage:
+        commands = (
+            ingest_command(from_files=False),
+            ("run", "chip_extraction", *DAYS),
+            ("run", "temporal_merge", *DAYS),
+            ("embed", "export", *DAYS),
+        )
         output = s3_output("objects", f"{HOME}/transform", EXPORTS)
-        arguments = ("embed", "export", *DAYS)
-        return self._job("export", CHIPLAKE, arguments, outputs=[output], checkpoint_folder=CHECKPOINTS)
+        with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
+            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], checkpoint_folder=CHECKPOINTS)
+            job >> self._stages(BEFORE_ENCODER)
+        return job
 
     @override
     def batch_transform(self) -> Stage:
@@ -85,33 +90,53 @@ class AwsRuntime(Runtime):
         )
 
     @override
-    def load(self) -> Stage:
-        answers = s3_input("answers", f"{EXPORTS}/{EXPORT_ID}/", f"{HOME}/transform/{EXPORT_ID}")
-        return self._job("load", CHIPLAKE, ("embed", "load"), inputs=[answers])
-
-    @override
-    def change_detection(self) -> Stage:
-        # Runs also when there was nothing to embed and `batch_transform` was skipped.
-        return self._job("change_detection", RUN_JOB, ("change_detection", *DAYS), trigger_rule="none_failed")
-
-    @override
-    def tests_and_docs(self) -> Stage:
-        with TaskGroup(
-            "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
-        ) as group:
-            tests = self._job("tests", DBT, ("test", *ALL_TESTS, *DBT_FOLDERS))
-            output = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
-            docs = self._job("docs", DBT, ("docs", "generate", "--target-path", DOCS, *DBT_FOLDERS), outputs=[output])
-            tests >> [docs, self._job("operations", RUN_JOB, ("operations",))]
-        return group
+    def after_encoder(self) -> Stage:
+        commands = (
+            ("embed", "load"),
+            ("run", "change_detection", *DAYS),
+            ("run", "tests", "--if-due"),
+            ("run", "operations"),
+            ("run", "freshness"),  # at the end, as it fails if a source is stale
+        )
+        answers = s3_input("answers", ANSWERS, f"{HOME}/transform/{EXPORT_ID}")
+        docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
+        with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
+            # Runs also when there was nothing to embed and `batch_transform` was skipped.
+            job = self._steps(AFTER_ENCODER, commands, inputs=[answers], outputs=[docs], trigger_rule="none_failed")
+            job >> self._stages(AFTER_ENCODER)
+        return job
 
     @override
     def maintain(self) -> Stage:
-        return self._job("maintain", CHIPLAKE, ("maintain",))
+        return self._job("maintain", "maintain", CHIPLAKE, ("maintain",))
+
+    def _steps(self, group: str, commands: Sequence[Sequence[str]], **kwargs: Any) -> ProcessingJobOperator:
+        """Add the job that runs several commands of `chiplake` one after the other."""
+        words = [word for command in commands for word in (THEN, *command)][1:]
+        return self._job("job", group, CHIPLAKE, ("steps", *words), **kwargs)
+
+    def _stages(self, job: str) -> list[StageOperator]:
+        """Add the tasks that show the stages of a job."""
+        schema = self.environment.target_schema
+        return [
+            StageOperator(
+                task_id=stage,
+                stage=stage,
+                job_name=_job_name(job),
+                reports_uri=REPORTS,
+                schema=schema,
+                region_name=_template("chiplake_region"),
+                is_optional=stage in NOT_NIGHTLY,
+                outlets=outlets_of(stage, schema),
+                trigger_rule="one_done",  # not if the job did not run at all
+            )
+            for stage in STAGES_OF_JOBS[job]
+        ]
 
     def _job(
         self,
         task_id: str,
+        name: str,
         program: Sequence[str],
         arguments: Sequence[str],
         inputs: Sequence[dict[str, Any]] = (),
@@ -119,7 +144,7 @@ class AwsRuntime(Runtime):
         **kwargs: Any,
     ) -> ProcessingJobOperator:
         job: dict[str, Any] = {
-            "ProcessingJobName": f"{NAME}-{task_id.replace('_', '-')}-{RUN_KEY}",
+            "ProcessingJobName": _job_name(name),
             "RoleArn": _template("chiplake_job_role_arn"),
             "AppSpecification": {
                 "ImageUri": _template("chiplake_spark_image"),
@@ -133,7 +158,7 @@ class AwsRuntime(Runtime):
                     "VolumeSizeInGB": _template("chiplake_spark_volume_gb"),
                 }
             },
-            "StoppingCondition": {"MaxRuntimeInSeconds": int(LONGEST_JOB.total_seconds())},
+            "StoppingCondition": {"MaxRuntimeInSeconds": self._longest_job_s},
             "Environment": {
                 "AWS_REGION": _template("chiplake_region"),
                 "AWS_DEFAULT_REGION": _template("chiplake_region"),
@@ -143,20 +168,20 @@ class AwsRuntime(Runtime):
                 # A job on SageMaker succeeds or fails. Its ExitMessage and the tables name the chips that failed.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
-                **settings_of_stage("{{ run_id }}", task_id if task_id == "tests" else ""),
+                "CHIPLAKE_DOCS_FOLDER": DOCS,
+                **settings_of_stage("{{ run_id }}", REPORTS),
             },
         }
         if inputs:
             job["ProcessingInputs"] = list(inputs)
         if outputs:
             job["ProcessingOutputConfig"] = {"Outputs": list(outputs)}
-        return ProcessingJobOperator(
-            task_id=task_id,
-            job=job,
-            outlets=assets_of(task_id, self.environment.target_schema),
-            **self._waiting(),
-            **kwargs,
-        )
+        return ProcessingJobOperator(task_id=task_id, job=job, reports_uri=REPORTS, **self._waiting(), **kwargs)
+
+    @property
+    def _longest_job_s(self) -> int:
+        """Longest time of a job, seconds: SageMaker then stops it."""
+        return int(self.environment.longest_task.total_seconds())
 
     def _waiting(self) -> dict[str, Any]:
         """Return how an operator reaches AWS and waits for its job without a worker's slot."""
@@ -165,6 +190,6 @@ class AwsRuntime(Runtime):
             "region_name": _template("chiplake_region"),
             "deferrable": True,
             "check_interval": self.environment.poll_s,
-            "max_attempts": int(LONGEST_JOB.total_seconds()) // self.environment.poll_s,
+            "max_attempts": self._longest_job_s // self.environment.poll_s,
             "action_if_job_exists": "fail",
         }

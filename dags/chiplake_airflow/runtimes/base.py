@@ -1,4 +1,11 @@
-"""What a runtime offers: a method for each stage, which adds the stage to the DAG that is being defined."""
+"""What a runtime offers: a method for each part of a run, which adds its stages to the DAG that is being defined.
+
+Before the encoder: ingest, chip_extraction, temporal_merge, export. After it: load, change_detection, all tests with
+the docs (when they are due), operations, freshness of the sources.
+
+A task that nothing waits for shows what a person should look at, and stops nothing: Airflow takes the state of a run
+from the tasks that nothing waits for.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +21,16 @@ class Runtime(ABC):
     """Where the jobs of the DAG run. Every stage can be repeated at any time."""
 
     @abstractmethod
-    def ingest(self) -> Stage:
-        """Add the stage that ingests STAC items into raw.stac_items."""
-
-    @abstractmethod
-    def chip_extraction(self) -> Stage:
-        """Add the stage that builds fct_chips from raw.stac_items and reports chips that could not be read."""
-
-    @abstractmethod
-    def temporal_merge(self) -> Stage:
-        """Add the stage that builds fct_filled_chips from fct_chips."""
-
-    @abstractmethod
-    def export(self) -> Stage:
-        """Add the stage that exports chips of fct_filled_chips as objects for the encoder."""
+    def before_encoder(self) -> Stage:
+        """Add the stages from STAC items to exported objects of chips; return what the encoder waits for."""
 
     @abstractmethod
     def batch_transform(self) -> Stage:
         """Add the stage that embeds the exported objects; a retry sends the objects that have no answer yet."""
 
     @abstractmethod
-    def load(self) -> Stage:
-        """Add the stage that loads the encoder's answers into raw.clay_embeddings."""
-
-    @abstractmethod
-    def change_detection(self) -> Stage:
-        """Add the stage that builds fct_chip_changes from raw.clay_embeddings."""
-
-    @abstractmethod
-    def tests_and_docs(self) -> Stage:
-        """Add the stage that runs every test on the whole lake, then makes the dbt docs and the record of runs."""
+    def after_encoder(self) -> Stage:
+        """Add the stages from the encoder's answers to the record of runs; return what the next stage waits for."""
 
     @abstractmethod
     def maintain(self) -> Stage:

@@ -25,7 +25,7 @@ from chiplake_airflow.job_settings import PRODUCER, add_job_settings
 from chiplake_airflow.operators.command import CommandOperator
 from chiplake_airflow.operators.dbt import StageTestsOperator, raise_cause
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import ALL_TESTS, assets_of
+from chiplake_airflow.stages import outlets_of
 
 # Tests that also read models of a later stage run with that stage.
 STAGE_TESTS: Final = ("--indirect-selection", "buildable")
@@ -52,53 +52,48 @@ class LocalRuntime(Runtime):
         return cls(environment, YamlSelectors.parse(manifest["selectors"], lax_parsing_enabled=False))
 
     @override
-    def ingest(self) -> Stage:
-        return self._chiplake("ingest", *ingest_command(from_files=True))
-
-    @override
-    def chip_extraction(self) -> Stage:
-        group = self._dbt_stage("chip_extraction")
-        tested = list(group.get_leaves())
-        with group:
-            tested >> self._chiplake("unreadable", "status", "--check", *DAYS)
+    def before_encoder(self) -> Stage:
+        with TaskGroup("before_encoder", prefix_group_id=False) as group:
+            ingest = self._chiplake("ingest", *ingest_command(from_files=True))
+            chips = self._dbt_stage("chip_extraction")
+            # First load the answers that an earlier run left, so that no chip is embedded twice.
+            export = self._chiplake("export", "embed", "export", "--load-leftovers", *DAYS)
+            ingest >> chips >> self._dbt_stage("temporal_merge") >> export
+        # Nothing waits for this task: if it is red, the run goes on with the chips that could be read, and then fails.
+        chips >> self._chiplake("unreadable", "status", "--check", *DAYS)
         return group
-
-    @override
-    def temporal_merge(self) -> Stage:
-        return self._dbt_stage("temporal_merge")
-
-    @override
-    def export(self) -> Stage:
-        # First load the answers that an earlier run left, so that no chip is embedded twice.
-        return self._chiplake("export", "embed", "export", "--load-leftovers", *DAYS)
 
     @override
     def batch_transform(self) -> Stage:
         return self._chiplake("batch_transform", "embed", "transform")
 
     @override
-    def load(self) -> Stage:
-        return self._chiplake("load", "embed", "load")
+    def after_encoder(self) -> Stage:
+        with TaskGroup("after_encoder", prefix_group_id=False) as group:
+            changes = self._dbt_stage("change_detection")
+            self._chiplake("load", "embed", "load") >> changes
+            changes >> self._tests_and_docs()
+        # Nothing waits for this task, either.
+        changes >> self._command("freshness", self._dbt("source", "freshness"))
+        return group
 
-    @override
-    def change_detection(self) -> Stage:
-        return self._dbt_stage("change_detection")
-
-    @override
-    def tests_and_docs(self) -> Stage:
-        with TaskGroup(
-            "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
-        ) as group:
-            tests = self._command("tests", self._dbt("test", *ALL_TESTS), stage="tests")
-            operations = self._dbt("build", *STAGE_TESTS, "--exclude-resource-type", "unit_test")
-            tests >> [
-                self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs")),
-                self._command(
-                    "operations",
-                    (*operations, "--selector", "operations"),
-                    outlets=assets_of("operations", self.environment.target_schema),
-                ),
-            ]
+    def _tests_and_docs(self) -> TaskGroup:
+        """Add the tests on the whole lake and the docs, both when they are due, and the record of runs."""
+        with TaskGroup("tests_and_docs", tooltip="the whole lake once a week or when the code has changed") as group:
+            is_due = self._chiplake("is_due", "status", "--due", "tests")
+            tests = self._command(
+                "tests", self._dbt("test", "--resource-type", "test", "--selector", "tests"), stage="tests"
+            )
+            docs = self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs"))
+            # It reads the record of the tests, and is built also without them.
+            operations = self._command(
+                "operations",
+                self._dbt("build", *STAGE_TESTS, "--exclude-resource-type", "unit_test", "--selector", "operations"),
+                stage="operations",
+                outlets=outlets_of("operations", self.environment.target_schema),
+                trigger_rule="none_failed",
+            )
+            is_due >> tests >> [docs, operations]
         return group
 
     @override
@@ -109,7 +104,8 @@ class LocalRuntime(Runtime):
         return self._command(task_id, (str(self.environment.bin / "chiplake"), *arguments))
 
     def _command(self, task_id: str, command: Sequence[str], **kwargs: Any) -> CommandOperator:
-        return CommandOperator(task_id=task_id, command=command, cwd=self.environment.project, **kwargs)
+        schema = self.environment.target_schema
+        return CommandOperator(task_id=task_id, command=command, cwd=self.environment.project, schema=schema, **kwargs)
 
     def _dbt(self, *arguments: str) -> tuple[str, ...]:
         folders = ("--project-dir", str(self.environment.project), "--profiles-dir", str(self._profiles.parent))
@@ -179,5 +175,6 @@ class LocalRuntime(Runtime):
             command=(*tests, "--selector", stage),
             stage=stage,
             cwd=self.environment.project,
-            outlets=assets_of(stage, self.environment.target_schema),
+            schema=self.environment.target_schema,
+            outlets=outlets_of(stage, self.environment.target_schema),
         )

@@ -18,6 +18,7 @@ from aws_cdk import (
     aws_sns,
     aws_sns_subscriptions,
 )
+from chiplake_airflow.jobs import AFTER_ENCODER, job_name
 
 from stack.config import Config
 
@@ -75,13 +76,15 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
         stack: the stack.
         config: the choices of the deployment.
         alerts: topic that gets failed jobs and alarms.
-        completed: topic that gets every processing job that succeeded; CloudWatch counts no rule without a target.
+        completed: topic that gets the last job of a night if it succeeded; CloudWatch counts no rule without a target.
     """
     if config.alarm_email:
         alerts.add_subscription(aws_sns_subscriptions.EmailSubscription(config.alarm_email))
     failed_processing = _rule(stack, config, "ProcessingFailed", _PROCESSING, "Failed", alerts)
     failed_transform = _rule(stack, config, "TransformFailed", _TRANSFORM, "Failed", alerts)
-    succeeded = _rule(stack, config, "ProcessingSucceeded", _PROCESSING, "Completed", completed)
+    # The last job of a night: an earlier one that succeeds says nothing of the rest.
+    last_job = job_name(config.name, AFTER_ENCODER)
+    succeeded = _rule(stack, config, "ProcessingSucceeded", _PROCESSING, "Completed", completed, last_job)
     _alarm(
         stack,
         alerts,
@@ -103,7 +106,7 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
         alerts,
         f"{config.name}-no-night",
         _matched(succeeded, Duration.hours(1)),
-        f"No processing job succeeded for {config.night_hours} hours: is the DAG enabled, is Airflow up?",
+        f"No night succeeded for {config.night_hours} hours: is the DAG enabled, is Airflow up, did a job fail?",
         below=1,
         periods=config.night_hours,
     )
@@ -130,7 +133,13 @@ def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, envi
 
 
 def _rule(
-    stack: Stack, config: Config, name: str, event: _JobEvent, status: str, topic: aws_sns.Topic
+    stack: Stack,
+    config: Config,
+    name: str,
+    event: _JobEvent,
+    status: str,
+    topic: aws_sns.Topic,
+    jobs: str = "",
 ) -> aws_events.Rule:
     return aws_events.Rule(
         stack,
@@ -140,7 +149,7 @@ def _rule(
         event_pattern=aws_events.EventPattern(
             source=["aws.sagemaker"],
             detail_type=[event.detail_type],
-            detail={event.status_field: [status], event.name_field: [{"prefix": f"{config.name}-"}]},
+            detail={event.status_field: [status], event.name_field: [{"prefix": jobs or f"{config.name}-"}]},
         ),
         targets=[aws_events_targets.SnsTopic(topic)],
     )

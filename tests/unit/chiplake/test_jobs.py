@@ -50,12 +50,18 @@ def test_each_job_that_runs_dbt_has_a_selector_of_its_name(monkeypatch: pytest.M
     built: list[str] = []
     monkeypatch.setattr(jobs, "dbt_build", lambda selector, _window, _on_line: built.append(selector))
     monkeypatch.setattr("chiplake.status.raise_if_unreadable", lambda *_: None)
-    dbt_jobs = [name for name in JOBS if name not in ("embedding_generation", "nightly")]
+    commands: list[list[str]] = []
+    monkeypatch.setattr(jobs, "_run_dbt", lambda command, *_: commands.append(command))
+    dbt_jobs = [name for name in JOBS if name not in ("embedding_generation", "nightly", "tests", "freshness")]
     for name in dbt_jobs:
         JOBS[name](ALL_DAYS, forget)
     assert built == dbt_jobs
+    assert commands == []
     selectors = yaml.safe_load((PROJECT_DIR / "selectors.yml").read_text())["selectors"]
     assert set(built) <= {selector["name"] for selector in selectors}
+    JOBS["tests"](ALL_DAYS, forget)
+    assert [command[:1] for command in commands] == [["test"], ["docs"]]
+    assert commands[0][-1] in {selector["name"] for selector in selectors}
 
 
 def test_the_night_continues_after_failed_chips_and_reports_them_all(
@@ -149,6 +155,20 @@ def test_a_window_that_ends_before_it_starts_is_refused() -> None:
                 ),
             ),
             "1 of dbt's nodes failed, first fct_chips: Python worker exited",
+        ),
+        (
+            SimpleNamespace(
+                exception=None,
+                success=False,
+                result=SimpleNamespace(
+                    results=[
+                        SimpleNamespace(
+                            status="error", message=None, age=31.5 * 86_400, node=SimpleNamespace(name="stac_items")
+                        )
+                    ]
+                ),
+            ),
+            "1 of dbt's nodes failed, first stac_items: the newest row of the source is 31.5 days old",
         ),
         (SimpleNamespace(exception=None, success=False, result=None), "--selector temporal_merge failed; see logs/dbt"),
         (SimpleNamespace(exception=ValueError("no profile"), success=False, result=None), "cannot run: no profile"),

@@ -89,15 +89,73 @@ def test_chips_that_could_not_be_read_make_a_stage_incomplete(lake: Settings) ->
     catalog.create_table("chiplake.int_scenes", scenes).append(pa.Table.from_pylist([row], schema=scenes))
     table = catalog.create_table("chiplake.fct_chips", chips)
     table.append(pa.Table.from_pylist([row | {"error": "no such file"}, row | {"error": None}], schema=chips))
-    for stage, days in (("chip_extraction", AUGUST), ("chip_extraction", Days(date(2023, 9, 1))), ("load", AUGUST)):
-        with recorded_stage(lake, "night-1", stage, days):
+    largest_share = {"half": 0.5, "less": 0.49}
+    for stage, days, share in (
+        ("chip_extraction", AUGUST, "half"),
+        ("chip_extraction", AUGUST, "less"),
+        ("chip_extraction", Days(date(2023, 9, 1)), "less"),
+        ("load", AUGUST, "less"),
+    ):
+        with recorded_stage(lake.replace(max_unreadable_fraction=largest_share[share]), "night-1", stage, days):
             pass
     ends = [(row["state"], row["chips_unreadable"], row["error"]) for row in rows(lake) if row["ended_at"]]
     assert ends == [
         ("incomplete", 1, "1 chips could not be read, see column error of fct_chips"),
+        (
+            "failed",
+            1,
+            "1 chips could not be read (50.0%, more than CHIPLAKE_MAX_UNREADABLE_FRACTION=0.49), "
+            "see column error of fct_chips",
+        ),
         ("done", 0, None),
         ("done", None, None),
     ]
+
+
+def test_a_schedule_gets_a_report_of_each_stage(lake: Settings, tmp_path: Path) -> None:
+    catalog = ensure_sources(lake)
+    schema = pa.schema([("chip_id", pa.string())])
+    tables = {name: catalog.create_table(f"chiplake.{name}", schema) for name in ("fct_a", "fct_b", "int_c")}
+    tables["fct_b"].append(pa.table({"chip_id": ["older"]}))
+    scheduled = lake.replace(schedule_report=str(tmp_path / "reports"))
+    path = tmp_path / "reports" / "change_detection.json"
+    with recorded_stage(scheduled, "night-1", "change_detection", Days()):
+        running = json.loads(path.read_text())
+        for name in ("fct_a", "int_c"):
+            tables[name].append(pa.table({"chip_id": ["new"]}))
+    ended = json.loads(path.read_text())
+    assert (running["state"], running["marts_written"]) == ("running", [])
+    assert (ended["state"], ended["error"], ended["marts_written"]) == ("done", None, ["fct_a"])
+    assert (ended["run_id"], ended["stage"], ended["changes_written"]) == ("night-1", "change_detection", 0)
+
+
+def test_the_report_of_a_second_attempt_counts_from_the_first_one(lake: Settings, tmp_path: Path) -> None:
+    scheduled = lake.replace(schedule_report=str(tmp_path / "reports"))
+    table = ensure_sources(lake).create_table("chiplake.fct_a", pa.schema([("chip_id", pa.string())]))
+    path = tmp_path / "reports" / "temporal_merge.json"
+
+    def fail_after_a_write() -> None:
+        table.append(pa.table({"chip_id": ["new"]}))
+        raise ChiplakeError("no memory")
+
+    with pytest.raises(ChiplakeError), recorded_stage(scheduled, "night-1", "temporal_merge", Days()):
+        fail_after_a_write()
+    written = []
+    for run_id in ("night-1", "night-1", "night-2"):
+        with recorded_stage(scheduled, run_id, "temporal_merge", Days()):
+            pass
+        written.append(json.loads(path.read_text())["marts_written"])
+    assert written == [["fct_a"], [], []]
+
+
+def test_the_stage_that_reads_the_record_only_reports(lake: Settings, tmp_path: Path) -> None:
+    scheduled = lake.replace(schedule_report=str(tmp_path / "reports"))
+    error = ChiplakeError("no server answers")
+    with pytest.raises(ChiplakeError), recorded_stage(scheduled, "night-1", "operations", Days()):
+        raise error
+    assert rows(lake) == []
+    report = json.loads((tmp_path / "reports" / "operations.json").read_text())
+    assert (report["state"], report["error"]) == ("failed", "no server answers")
 
 
 def test_a_stage_without_a_run_is_not_recorded(lake: Settings) -> None:

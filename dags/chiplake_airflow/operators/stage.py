@@ -1,0 +1,79 @@
+"""The operator that shows one stage of a processing job that runs several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
+from airflow.sdk import BaseOperator
+from typing_extensions import override
+
+from chiplake_airflow.compatibility import AirflowSkipException
+from chiplake_airflow.operators.sagemaker import find_processing_jobs
+from chiplake_airflow.stage_reports import FAILED, INCOMPLETE, RUNNING, ReportedError, add_asset_events, read_s3
+from chiplake_airflow.stages import alias_of
+
+
+class StageOperator(BaseOperator):
+    """Ends as its stage did in the newest job, logs its numbers, and publishes the marts that it has written.
+
+    It is skipped if the job did not reach the stage, or left it out because it was not due.
+
+    Args:
+        stage: name of the stage.
+        job_name: name of the job without its number.
+        reports_uri: s3:// address of the reports of this run.
+        schema: schema of the models.
+        is_optional: whether the job may leave the stage out.
+    """
+
+    template_fields: Sequence[str] = ("job_name", "reports_uri", "region_name")
+    ui_color = "#e4ecf0"
+
+    def __init__(
+        self,
+        *,
+        stage: str,
+        job_name: str,
+        reports_uri: str,
+        schema: str,
+        region_name: str,
+        is_optional: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.job_name = job_name
+        self.reports_uri = reports_uri
+        self.schema = schema
+        self.region_name = region_name
+        self.is_optional = is_optional
+
+    @override
+    def execute(self, context: Any) -> None:
+        """Show the stage.
+
+        Raises:
+            AirflowSkipException: the job did not run the stage.
+            ReportedError: the stage failed, and with it the job.
+            RuntimeError: the stage failed, and the job went on; or the job completed without a word of the stage.
+        """
+        hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
+        job = find_processing_jobs(hook, self.job_name).latest
+        if job is None:
+            raise AirflowSkipException("no job was started")
+        since = hook.describe_processing_job(job.name)["CreationTime"]
+        reports = {one.stage: one for one in read_s3(self.reports_uri, self.region_name, since)}
+        report = reports.get(self.stage)
+        if report is None:
+            if job.status == "Completed" and not self.is_optional:
+                raise RuntimeError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
+            raise AirflowSkipException(f"{job.name} did not run this stage")
+        self.log.info(report.line)
+        error = report.error or f"{job.name} ended in this stage: {job.failure_reason}"
+        if report.state in (RUNNING, FAILED):
+            raise (RuntimeError if job.status == "Completed" else ReportedError)(error)
+        if report.state == INCOMPLETE:
+            self.log.warning("Incomplete: %s", report.error)
+        add_asset_events(report, context, alias_of(self.stage, self.schema), self.schema)
