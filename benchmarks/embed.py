@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
 
+from embedding.model.card import Precision, Preprocessing
 from embedding.model.encoder import KNOWN_SIZES
 from embedding.model.inference import batch_of, embed_table, encode, encode_chips, inputs_of, prepare_rows
-from embedding.model.preprocess import Precision, Preprocessing
 from embedding.model.weights import ClayModel, load_model, seeded_encoder
 from embedding.runs.local_transform import transform_locally
 from embedding.server.serve import keep_freed_memory

@@ -28,8 +28,8 @@ from harness.timing import REPEATS, best_s, wall_s
 from rich.console import Console
 from rich.table import Table
 
-from embedding.model.preprocess import Preprocessing
-from embedding.model.weights import ModelCard, describe_model
+from embedding.model.card import ModelCard, Preprocessing
+from embedding.model.weights import describe_model
 from embedding.runs.export import EMBEDDING_INPUTS, FILLED_CHIPS, export_chips
 from embedding.runs.files import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.runs.load import load_run

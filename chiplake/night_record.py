@@ -28,6 +28,7 @@ _OF_A_SCHEDULE: Final = (
     "schedule_run_id",
     "schedule_stage",
     "schedule_image",
+    "schedule_report",
 )  # settings that name the run and change nothing
 # What a night runs besides the code that makes rows: models, jobs, the encoder and the tests.
 _PARTS_OF_A_NIGHT: Final = ("dbt_project.yml", "selectors.yml", "models", "tests/dbt", "chiplake", "embedding")
@@ -62,6 +63,7 @@ def _digest(catalog: Catalog, settings: Settings, days: Days) -> str:
         f"{days.start} {days.end}",
         *(f"{one.variable}={one.value}" for one in list_settings(settings) if one.name not in _OF_A_SCHEDULE),
         _state_of_file(settings.clay.checkpoint),
+        _state_of_file(settings.clay.card),
         *_snapshots(catalog, (RAW_NAMESPACE, settings.lake.target_schema)),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

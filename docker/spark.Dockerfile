@@ -1,7 +1,7 @@
 # The project with Spark, for SageMaker processing jobs. From the project's root:
 #   docker build --file docker/spark.Dockerfile --tag chiplake-spark .
-# Another base image:      --build-arg BASE=IMAGE           (Debian 12 with Python 3.11)
-# Another index of torch:  --build-arg TORCH_INDEX=ADDRESS  (CPU builds are enough: jobs only name models with torch)
+# Another base image:  --build-arg BASE=IMAGE   (Debian 12 with Python 3.11)
+# It has no torch: jobs export chips and load answers, and know the model by its card.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS java
 
@@ -17,9 +17,6 @@ RUN apt-get update \
 
 FROM java AS build
 
-ARG TORCH=torch==2.15.0
-ARG TORCH_INDEX=
-
 COPY docker/spark-requirements.lock /tmp/requirements.lock
 # setuptools first, by the same hashes: source packages are built only with it. --no-deps, because the lock has all
 # dependencies, and pip would look for extras that it lacks.
@@ -27,9 +24,6 @@ RUN python -m venv /opt/venv \
     && awk '/^setuptools==/ {found = 1} found {print} found && !/\\$/ {exit}' /tmp/requirements.lock > /tmp/setuptools.txt \
     && python -m pip install --require-hashes --requirement /tmp/setuptools.txt \
     && python -m pip install --no-deps --require-hashes --no-build-isolation --requirement /tmp/requirements.lock
-# No hashes, because each index has its own builds of torch; TORCH pins the version.
-# hadolint ignore=DL3013,DL3059
-RUN python -m pip install ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} "${TORCH}"
 
 # Only lakehouse, which lists the jars: a change elsewhere fetches nothing again. Each jar is checked by its SHA-256 digest.
 COPY lakehouse /opt/fetch/lakehouse

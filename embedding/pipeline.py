@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from embedding.model.weights import ModelCard, describe_model, preprocessing_of
+from embedding.model.card import ModelCard, card_of, preprocessing_of
 from embedding.runs.export import export_chips
 from embedding.runs.files import LoadReport, Run, find_run, only_embedding_run, remove_partial_exports, unfinished_runs
 from embedding.runs.load import load_run
@@ -18,7 +18,6 @@ from embedding.runs.sagemaker_transform import transform_on_sagemaker
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
-from lakehouse.settings.clay import ClaySettings
 from python_udfs.session import get_spark
 
 ALL_DAYS: Final = Days()
@@ -74,7 +73,7 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
     Raises:
         ChiplakeError: the job cannot run at all. Objects and chips that failed are in the summary.
     """
-    card = _card(settings.clay)
+    card = card_of(settings.clay)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
@@ -107,7 +106,7 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
     Raises:
         ChiplakeError: an earlier run is not loaded yet, or a table to export from is missing.
     """
-    card = _card(settings.clay)
+    card = card_of(settings.clay)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         for unfinished in unfinished_runs(settings.lake.transform_dir):
@@ -180,7 +179,3 @@ def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> Tr
 
 def _chosen(transform_dir: Path, run_id: str | None) -> list[Run]:
     return unfinished_runs(transform_dir) if run_id is None else [find_run(transform_dir, run_id)]
-
-
-def _card(clay: ClaySettings) -> ModelCard:
-    return describe_model(clay.checkpoint, preprocessing_of(clay))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"  # media type of objects and answers
+CARD_SUFFIX: Final = ".card.json"  # of the file beside a checkpoint that says which model it is
 ANSWER_SUFFIX: Final = ".out"  # SageMaker appends it to the name of the object
 INPUT_FOLDER: Final = "input"
 OUTPUT_FOLDER: Final = "output"

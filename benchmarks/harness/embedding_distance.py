@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
+from embedding.model.card import Preprocessing
 from embedding.model.encoder import KNOWN_SIZES
 from embedding.model.inference import encode_chips
-from embedding.model.preprocess import ChipInput, Preprocessing, latlon_vector, time_vector
+from embedding.model.preprocess import ChipInput, latlon_vector, time_vector
 from embedding.model.weights import ClayModel, load_model, seeded_encoder
 from harness.fills import EPOCH, METHODS, NONE, Bands, fills_of, of_band
 from harness.holes import SIDE, Case

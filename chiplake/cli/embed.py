@@ -121,11 +121,12 @@ def package(
     ] = None,
 ) -> None:
     """Write the server's code and the checkpoint as model data of a SageMaker model."""
-    from embedding.model.weights import preprocessing_of
+    from embedding.model.card import preprocessing_of
     from embedding.server.package import write_package
 
     settings = get_settings()
-    archive, card = write_package(dest, checkpoint or settings.clay.checkpoint, preprocessing_of(settings.clay))
+    archive, weights = write_package(dest, checkpoint or settings.clay.checkpoint)
+    card = weights.card(preprocessing_of(settings.clay))
     print_line(f"{archive}: {card.model_id} ({card.weights})")
     print_line("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
 

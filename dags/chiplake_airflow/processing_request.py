@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chiplake_airflow.commands import without_empty
+from lakehouse.transform_job import CARD_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class JobOptions:
 
 
 def processing_request(
-    template: Mapping[str, Any], name: str, options: JobOptions, checkpoint_folder: str | None
+    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None
 ) -> dict[str, Any]:
     """Build the request of one job from the template of its stage.
 
@@ -33,20 +34,22 @@ def processing_request(
         template: the request of the stage as Airflow rendered it; it stays as it is.
         name: name of the job.
         options: what Variables add.
-        checkpoint_folder: folder of the container for the Clay checkpoint, if one is set; None: the job needs none.
+        card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
     """
     request = copy.deepcopy(dict(template))
     request["ProcessingJobName"] = name
     application = request["AppSpecification"]
     application["ContainerArguments"] = without_empty(application["ContainerArguments"])
     request["Environment"] = dict(options.settings) | request["Environment"]
-    if "ProcessingInputs" in request:  # an input of a task that was skipped has no address
-        request["ProcessingInputs"] = [one for one in request["ProcessingInputs"] if one["S3Input"]["S3Uri"]]
-    if checkpoint_folder and options.checkpoint_uri:
-        inputs = request.setdefault("ProcessingInputs", [])
-        inputs.append(s3_input("checkpoint", options.checkpoint_uri, checkpoint_folder))
-        file_name = options.checkpoint_uri.rsplit("/", 1)[-1]
-        request["Environment"]["CHIPLAKE_CLAY_CHECKPOINT"] = f"{checkpoint_folder}/{file_name}"
+    # An input that a task which was skipped would have made has no address.
+    inputs = [one for one in request.pop("ProcessingInputs", []) if one["S3Input"]["S3Uri"]]
+    if card_folder and options.checkpoint_uri:
+        card_uri = options.checkpoint_uri + CARD_SUFFIX
+        inputs.append(s3_input("card", card_uri, card_folder))
+        file_name = card_uri.rsplit("/", 1)[-1]
+        request["Environment"]["CHIPLAKE_CLAY_CARD"] = f"{card_folder}/{file_name}"
+    if inputs:
+        request["ProcessingInputs"] = inputs
     if options.subnets:
         vpc = {"Subnets": list(options.subnets), "SecurityGroupIds": list(options.security_groups)}
         request["NetworkConfig"] = {"VpcConfig": vpc}

@@ -3,8 +3,8 @@
 The CPU decodes chip by chip. The encoder's device normalises a batch at once, so that a GPU receives pixels as stored,
 which is a quarter of the bytes. CPU and GPU give the same numbers: float32, one operation at a time.
 
-A change here that changes a number must raise `PREPROCESS_VERSION`. It is part of the model's id, so that embeddings
-of the old version are not compared with new ones, and all chips are embedded again.
+A change here that changes a number must raise `card.PREPROCESS_VERSION`. It is part of the model's id, so that
+embeddings of the old version are not compared with new ones, and all chips are embedded again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,36 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from embedding.model.card import Hour, LatLonOrder, Preprocessing
 from embedding.model.clay_bands import STATISTICS
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M, Band
 from python_udfs.codec import decode_array
 from python_udfs.fill.source_index import STILL_MISSING
 
-PREPROCESS_VERSION: Final = 1
 TRAINING_HOUR: Final = 12  # Clay was trained on this hour for every chip
 
-LatLonOrder = Literal["longitude_first", "latitude_first"]
-Hour = Literal["training", "acquired"]
-Precision = Literal["float32", "bfloat16"]
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Choices of the settings that change embeddings: what the encoder sees, and its precision."""
-
-    latlon_order: LatLonOrder = "longitude_first"  # as in training; Clay's tutorials have latitude first
-    hour: Hour = "training"  # `training`: 12 for every chip; Clay's tutorials have the hour of acquisition
-    precision: Precision = "float32"
-
-    @property
-    def tag(self) -> str:
-        """The end of a model's id that names the preprocessing; empty for version 1 with its defaults."""
-        version = "" if PREPROCESS_VERSION == 1 else f":pre{PREPROCESS_VERSION}"
-        order = "" if self.latlon_order == "longitude_first" else f":{self.latlon_order.replace('_', '-')}"
-        precision = "" if self.precision == "float32" else f":{self.precision}"
-        hour = "" if self.hour == "training" else f":hour-{self.hour}"
-        return version + order + hour + precision
 
 
 @dataclass(frozen=True)

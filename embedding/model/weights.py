@@ -18,17 +18,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from embedding.model.card import SEEDED_PREFIX, SEEDED_WEIGHTS, ModelCard, Preprocessing, Weights
 from embedding.model.encoder import KNOWN_SIZES, PATCH_SIZE, ClayEncoder, EncoderSize, size_of_state
-from embedding.model.preprocess import PREPROCESS_VERSION, Preprocessing
 from embedding.wire import UNTRAINED
 from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError, one_line
-from lakehouse.settings.clay import ClaySettings
 from lakehouse.transform_job import GPU_AMI
 
 # Chosen among 14 pairs of size and seed, only because they find the demo's planted change.
 SEED: Final = 2
-SEEDED_PREFIX: Final = "clay-seeded-"  # prefix of model ids; macro is_trained also has it
 SEEDED_SIZE: Final = EncoderSize(dim=96, depth=2, heads=2, dim_head=48, mlp_dim=192)
 
 _LIGHTNING_PREFIX: Final = "model.encoder."
@@ -45,20 +43,6 @@ _NAMES: Final = {"tiny": "clay-tiny", "small": "clay-small", "base": "clay-v1-ba
 _SEEDED_GAIN: Final = {"patch_embedding.weight_generator.fc_weight.weight": 30.0}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """Facts about a model that are known without loading it."""
-
-    model_id: str  # architecture, version, digest, and the preprocessing where it is not the default
-    dimension: int  # length of an embedding
-    is_trained: bool  # False for the seeded encoder only
-
-    @property
-    def weights(self) -> str:
-        """Kind of the weights, for messages: `checkpoint` or `untrained weights`."""
-        return "checkpoint" if self.is_trained else UNTRAINED
 
 
 @dataclass(frozen=True)
@@ -84,11 +68,6 @@ class _Sidecar(BaseModel):
     patch_size: int = PATCH_SIZE
 
 
-def preprocessing_of(clay: ClaySettings) -> Preprocessing:
-    """Return the preprocessing that the settings choose."""
-    return Preprocessing(latlon_order=clay.latlon_order, hour=clay.hour, precision=clay.precision)
-
-
 def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> ModelCard:
     """Describe a model. The file is mapped for its shapes and read once for its digest; no encoder is made.
 
@@ -99,9 +78,14 @@ def describe_model(weights_file: Path | None, preprocessing: Preprocessing) -> M
     Raises:
         ChiplakeError: the checkpoint cannot be used.
     """
+    return weights_of(weights_file).card(preprocessing)
+
+
+def weights_of(weights_file: Path | None) -> Weights:
+    """Describe the weights of a model; see `describe_model`."""
     if weights_file is None:
-        return _seeded_card(seeded_encoder(), preprocessing)
-    return _trained_card(weights_file, _read_encoder(weights_file)[1], preprocessing)
+        return SEEDED_WEIGHTS
+    return _checkpoint_weights(weights_file, _read_encoder(weights_file)[1])
 
 
 def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: str = "cpu") -> ClayModel:
@@ -118,11 +102,11 @@ def load_model(weights_file: Path | None, preprocessing: Preprocessing, device: 
     target = _device(device)
     if weights_file is None:
         encoder = seeded_encoder()
-        card = _seeded_card(encoder, preprocessing)
+        card = _seeded_weights(encoder).card(preprocessing)
         _log.warning("no checkpoint is set: using the seeded encoder with %s, %s", UNTRAINED, card.model_id)
     else:
         state, size = _read_encoder(weights_file)
-        card = _trained_card(weights_file, size, preprocessing)
+        card = _checkpoint_weights(weights_file, size).card(preprocessing)
         encoder = _empty_encoder(size)
         # Cloned: overwriting the mapped file later must neither change nor crash the model.
         encoder.load_state_dict({key: value.float().clone() for key, value in state.items()}, strict=True, assign=True)
@@ -158,24 +142,22 @@ def seeded_encoder(size: EncoderSize = SEEDED_SIZE, seed: int = SEED) -> ClayEnc
     return encoder.eval().requires_grad_(False)
 
 
-def _seeded_card(encoder: ClayEncoder, preprocessing: Preprocessing) -> ModelCard:
+def _seeded_weights(encoder: ClayEncoder) -> Weights:
     digest = hashlib.sha256()
     for weight in encoder.state_dict().values():
         digest.update(weight.numpy().astype("<f4").tobytes())
     size = encoder.size
-    model_id = f"{SEEDED_PREFIX}{size.dim}x{size.depth}:seed{SEED}:sha256:{digest.hexdigest()[:_DIGEST_LENGTH]}"
-    # The version is always part of this id, so that nobody mistakes it for a checkpoint's.
-    tag = preprocessing.tag if PREPROCESS_VERSION != 1 else f":pre{PREPROCESS_VERSION}{preprocessing.tag}"
-    return ModelCard(model_id + tag, size.dim, is_trained=False)
+    name = f"{SEEDED_PREFIX}{size.dim}x{size.depth}:seed{SEED}:sha256:{digest.hexdigest()[:_DIGEST_LENGTH]}"
+    return Weights(name=name, dimension=size.dim, is_trained=False)
 
 
-def _trained_card(path: Path, size: EncoderSize, preprocessing: Preprocessing) -> ModelCard:
+def _checkpoint_weights(path: Path, size: EncoderSize) -> Weights:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
     names = [_NAMES[name] for name, known in KNOWN_SIZES.items() if known == size]
     # The file, and so its digest, does not contain the number of heads: the name must.
     name = names[0] if names else f"clay-{size.dim}x{size.depth}h{size.heads}"
-    return ModelCard(f"{name}:sha256:{digest}{preprocessing.tag}", size.dim, is_trained=True)
+    return Weights(name=f"{name}:sha256:{digest}", dimension=size.dim, is_trained=True)
 
 
 def _read_encoder(path: Path) -> tuple[dict[str, Tensor], EncoderSize]:

@@ -22,7 +22,7 @@ from lakehouse.sql_literals import text_literal
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from embedding.model.weights import ModelCard
+    from embedding.model.card import ModelCard
     from lakehouse.settings.lake import LakeSettings
 
 FILLED_CHIPS: Final = "fct_filled_chips"

@@ -28,7 +28,7 @@ from lakehouse.files import write_atomically
 from lakehouse.locks import exclusively
 
 if TYPE_CHECKING:
-    from embedding.model.weights import ModelCard
+    from embedding.model.card import ModelCard
 
 OUT_SUFFIX: Final = ".out"
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")

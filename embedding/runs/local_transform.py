@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.runs.files import answer_path, objects_of
 from embedding.runs.report import ObjectFailure, Progress, TransformReport, no_progress
 from embedding.server.client import InferenceClient, connected

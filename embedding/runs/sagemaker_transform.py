@@ -28,7 +28,7 @@ from embedding.aws import (
     session,
     upload_files,
 )
-from embedding.model.weights import preprocessing_of
+from embedding.model.card import preprocessing_of
 from embedding.runs.files import Manifest, Run, answer_path, objects_of
 from embedding.runs.report import ObjectFailure, Progress, TransformReport, no_progress
 from embedding.server.process import preprocessing_environment

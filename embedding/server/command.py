@@ -33,7 +33,7 @@ def serve_command(
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", hidden=True)] = False,
 ) -> None:
     """Run the inference server until it is stopped."""
-    from embedding.model.weights import preprocessing_of
+    from embedding.model.card import preprocessing_of
     from embedding.server.package import packaged_weights
     from embedding.server.serve import ServerOptions, serve
 

@@ -14,8 +14,8 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-from embedding.model.preprocess import Preprocessing
-from embedding.model.weights import ModelCard, describe_model
+from embedding.model.card import Weights, card_path, write_weights
+from embedding.model.weights import weights_of
 from lakehouse.errors import ChiplakeError
 from lakehouse.files import replaced_atomically
 from lakehouse.settings import PROJECT_DIR
@@ -26,21 +26,20 @@ WEIGHTS_SUFFIXES: Final = (".ckpt", ".pt", ".pth", ".safetensors")
 _ARCHIVE_NAME: Final = "model.tar.gz"
 
 
-def write_package(dest: Path, weights_file: Path | None, preprocessing: Preprocessing) -> tuple[Path, ModelCard]:
-    """Write the archive.
+def write_package(dest: Path, weights_file: Path | None) -> tuple[Path, Weights]:
+    """Write the archive, and the card of its weights beside it.
 
     Args:
         dest: the archive `NAME.tar.gz`, or a directory for `model.tar.gz`.
         weights_file: as for `weights.load_model`; None to pack only the code.
-        preprocessing: the choices of the settings, for the model's id.
 
     Returns:
-        The archive, and the model that a server with it will hold.
+        The archive, and the weights that a server with it will hold.
 
     Raises:
         ChiplakeError: the checkpoint cannot be used, or its suffix is not one of a checkpoint.
     """
-    card = describe_model(weights_file, preprocessing)
+    weights = weights_of(weights_file)
     archive = dest if dest.name.endswith(".tar.gz") else dest / _ARCHIVE_NAME
     members = _members(weights_file)
     with (
@@ -50,7 +49,8 @@ def write_package(dest: Path, weights_file: Path | None, preprocessing: Preproce
     ):
         for name, path in sorted(members.items()):
             _add(tar, name, path)
-    return archive, card
+    write_weights(card_path(archive), weights)
+    return archive, weights
 
 
 def packaged_weights(model_dir: Path) -> Path | None:

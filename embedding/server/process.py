@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR
 from lakehouse.settings.variables import ENV_FILE_VARIABLE

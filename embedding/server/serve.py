@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 import uvicorn
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.model.weights import load_model
 from embedding.server.app import create_app
 from embedding.wire import MAX_OBJECT_BYTES

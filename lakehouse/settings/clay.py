@@ -19,6 +19,11 @@ class ClaySettings(SettingsGroup):
     checkpoint: Path | None = Field(
         None, description="File of the Clay checkpoint; without one the encoder has seeded, untrained weights."
     )
+    card: Path | None = Field(
+        None,
+        description="Card of the checkpoint, a JSON file that `chiplake embed package` writes beside its archive; with "
+        "it, a machine that only exports chips and loads answers needs neither the checkpoint nor torch.",
+    )
     latlon_order: Literal["longitude_first", "latitude_first"] = Field(
         "longitude_first", description="Order of the place vector; longitude came first in Clay's training."
     )

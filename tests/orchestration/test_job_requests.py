@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from chiplake_airflow.exported_run import newest_run
-from chiplake_airflow.processing_request import JobOptions, processing_request, s3_output
+from chiplake_airflow.processing_request import JobOptions, processing_request, s3_input, s3_output
 
 TEMPLATE: dict[str, Any] = {
     "ProcessingJobName": "chiplake-export-2023080320230813",
@@ -40,14 +40,22 @@ def test_variables_add_network_and_key() -> None:
     assert request["ProcessingOutputConfig"]["KmsKeyId"] == "arn:key"
 
 
-def test_a_job_that_needs_the_checkpoint_gets_it_as_an_input() -> None:
+def test_a_job_that_names_the_model_gets_the_card_of_the_checkpoint() -> None:
     options = JobOptions(checkpoint_uri="s3://lake/checkpoints/0a1b/clay.ckpt")
-    request = processing_request(TEMPLATE, NAME, options, "/opt/ml/checkpoint")
-    (checkpoint,) = request["ProcessingInputs"]
-    assert checkpoint["S3Input"]["S3Uri"] == "s3://lake/checkpoints/0a1b/clay.ckpt"
-    assert checkpoint["S3Input"]["LocalPath"] == "/opt/ml/checkpoint"
-    assert request["Environment"]["CHIPLAKE_CLAY_CHECKPOINT"] == "/opt/ml/checkpoint/clay.ckpt"
+    request = processing_request(TEMPLATE, NAME, options, "/opt/ml/card")
+    (card,) = request["ProcessingInputs"]
+    assert card["S3Input"]["S3Uri"] == "s3://lake/checkpoints/0a1b/clay.ckpt.card.json"
+    assert card["S3Input"]["LocalPath"] == "/opt/ml/card"
+    assert request["Environment"]["CHIPLAKE_CLAY_CARD"] == "/opt/ml/card/clay.ckpt.card.json"
     assert "ProcessingInputs" not in processing_request(TEMPLATE, NAME, options, None)
+
+
+def test_an_input_of_a_task_that_was_skipped_is_left_out() -> None:
+    inputs = [s3_input("answers", "", "/opt/ml/answers"), s3_input("other", "s3://lake/other", "/opt/ml/other")]
+    request = processing_request({**TEMPLATE, "ProcessingInputs": inputs}, NAME, JobOptions(), None)
+    assert [one["InputName"] for one in request["ProcessingInputs"]] == ["other"]
+    request = processing_request({**TEMPLATE, "ProcessingInputs": inputs[:1]}, NAME, JobOptions(), None)
+    assert "ProcessingInputs" not in request
 
 
 def test_the_newest_export_with_a_manifest_is_transformed() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.model.weights import describe_model
 from embedding.runs.files import Manifest, Run
 from embedding.runs.object_writer import write_object

@@ -80,18 +80,16 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
     Args:
         job: the CreateProcessingJob request of the stage. A number follows its name for each job of the same work.
         reports_uri: s3:// address of the reports of the stages that the job runs.
-        checkpoint_folder: folder of the container for the Clay checkpoint, if one is set; None: the job needs none.
+        card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
     """
 
     template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri")
 
-    def __init__(
-        self, *, job: dict[str, Any], reports_uri: str, checkpoint_folder: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, job: dict[str, Any], reports_uri: str, card_folder: str | None = None, **kwargs: Any) -> None:
         super().__init__(config={}, **kwargs)
         self.job = job
         self.reports_uri = reports_uri
-        self.checkpoint_folder = checkpoint_folder
+        self.card_folder = card_folder
 
     @override
     def execute(self, context: Any) -> Any:
@@ -102,7 +100,7 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         """
         history = self._find_jobs(context)
         _wait_if_running(self, history, "Processing")
-        self.config = processing_request(self.job, history.next_name, _job_options(), self.checkpoint_folder)
+        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
 

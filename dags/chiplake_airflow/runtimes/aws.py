@@ -32,7 +32,7 @@ from chiplake_airflow.variables import variable
 
 PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
-CHECKPOINTS: Final = "/opt/ml/processing/checkpoint"
+CARDS: Final = "/opt/ml/processing/card"
 DOCS: Final = "/opt/ml/processing/docs"
 CHIPLAKE: Final = ("smspark-submit", "chiplake")
 THEN: Final = "then"  # between the commands of `chiplake steps`
@@ -73,7 +73,7 @@ class AwsRuntime(Runtime):
         )
         output = s3_output("objects", f"{HOME}/transform", EXPORTS)
         with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
-            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], checkpoint_folder=CHECKPOINTS)
+            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], card_folder=CARDS)
             job >> self._stages(BEFORE_ENCODER)
         return job
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from embedding.aws import S3Place, client, plain_errors, session, upload_files
-from embedding.model.weights import preprocessing_of
+from embedding.model.card import card_path, preprocessing_of, write_weights
 from embedding.server.package import write_package
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import get_settings
@@ -22,7 +22,7 @@ from stack import layout
 
 
 def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]:
-    """Upload the packed server, and the checkpoint itself, from which jobs derive the id of the model.
+    """Upload the packed server, and the checkpoint with its card, which tells jobs the id of the model.
 
     Returns:
         The keys of the model data and of the checkpoint.
@@ -31,11 +31,13 @@ def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]
         ChiplakeError: the checkpoint cannot be used, or AWS refuses it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        archive, card = write_package(Path(folder), checkpoint, preprocessing_of(get_settings().clay))
-        print(f"    {card.model_id}", file=sys.stderr)
+        archive, weights = write_package(Path(folder), checkpoint)
+        print(f"    {weights.card(preprocessing_of(get_settings().clay)).model_id}", file=sys.stderr)
         model = _upload(s3, [archive], S3Place(bucket, f"{layout.MODELS}/{sha256_of(archive)[:16]}"))
-    files = [path for path in (checkpoint, checkpoint.with_suffix(".json")) if path.is_file()]
-    return model, _upload(s3, files, S3Place(bucket, f"{layout.CHECKPOINTS}/{sha256_of(checkpoint)[:16]}"))
+        card = card_path(Path(folder) / checkpoint.name)
+        write_weights(card, weights)
+        files = [path for path in (checkpoint, checkpoint.with_suffix(".json"), card) if path.is_file()]
+        return model, _upload(s3, files, S3Place(bucket, f"{layout.CHECKPOINTS}/{sha256_of(checkpoint)[:16]}"))
 
 
 def _upload(s3: Any, files: list[Path], place: S3Place) -> str:

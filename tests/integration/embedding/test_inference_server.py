@@ -19,8 +19,9 @@ import pyarrow as pa
 import pytest
 from support.embeddings import make_chip, make_request
 
+from embedding.model.card import Preprocessing
 from embedding.model.inference import encode_chips
-from embedding.model.preprocess import Preprocessing, prepare_chip
+from embedding.model.preprocess import prepare_chip
 from embedding.model.weights import load_model
 from embedding.server.process import InferenceServer, inference_server
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, MAX_OBJECT_BYTES, PARQUET, read_table, write_table

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from support.embeddings import make_chip, make_request
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.model.weights import describe_model
 from embedding.runs import local_transform
 from embedding.runs.local_transform import transform_locally

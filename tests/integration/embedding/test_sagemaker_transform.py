@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from chiplake.cli.embed import app
 from embedding.aws import upload_files
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.runs import sagemaker_transform
 from embedding.runs.files import Run
 from embedding.runs.local_transform import transform_locally
@@ -244,7 +244,8 @@ def test_the_job_embeds_with_the_packed_checkpoint(
     with pytest.raises(ChiplakeError, match="set CHIPLAKE_TRANSFORM_MODEL_DATA_URI"):
         transform_on_sagemaker(run, settings)
 
-    archive, card = write_package(tmp_path, checkpoint, Preprocessing())
+    archive, weights = write_package(tmp_path, checkpoint)
+    card = weights.card(Preprocessing())
     aws.client("s3").upload_file(str(archive), bucket, "models/model.tar.gz")
     packed = settings.replace(transform_model_data_uri=f"s3://{bucket}/models/model.tar.gz")
     assert transform_on_sagemaker(run, packed).status == "Completed"
@@ -256,7 +257,7 @@ def test_the_job_embeds_with_the_packed_checkpoint(
 def test_a_server_with_another_model_ends_before_it_embeds(
     aws: AwsServer, bucket: str, settings: Settings, run: Run, tmp_path: Path, sample_data: Path
 ) -> None:
-    archive, _ = write_package(tmp_path, sample_data / "clay" / "encoder-48.ckpt", Preprocessing())
+    archive, _ = write_package(tmp_path, sample_data / "clay" / "encoder-48.ckpt")
     aws.client("s3").upload_file(str(archive), bucket, "models/model.tar.gz")
     other = settings.replace(transform_model_data_uri=f"s3://{bucket}/models/model.tar.gz")
 

@@ -10,7 +10,7 @@ from harness.embedding_distance import OTHER_CELL, Distances, embedding_distance
 from harness.fills import NONE, PEERS, SUSPECTS, fills_of
 from harness.holes import Case, Landscape, Night, cut_hole
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.model.weights import load_model
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from embedding.model.card import Preprocessing
 from embedding.model.encoder import (
     KNOWN_SIZES,
     ClayEncoder,
@@ -19,7 +20,6 @@ from embedding.model.encoder import (
     size_of_state,
     wavelength_codes,
 )
-from embedding.model.preprocess import Preprocessing
 from embedding.model.weights import ClayModel, load_model, seeded_encoder
 
 CASES = {"ten_bands": list(range(10)), "four_bands": [0, 1, 2, 6], "zero_metadata": list(range(10))}

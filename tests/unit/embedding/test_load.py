@@ -11,7 +11,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table, Transaction
 
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing
 from embedding.model.weights import describe_model
 from embedding.runs.files import ExportedObject, LoadReport, new_run
 from embedding.runs.load import load_run

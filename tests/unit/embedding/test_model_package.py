@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chiplake.cli.embed import app
-from embedding.model.preprocess import Preprocessing
+from embedding.model.card import Preprocessing, read_weights
 from embedding.model.weights import describe_model
 from embedding.server.package import packaged_weights, write_package
 from embedding.server.process import inference_server
@@ -25,12 +25,13 @@ from lakehouse.settings import PROJECT_DIR, get_settings
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
-    first, card = write_package(tmp_path / "a", None, Preprocessing())
+    first, weights = write_package(tmp_path / "a", None)
     time.sleep(1.1)  # times of files have a resolution of a second
-    second, _ = write_package(tmp_path / "b.tar.gz", None, Preprocessing())
+    second, _ = write_package(tmp_path / "b.tar.gz", None)
     assert first == tmp_path / "a" / "model.tar.gz"
     assert first.read_bytes() == second.read_bytes()
-    assert card == describe_model(None, Preprocessing())
+    assert weights.card(Preprocessing()) == describe_model(None, Preprocessing())
+    assert read_weights(tmp_path / "a" / "model.tar.gz.card.json") == weights
     with tarfile.open(first) as tar:
         entries = tar.getmembers()
     names = [entry.name for entry in entries]
@@ -48,7 +49,8 @@ def test_the_packed_code_runs_the_server(tmp_path: Path, has_checkpoint: bool, r
     checkpoint = None
     if has_checkpoint:
         checkpoint = request.getfixturevalue("sample_data") / "clay" / "encoder-48.ckpt"
-    archive, card = write_package(tmp_path, checkpoint, Preprocessing())
+    archive, weights = write_package(tmp_path, checkpoint)
+    card = weights.card(Preprocessing())
     model_dir = tmp_path / "opt" / "ml" / "model"
     with tarfile.open(archive) as tar:
         tar.extractall(model_dir, filter="data")
@@ -90,7 +92,7 @@ def test_a_sidecar_goes_with_its_checkpoint(tmp_path: Path, sample_data: Path) -
     if not sidecar.is_file():
         pytest.skip(f"no {sidecar}")
     (tmp_path / "odd.json").write_bytes(sidecar.read_bytes())
-    archive, _ = write_package(tmp_path, checkpoint, Preprocessing())
+    archive, _ = write_package(tmp_path, checkpoint)
     with tarfile.open(archive) as tar:
         assert [name for name in tar.getnames() if not name.startswith("code/")] == ["odd.ckpt", "odd.json"]
 
@@ -99,7 +101,7 @@ def test_a_checkpoint_that_cannot_be_used_is_not_packed(tmp_path: Path) -> None:
     broken = tmp_path / "broken.ckpt"
     broken.write_bytes(b"broken")
     with pytest.raises(ChiplakeError, match=r"broken\.ckpt: truncated"):
-        write_package(tmp_path / "out", broken, Preprocessing())
+        write_package(tmp_path / "out", broken)
     assert not (tmp_path / "out").exists()
 
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from embedding.model.card import Hour, Preprocessing
 from embedding.model.clay_bands import STATISTICS
 from embedding.model.preprocess import (
     Floats,
-    Hour,
-    Preprocessing,
     latlon_vector,
     normalised_pixels,
     prepare_chip,

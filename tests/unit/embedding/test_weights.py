@@ -16,9 +16,9 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from embedding.model.card import SEEDED_PREFIX, Preprocessing
 from embedding.model.encoder import EncoderSize
-from embedding.model.preprocess import Preprocessing
-from embedding.model.weights import SEEDED_PREFIX, describe_model, load_model, seeded_encoder
+from embedding.model.weights import describe_model, load_model, seeded_encoder
 from embedding.server.command import serve_command
 from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR
