@@ -48,7 +48,6 @@ STAGES = (
     "ingest", "chip_extraction", "temporal_merge", "export", "load", "change_detection", "tests", "operations",
     "freshness",
 )  # fmt: skip
-SHOWN = ("stage", "chips_cut", "chips_unreadable")
 OPERATIONS = ("ops.stages", "stg_ops__stages", "fct_pipeline_runs", "fct_lake_quality")  # every run writes them
 VARIABLES_OF_AWS = {
     "chiplake_region": "eu-central-1",
@@ -210,19 +209,6 @@ def states(airflow: Airflow) -> dict[str, str]:
         found = dict(connection.execute("select task_id, state from task_instance").fetchall())
     connection.close()
     return found
-
-
-def asset_events(airflow: Airflow) -> dict[str, list[dict[str, Any]]]:
-    """Return some numbers of each event that Airflow has of an asset, by the name of the asset."""
-    query = "select name, asset_event.extra from asset_event join asset on asset.id = asset_event.asset_id"
-    with sqlite3.connect(Path(airflow.environment["AIRFLOW_HOME"]) / "airflow.db") as connection:
-        found = connection.execute(query).fetchall()
-    connection.close()
-    events: dict[str, list[dict[str, Any]]] = {}
-    for name, extra in found:
-        numbers = {key: value for key, value in json.loads(extra).items() if key in SHOWN}
-        events.setdefault(name, []).append(numbers)
-    return events
 
 
 def kill_when_a_transform_job_has_started(aws: AwsServer, process: subprocess.Popen[str]) -> str:
@@ -492,7 +478,7 @@ def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_
     assert run["error"].startswith(f"{len(CELLS)} chips could not be read")
     assert run["image"] == VARIABLES_OF_AWS["chiplake_spark_image"]
     assert (run["chips_unreadable"], run["items_written"]) == (len(CELLS), 3)
-    published = asset_events(managed)
+    published = managed.asset_events("stage", "chips_cut", "chips_unreadable")
     assert set(published) == {f"chiplake.{mart}" for marts in MARTS_OF_DBT_STAGES.values() for mart in marts}
     assert published["chiplake.fct_chips"] == [{"stage": "chip_extraction", "chips_cut": 4, "chips_unreadable": 2}]
     policies = {DAG_KEY: deployed.of_role("OrchestratorPolicy"), JOB_KEY: deployed.of_role("JobRole")}

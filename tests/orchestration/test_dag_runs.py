@@ -50,6 +50,7 @@ class Lake:
         self.environment = {
             "CHIPLAKE_HOME": str(self.home),
             "CHIPLAKE_BANDS": '["blue", "nir"]',
+            "CHIPLAKE_MAX_UNREADABLE_FRACTION": "0.5",
             "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
             "CHIPLAKE_SPARK_MASTER": "local[2]",
             "CHIPLAKE_AIRFLOW_RETRIES": "0",
@@ -150,6 +151,8 @@ def test_the_same_run_again_writes_nothing(lake: Lake) -> None:
     assert succeeded, log
     assert "nothing to export" in log
     assert lake.snapshots() == before
+    # The events are those of the run before: this one has none.
+    assert lake.airflow.asset_events("chips_cut")["chiplake.fct_chips"] == [{"chips_cut": 2 * CELLS}]
 
 
 @pytest.mark.java

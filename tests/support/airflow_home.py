@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ class Airflow:
         for command in (("db", "migrate"), ("dags", "reserialize")):
             done = self(*command)
             assert done.returncode == 0, done.stdout
+
+    def asset_events(self, *numbers: str) -> dict[str, list[dict[str, Any]]]:
+        """Return what each event of an asset says, by the name of the asset.
+
+        Args:
+            numbers: the keys of `extra` to return.
+        """
+        query = "select name, asset_event.extra from asset_event join asset on asset.id = asset_event.asset_id"
+        with closing(sqlite3.connect(Path(self.environment["AIRFLOW_HOME"]) / "airflow.db")) as connection:
+            found = connection.execute(query).fetchall()
+        events: dict[str, list[dict[str, Any]]] = {}
+        for name, extra in found:
+            events.setdefault(name, []).append({key: json.loads(extra).get(key) for key in numbers})
+        return events
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of Airflow to its end. `stdout` has its output and its log."""

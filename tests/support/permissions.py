@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,3 +103,25 @@ def refused(calls: Iterable[Call], policies: Mapping[str, list[Document]]) -> li
         f"{one['principal']}: {one['action']} on {one['resource']} {one['context'] or ''}: {one['reason']}"
         for one in json.loads(done.stdout)
     ]
+
+
+def never_called(calls: Iterable[Call], policies: Mapping[str, list[Document]]) -> dict[str, set[str]]:
+    """Return the actions that the policies allow and that no call has needed, by principal.
+
+    Args:
+        calls: what was recorded.
+        policies: the documents by principal; an action may end with an asterisk.
+    """
+    called: dict[str, set[str]] = {}
+    for call in calls:
+        called.setdefault(call.principal, set()).add(call.action)
+    return {
+        principal: {
+            action
+            for document in documents
+            for statement in document["Statement"]
+            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+            if not any(fnmatchcase(one, action) for one in called.get(principal, ()))
+        }
+        for principal, documents in policies.items()
+    }
