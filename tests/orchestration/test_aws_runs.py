@@ -470,7 +470,7 @@ def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_
 ) -> None:
     with broken_raster(aws, scenes, "20230805"):
         log = lake.run(managed, NEXT_DAY)
-    assert f"Incomplete: chiplake: {len(CELLS)} chips could not be read" in log
+    assert f"Incomplete: chiplake: run chip_extraction: {len(CELLS)} chips could not be read" in log
     lake.check({5, 10, 15}, unreadable={5})
     assert {"docs/index.html", "docs/catalog.json"} <= keys(aws)
     (run,) = lake.rows("fct_pipeline_runs")
