@@ -234,7 +234,7 @@ def _check_names(modules: Sequence[Module], sources: Sources) -> None:
     """
     origins = dict.fromkeys(("SETTINGS", "ENVIRONMENT"), _OF_SETTINGS)
     for module in modules:
-        of_packages = {_name(node.names[0]): ast.unparse(node) for node in _of_packages(module, sources)}
+        of_packages = {_name(node.names[0]): f"`{ast.unparse(node)}`" for node in _of_packages(module, sources)}
         of_project = {
             _name(alias)
             for node in module.tree.body
@@ -246,7 +246,7 @@ def _check_names(modules: Sequence[Module], sources: Sources) -> None:
             if hasattr(builtins, name):
                 raise SingleFileError(f"{module.path}: {name} is a name of Python's own; choose another one")
             if origins.setdefault(name, origin) != origin:
-                raise SingleFileError(f"{name} is of {origins[name]} and of {module.path}: rename one of them")
+                raise SingleFileError(f"{name} is defined by {origins[name]} and by {origin}; rename one of them")
 
 
 def _name(alias: ast.alias) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripts.write_single_dag import TARGET
 from support.airflow_home import MANAGED_BINS, Airflow, airflow_at
+
+from scripts.write_single_dag import TARGET
 
 pytestmark = pytest.mark.airflow
 
@@ -45,10 +46,6 @@ def test_one_file_has_the_dag_of_the_package(managed: Airflow) -> None:
     # The triggerer of Airflow imports a trigger by this name.
     classes = {trigger["class"] for trigger in alone["plain"]["triggers"]}
     assert classes == {"airflow.providers.amazon.aws.triggers.sagemaker.SageMakerTrigger"}
-
-
-def test_one_file_runs_on_aws_whatever_the_environment_says(tmp_path: Path) -> None:
-    """As in an Airflow that has CHIPLAKE_AIRFLOW_RUNTIME for another DAG."""
 
 
 def without_speed(found: dict[str, Any]) -> dict[str, Any]:
