@@ -46,7 +46,8 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
     for _, resource in resources:
         if resource["Type"] == "Custom::CDKBucketDeployment":
             yield f"    {resource['Properties']['DestinationBucketKeyPrefix']}/"
-    yield "  Airflow Variables, in SSM Parameter Store:"
+    yield f"  taken from the bucket if it is new: {layout.RAW_CHECKPOINT}"
+    yield "  parameters of SSM Parameter Store, of which those below /airflow/variables are Airflow Variables:"
     for _, resource in resources:
         if resource["Type"] == "AWS::SSM::Parameter":
             value = resource["Properties"]["Value"]
