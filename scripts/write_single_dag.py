@@ -50,6 +50,7 @@ SETTINGS: Final[dict[str, str]] = {
 }
 ENVIRONMENT: Final = {**SETTINGS, **os.environ, "CHIPLAKE_AIRFLOW_RUNTIME": "aws"}
 """
+_ENVIRONMENT: Final = "ENVIRONMENT"
 _OF_SETTINGS: Final = "the settings of the file"
 _IMPORTS_OF_SETTINGS: Final = ("import os", "from typing import Final")
 _RAISE: Final = 'raise ImportError("this file has only the runtime aws; dags/ of the project has the others")\n'
@@ -159,7 +160,7 @@ def single_file(entry: str, sources: Sources) -> str:
     """
     modules = _modules(entry, sources)
     _check_names(modules, sources)
-    if not any(True for module in modules for _ in _edits_of_environment(module)):
+    if not any(edit.text == _ENVIRONMENT for module in modules for edit in _edits(module, sources)):
         raise SingleFileError(f"{entry}: nothing reads os.environ, so the settings of the file would have no effect")
     *others, last = modules
     parts = [_part(module, ast.get_docstring(module.tree) or "", sources) for module in others]
@@ -202,7 +203,7 @@ def _modules(entry: str, sources: Sources) -> list[Module]:
         module = found[name] = sources.read(name)
         for node in ast.walk(module.tree):
             sources.check_import(node, module)
-        before[name] = _imported(module.tree.body, sources)
+        before[name] = _imported(_run_by_import(module.tree), sources)
         for refused in sources.left_out.intersection(before[name]):
             raise SingleFileError(f"{module.path}: {refused} is left out; import it in the function that uses it")
         waiting += [one for one in _imported(ast.walk(module.tree), sources) if one not in sources.left_out]
@@ -211,6 +212,14 @@ def _modules(entry: str, sources: Sources) -> list[Module]:
         return [found[name] for name in TopologicalSorter(before).static_order()]
     except CycleError as error:
         raise SingleFileError(f"modules import each other: {' imports '.join(reversed(error.args[1]))}") from None
+
+
+def _run_by_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes below a node that run when the module is imported: all but those inside of functions."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _run_by_import(child)
 
 
 def _imported(nodes: Iterable[ast.AST], sources: Sources) -> list[str]:
@@ -232,12 +241,12 @@ def _check_names(modules: Sequence[Module], sources: Sources) -> None:
     Raises:
         SingleFileError: two modules define it, or it is a name of Python's own that another module may use.
     """
-    origins = dict.fromkeys(("SETTINGS", "ENVIRONMENT"), _OF_SETTINGS)
+    origins = dict.fromkeys(("SETTINGS", _ENVIRONMENT), _OF_SETTINGS)
     for module in modules:
-        of_packages = {_name(node.names[0]): f"`{ast.unparse(node)}`" for node in _of_packages(module, sources)}
+        of_packages = {_name(node.names[0]): _origin(node) for node in _of_packages(module, sources)}
         of_project = {
             _name(alias)
-            for node in module.tree.body
+            for node in _run_by_import(module.tree)
             if isinstance(node, ast.ImportFrom) and (sources.imported(node) or node.module == "__future__")
             for alias in node.names
         }
@@ -254,19 +263,32 @@ def _name(alias: ast.alias) -> str:
     return alias.asname or _first(alias.name)
 
 
+def _origin(node: ast.Import | ast.ImportFrom) -> str:
+    """Return what binds the name of an import: `import a.b` and `import a.c` both bind the package a."""
+    alias = node.names[0]
+    is_package = isinstance(node, ast.Import) and alias.asname is None
+    return f"`import {_first(alias.name)}`" if is_package else f"`{ast.unparse(node)}`"
+
+
 def _first(name: str) -> str:
     return name.partition(".")[0]
 
 
 def _part(module: Module, docstring: str, sources: Sources) -> str:
     """Return what the file has of a module: a heading with its name and a docstring, and its text with the edits."""
-    edits = [*_edits_of_top(module, sources), *_edits_of_environment(module)]
     content = bytearray(module.text.encode())
-    for edit in sorted(edits, key=lambda one: one.start, reverse=True):
+    for edit in sorted(_edits(module, sources), key=lambda one: one.start, reverse=True):
         content[edit.start : edit.end] = edit.text.encode()
     heading = [module.name, *(["", *docstring.splitlines()] if docstring else [])]
     comment = "\n".join(f"# {line}".rstrip() for line in heading)
     return f"\n\n# {'-' * 117}\n{comment}\n\n{content.decode().strip()}\n"
+
+
+def _edits(module: Module, sources: Sources) -> list[Edit]:
+    """Return the edits of a module; no two of them overlap."""
+    edits = list(_edits_of_top(module, sources))
+    ranges = [range(edit.start, edit.end) for edit in edits]
+    return edits + [edit for edit in _edits_of_environment(module) if not any(edit.start in one for one in ranges)]
 
 
 def _edits_of_top(module: Module, sources: Sources) -> Iterator[Edit]:
@@ -287,7 +309,7 @@ def _edits_within(node: ast.AST, module: Module, sources: Sources) -> Iterator[E
         if value and isinstance(value[0], ast.stmt):
             yield from _edits_of_block(value, module, sources)
         else:  # handlers of exceptions, cases of a match
-            for part in value:
+            for part in (one for one in value if isinstance(one, ast.AST)):
                 yield from _edits_within(part, module, sources)
 
 
@@ -320,7 +342,7 @@ def _edits_of_environment(module: Module) -> Iterator[Edit]:
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "os.environ":
             start = module.line_starts[node.lineno - 1] + node.col_offset
             end = module.line_starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-            yield Edit(start, end, "ENVIRONMENT")
+            yield Edit(start, end, _ENVIRONMENT)
 
 
 def _lines(module: Module, nodes: Sequence[ast.stmt], text: str = "") -> Edit:

@@ -14,18 +14,63 @@ from scripts.write_single_dag import TARGET, SingleFileError, Sources, dag_file,
 
 # A program of three modules: one is imported inside a function, another one is left out.
 PROGRAM = {
-    "program": '"""Says Grüße.\n\nTwice."""\n\nfrom __future__ import annotations\n\nimport os\n\n'
-    "from parts.words import GREETING, greet\n\n"
-    'print(__doc__, GREETING, os.environ["CHIPLAKE_AIRFLOW_RUNTIME"], greet("aws"))\n'
-    'try:\n    greet("local")\nexcept ImportError as error:\n    print(error)\n',
-    "parts/words": '"""Words — of greeting."""\n\nfrom __future__ import annotations\n\nfrom json import dumps\n\n'
-    'GREETING = dumps("Grüße")  # a comment\n\n\ndef greet(runtime: str) -> str:\n'
-    '    """Greet."""\n    if runtime == "local":\n        from parts.local import shout\n\n        return shout()\n'
-    "    try:\n        from parts.whisper import whisper\n    except ModuleNotFoundError:\n        return 'silence'\n"
-    "    return whisper()\n",
-    "parts/whisper": "from __future__ import annotations\n\nfrom parts.words import GREETING\n\n"
-    "__all__ = ['whisper']\n\n\ndef whisper() -> str:\n    return GREETING.lower()\n",
-    "parts/local": "import no_such_package\n\n\ndef shout() -> str:\n    return 'GRÜSSE'\n",
+    "program": '''
+"""Says Grüße.
+
+Twice."""
+
+from __future__ import annotations
+
+import os
+
+from parts.words import GREETING, greet
+
+print(__doc__, GREETING, os.environ["CHIPLAKE_AIRFLOW_RUNTIME"], greet("aws"))
+try:
+    greet("local")
+except ImportError as error:
+    print(error)
+''',
+    "parts/words": '''
+"""Words — of greeting."""
+
+from __future__ import annotations
+
+import os
+from json import dumps
+
+GREETING = dumps("Grüße")  # a comment
+
+
+def greet(runtime: str) -> str:
+    if runtime == "local":
+        from parts.local import shout
+
+        return shout(os.environ["HOME"])
+    try:
+        from parts.whisper import whisper
+    except ModuleNotFoundError:
+        return "silence"
+    return whisper()
+''',
+    "parts/whisper": """
+from __future__ import annotations
+
+import os.path
+from typing import TYPE_CHECKING
+
+from parts.words import GREETING
+
+if TYPE_CHECKING:
+    from parts.words import greet
+
+__all__ = ["whisper"]
+
+
+def whisper() -> str:
+    return GREETING.lower()
+""",
+    "parts/local": "import no_such_package",
 }
 
 
@@ -75,7 +120,7 @@ def test_one_file_does_what_its_modules_do(tmp_path: Path) -> None:
             "SETTINGS is defined by the settings of the file and by",
         ),
         ({"parts/whisper": "def whisper(): ...\n\n\ndef print(): ..."}, "print is a name of Python's own"),
-        ({"parts/whisper": "def say(): ..."}, r"parts/words.py:17: parts.whisper has no whisper"),
+        ({"parts/whisper": "def say(): ..."}, r"parts/words.py:18: parts.whisper has no whisper"),
         ({"parts/whisper": "import parts.words\n\n\ndef whisper(): ..."}, r"parts/whisper.py:1: import the names"),
         ({"parts/whisper": "from .words import GREETING\n\n\ndef whisper(): ..."}, "write the whole name"),
         ({"parts/whisper": "from parts.words import GREETING as whisper"}, "import GREETING under its own name"),
