@@ -322,6 +322,10 @@ def test_paths_are_relative_to_the_folder_of_the_user(programs: Path, tmp_path: 
     assert f"{tmp_path / 'x.yaml'}: zzz is not a key" in done.stderr
 
 
+def test_the_help_names_the_place_of_a_checkpoint_in_the_bucket() -> None:
+    assert RAW in deploy("--help").stdout
+
+
 def test_a_docker_that_does_not_answer_gives_one_line(programs: Path) -> None:
     (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
     done = deploy(path=str(programs), **WITHOUT_CREDENTIALS)
