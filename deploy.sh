@@ -21,6 +21,9 @@ All choices of a deployment are in infrastructure/deployment.yaml.
   --allow-removal    remove resources that the choices no longer ask for; without it, the deployment is refused
   --checkpoint FILE  upload this Clay checkpoint for the model; later deployments keep it
 
+A Clay checkpoint that was copied to models/clay/v1.0/model.pth of the bucket since the last deployment becomes the
+model without an option.
+
 A second run without a change changes nothing.
 END
 }
@@ -132,15 +135,21 @@ deploy_stack
 
 if [[ -n $checkpoint ]]; then
     step "Pack the checkpoint, upload it, give it to the model"
-    upload=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m stack.checkpoint "$checkpoint" "$OUTPUTS")
-    if [[ -n $plan ]]; then
-        run "${upload[@]}"
-        keys=("ModelDataKey=models/DIGEST/model.tar.gz" "CheckpointKey=checkpoints/DIGEST/$(basename "$checkpoint")")
-    else
-        printed=$("${upload[@]}") || exit 1
-        mapfile -t keys <<<"$printed"
-    fi
-    deploy_stack --parameters "$stack:${keys[0]}" --parameters "$stack:${keys[1]}"
+elif [[ -z $plan ]]; then
+    step "Look for a new checkpoint in the bucket: pack it, give it to the model"
+fi
+pack=(env "PYTHONPATH=infrastructure/cdk:.:dags" "$PYTHON" -m stack.checkpoint "$OUTPUTS" ${checkpoint:+"$checkpoint"})
+printed=''
+if [[ -z $plan ]]; then
+    printed=$("${pack[@]}") || exit 1
+elif [[ -n $checkpoint ]]; then
+    run "${pack[@]}"
+    printed="ModelDataKey=models/DIGEST/model.tar.gz"$'\n'"CheckpointKey=checkpoints/DIGEST/$(basename "$checkpoint")"
+fi
+if [[ -n $printed ]]; then
+    parameters=()
+    while read -r parameter; do parameters+=(--parameters "$stack:$parameter"); done <<<"$printed"
+    deploy_stack "${parameters[@]}"
 fi
 
 step "Next steps"
@@ -149,10 +158,11 @@ if [[ -n $plan ]]; then
 else
     stack_module plan "$ASSEMBLY" --next "$OUTPUTS"
 fi
-if [[ -z $checkpoint ]]; then
+if [[ -z $printed ]]; then
     cat <<END
   - If no earlier deployment had a checkpoint: download a Clay checkpoint (v1.5: clay-v1.5.ckpt) and run
         $command --checkpoint clay-v1.5.ckpt
+    or copy it to models/clay/v1.0/model.pth of the bucket and run $command
     Until then a small encoder with untrained weights makes the embeddings; their model_id says so.
 END
 fi

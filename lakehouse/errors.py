@@ -7,7 +7,7 @@ from typing import Final
 
 from lakehouse.redaction import without_secrets
 
-_MAX_LENGTH: Final = 400  # characters of a message of another program
+_MAX_LINE_LENGTH: Final = 400  # characters of a message of another program
 
 
 class ChiplakeError(Exception):
@@ -31,7 +31,7 @@ def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
     return (TooManyUnreadableError if is_too_many else IncompleteError)("; ".join(map(str, errors)))
 
 
-def one_line(text: str, max_length: int = _MAX_LENGTH) -> str:
+def one_line(text: str, max_length: int = _MAX_LINE_LENGTH) -> str:
     """Return a text as one line for a message: printable characters, no secrets in addresses, no final full stop.
 
     Args:

@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 
 RUNTIMES: Final = ("local", "thrift", "aws")
 SENTINEL_2A_LAUNCH: Final = datetime(2015, 6, 23, tzinfo=UTC)
-_PROJECT: Final = Path(__file__).resolve().parents[2]
+_PROJECT: Final = Path(__file__).resolve().parent.parent.parent
 
 T = TypeVar("T")
 

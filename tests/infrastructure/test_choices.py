@@ -43,6 +43,7 @@ def test_the_committed_file_shows_and_explains_every_choice_at_its_default() -> 
         ({"managed_airflw": True}, "managed_airflw is not a key; did you mean managed_airflow? All keys: name, "),
         ({"zzz": 1}, "zzz is not a key; the keys are name, account, region, area, "),
         ({"name": "chiplake-2"}, 'name: "chiplake-2": String should match pattern'),
+        ({"name": "awslake"}, 'name: "awslake": Parameter Store takes no names that start with aws or ssm'),
         ({"name": "default"}, 'name: "default": Spark has a database of this name; choose another. Write letters and'),
         ({"settings": {"HOME": "x"}}, "HOME is not a setting; names of settings start with CHIPLAKE_"),
         (

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stack.caller import caller
-from stack.checkpoint import upload_checkpoint
+from stack.checkpoint import main as give_checkpoint
+from stack.checkpoint import raw_version, upload_checkpoint, upload_raw
 from stack.config import DEPLOYMENT_FILE, Config
 from support.assemblies import Synthesised, write_choices
 from support.servers.aws import ENVIRONMENT as AWS_ENVIRONMENT
@@ -18,10 +22,12 @@ from support.servers.aws import AwsServer
 from support.servers.cloudformation import deploy_template, stacks_without_resources
 
 from embedding.aws import session
+from lakehouse.errors import ChiplakeError
 from lakehouse.settings import PROJECT_DIR
 
 SCRIPT = PROJECT_DIR / "deploy.sh"
 TEMPLATE = PROJECT_DIR / ".chiplake" / "cdk.out" / "chiplake.template.json"
+RAW = "models/clay/v1.0/model.pth"
 WITHOUT_CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
@@ -32,12 +38,17 @@ ANSWERS = {
     "cdk": """
 case $1 in
     deploy)
+        known=$0.version # a parameter of the stack, which CloudFormation keeps
         while (($#)); do
-            if [[ $1 == --outputs-file ]]; then
-                printf '{"chiplake": {"BucketName": "lake-of-tests", "OrchestratorPolicyArn": "arn:policy"}}' > "$2"
-            fi
+            case $1 in
+                --outputs-file) outputs=$2 ;;
+                chiplake:CheckpointVersion=*) echo ", \\"KnownCheckpointVersion\\": \\"${1#*=}\\"" > "$known" ;;
+            esac
             shift
-        done ;;
+        done
+        touch "$known"
+        printf '{"chiplake": {"BucketName": "lake-of-tests", "OrchestratorPolicyArn": "arn:policy"%s}}' \\
+            "$(<"$known")" > "$outputs" ;;
 esac""",
 }
 
@@ -183,6 +194,84 @@ def test_a_checkpoint_in_the_bucket_is_not_sent_again(
     assert (printed.count(": sent"), printed.count(": already there")) == (2, 2)
 
 
+@pytest.fixture
+def bucket(aws: AwsServer) -> str:
+    """The bucket of the stack, which is versioned."""
+    name, s3 = "lake-of-tests", aws.client("s3")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+@pytest.mark.usefixtures("_outputs")
+def test_a_checkpoint_that_was_copied_to_the_bucket_becomes_the_model_once(
+    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path, bucket: str
+) -> None:
+    s3 = aws.client("s3")
+    for suffix in (".ckpt", ".json"):
+        key = RAW if suffix == ".ckpt" else RAW.replace(".pth", ".json")
+        s3.upload_file(str(sample_data / "clay" / f"encoder-48{suffix}"), bucket, key)
+    environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
+    with stacks_without_resources():
+        done = deploy(path=str(programs), **environment)
+        aws.calls.clear()
+        again = deploy(path=str(programs), **environment)
+    read = {call.resource for call in aws.calls if call.action == "s3:GetObject"}
+    assert read == {f"arn:aws:s3:::{bucket}/{RAW}"}, "its head; a download would also read model.json"
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"s3://{bucket}/{RAW} is new" in done.stderr
+    calls = [call for call in (tmp_path / "calls").read_text().splitlines() if call.startswith("cdk deploy")]
+    assert [call.count("--parameters") for call in calls] == [0, 3, 0]
+    given = dict(one.removeprefix("chiplake:").split("=") for one in calls[1].split() if one.startswith("chiplake:"))
+    assert given["CheckpointVersion"] == s3.head_object(Bucket=bucket, Key=RAW)["VersionId"]
+    # A model whose size is not published is described by the JSON file beside it.
+    archive = io.BytesIO(s3.get_object(Bucket=bucket, Key=given["ModelDataKey"])["Body"].read())
+    with tarfile.open(fileobj=archive) as tar:
+        packed = tar.extractfile("model.pth")
+        assert packed is not None
+        assert packed.read() == (sample_data / "clay" / "encoder-48.ckpt").read_bytes()
+        assert "model.json" in tar.getnames()
+    assert given["CheckpointKey"].endswith("/model.pth")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "is new" not in again.stderr
+
+
+def test_an_object_that_is_no_checkpoint_is_named_and_gives_no_keys(
+    aws: AwsServer, bucket: str, sample_data: Path
+) -> None:
+    s3 = aws.client("s3")
+    assert raw_version(bucket, s3) is None
+    s3.put_object(Bucket=bucket, Key=RAW, Body=(sample_data / "clay" / "encoder-48.ckpt").read_bytes()[:1000])
+    version = raw_version(bucket, s3)
+    assert version is not None
+    with pytest.raises(ChiplakeError) as raised:
+        upload_raw(version, bucket, s3)
+    message = str(raised.value)
+    assert message.startswith(f"s3://{bucket}/{RAW}: truncated, or not a PyTorch checkpoint (")
+    assert "the model stays as it was" in message
+    assert {entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]} == {RAW}
+
+
+def test_a_file_of_the_command_line_wins_over_the_object_that_is_there(
+    aws: AwsServer,
+    bucket: str,
+    sample_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket=bucket, Key=RAW, Body=b"an older checkpoint")
+    outputs = tmp_path / "deployed.json"
+    outputs.write_text(json.dumps({"chiplake": {"BucketName": bucket}}))
+    checkpoint = sample_data / "clay" / "encoder-48.ckpt"
+    monkeypatch.setattr("sys.argv", ["stack.checkpoint", str(outputs), str(checkpoint)])
+    give_checkpoint()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("/encoder-48.ckpt")
+    assert lines[2] == f"CheckpointVersion={raw_version(bucket, s3)}"
+
+
 def test_the_caller_knows_whether_cdk_is_set_up(aws: AwsServer) -> None:
     assert caller(Config()) == ("123456789012", "eu-central-1", False)
     aws.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
@@ -231,6 +320,10 @@ def test_paths_are_relative_to_the_folder_of_the_user(programs: Path, tmp_path: 
     write_choices(tmp_path / "x.yaml", zzz=1)
     done = deploy_from(tmp_path, "--plan", "--file", "x.yaml", path=str(programs), **WITHOUT_CREDENTIALS)
     assert f"{tmp_path / 'x.yaml'}: zzz is not a key" in done.stderr
+
+
+def test_the_help_names_the_place_of_a_checkpoint_in_the_bucket() -> None:
+    assert RAW in deploy("--help").stdout
 
 
 def test_a_docker_that_does_not_answer_gives_one_line(programs: Path) -> None:

@@ -141,10 +141,27 @@ def test_the_dag_may_ask_whether_the_bucket_exists(assembly: Synthesised) -> Non
     assert all(one.get("Condition") for one in lists), "no statement lists every key with any prefix"
 
 
+def variables_of(synthesised: Synthesised) -> dict[str, Any]:
+    """Return the parameters of SSM that are Airflow Variables, by name."""
+    parameters = {one["Properties"]["Name"]: one for one in synthesised.of_type("AWS::SSM::Parameter").values()}
+    return {name: one for name, one in parameters.items() if name.startswith("/airflow/variables/")}
+
+
+def test_the_name_of_the_bucket_is_a_parameter_but_no_variable(assembly: Synthesised, managed: Synthesised) -> None:
+    for synthesised in (assembly, managed):
+        parameters = synthesised.of_type("AWS::SSM::Parameter").values()
+        (bucket_id,) = (name for name in synthesised.of_type("AWS::S3::Bucket") if name.startswith("Bucket"))
+        (named,) = (one for one in parameters if one["Properties"]["Name"] not in variables_of(synthesised))
+        assert (named["Properties"]["Name"], named["Properties"]["Value"]) == (
+            "/chiplake/bucket_name",
+            {"Ref": bucket_id},
+        )
+
+
 @pytest.mark.parametrize("which", ["assembly", "managed"])
 def test_deployment_writes_every_variable_that_the_dag_requires(which: str, request: pytest.FixtureRequest) -> None:
     synthesised: Synthesised = request.getfixturevalue(which)
-    parameters = {one["Properties"]["Name"]: one for one in synthesised.of_type("AWS::SSM::Parameter").values()}
+    parameters = variables_of(synthesised)
     names = {name.removeprefix(PARAMETER_PREFIX) for name in parameters}
     assert set(REQUIRED_ON_AWS) <= names <= set(VARIABLES)
     assert parameters[f"{PARAMETER_PREFIX}chiplake_clay_checkpoint_uri"]["Condition"] == "HasCheckpointKey"
@@ -166,7 +183,7 @@ def test_deployment_writes_every_variable_that_the_dag_requires(which: str, requ
 def test_settings_accept_the_addresses_that_variables_have(managed: Synthesised) -> None:
     values = {
         one["Properties"]["Name"].removeprefix(PARAMETER_PREFIX): text_of(one["Properties"]["Value"])
-        for one in managed.of_type("AWS::SSM::Parameter").values()
+        for one in variables_of(managed).values()
     }
     (bucket_id,) = (name for name in managed.of_type("AWS::S3::Bucket") if name.startswith("Bucket"))
     place = values["chiplake_transform_s3_uri"].replace(bucket_id, "lake-of-tests")
@@ -180,6 +197,8 @@ def test_the_model_has_data_only_after_a_checkpoint_was_uploaded(assembly: Synth
     condition, _, otherwise = model["Properties"]["PrimaryContainer"]["ModelDataUrl"]["Fn::If"]
     assert (condition, otherwise) == ("HasModelDataKey", {"Ref": "AWS::NoValue"})
     assert assembly.template["Parameters"]["ModelDataKey"]["Default"] == ""
+    # What the next deployment compares with the object in the bucket.
+    assert assembly.template["Outputs"]["KnownCheckpointVersion"]["Value"] == {"Ref": "CheckpointVersion"}
     (model,) = managed.of_type("AWS::SageMaker::Model").values()
     assert model["Properties"]["PrimaryContainer"]["Environment"] == {"CHIPLAKE_CLAY_PRECISION": "bfloat16"}
 
@@ -266,6 +285,7 @@ def copied_files(synthesised: Synthesised) -> dict[str, dict[str, Path]]:
 def test_the_project_and_its_dags_are_copied_to_the_bucket(assembly: Synthesised) -> None:
     copied = {prefix: files.keys() for prefix, files in copied_files(assembly).items()}
     assert copied["code"] == {"run_job.py"}
+    assert copied["airflow/single"] == {"sentinel_processing_dag.py"}
     assert {"dbt_project.yml", "selectors.yml", "profiles/profiles.yml", "models/chips/fct_chips.sql"} <= copied[
         "project"
     ]

@@ -53,7 +53,8 @@ def main() -> None:
     # A process for each environment, which has imported Airflow already.
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         graphs = pool.starmap(parse, [(folder, variables) for variables in environments.values()], chunksize=1)
-    print(json.dumps({"airflow": airflow.__version__, "graphs": dict(zip(environments, graphs, strict=True))}))
+    found = {"airflow": airflow.__version__, "graphs": dict(zip(environments, graphs, strict=True))}
+    print(json.dumps(found, default=str))
 
 
 def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def parse(folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
         from airflow.models.dagbag import DagBag
 
     os.environ.update(variables)
-    blocked = BLOCKED_IN_RUNTIME[os.environ["CHIPLAKE_AIRFLOW_RUNTIME"]]
+    blocked = BLOCKED_IN_RUNTIME[os.environ.get("CHIPLAKE_AIRFLOW_RUNTIME", "aws")]  # the one file needs no variable
     sys.meta_path.insert(0, BlockedPackages(blocked, set()))
     bag = DagBag(folder)
     again = [DagBag(folder) for _ in range(3)]  # a scheduler parses all day: it has imported everything already
@@ -82,10 +83,10 @@ def is_deferrable(task: Any) -> bool:
 
 def describe_trigger(task: Any) -> dict[str, Any]:
     """Return the arguments of the trigger with which a task waits for the job that an earlier try started."""
-    from chiplake_airflow.compatibility import make_sagemaker_trigger
-
-    arguments: dict[str, Any] = make_sagemaker_trigger(task, "the-job-01", "Processing").serialize()[1]
-    return arguments
+    # In the DAG of one file, the function is beside the operator.
+    module: Any = sys.modules.get("chiplake_airflow.compatibility") or sys.modules[type(task).__module__]
+    path, arguments = module.make_sagemaker_trigger(task, "the-job-01", "Processing").serialize()
+    return {"class": path, **arguments}
 
 
 def describe(dag: Any) -> dict[str, object]:
@@ -106,6 +107,7 @@ def describe(dag: Any) -> dict[str, object]:
         ),
         "outlets": {task.task_id: sorted(asset.name for asset in task.outlets) for task in tasks if task.outlets},
         "deferrable": sorted(task.task_id for task in tasks if is_deferrable(task)),
+        "templates": {task.task_id: {name: getattr(task, name) for name in task.template_fields} for task in tasks},
     }
 
 

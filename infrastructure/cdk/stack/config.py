@@ -110,6 +110,8 @@ class Config(BaseModel):
     def _free_name(cls, name: str) -> str:
         if name == "default":
             raise ValueError("Spark has a database of this name; choose another")
+        if name.startswith(("aws", "ssm")):
+            raise ValueError("Parameter Store takes no names that start with aws or ssm; choose another")
         return name
 
     @field_validator("settings", "variables")

@@ -43,6 +43,8 @@ _DEPLOYED: Final = {
         _Files("dags", (_CACHES,)),
         _Files(".", (*_only("lakehouse"), "lakehouse/*", *(f"!{path}" for path in _DAG_IMPORTS))),
     ),
+    # Not among the DAGs, where Airflow would find one id twice.
+    f"{layout.AIRFLOW}/single": (_Files("airflow/dags", _only("sentinel_processing_dag.py")),),
     layout.PROJECT: (_Files(".", (*_only(*_DBT_PROJECT), "tests/*", "!tests/dbt", _CACHES)),),
 }
 

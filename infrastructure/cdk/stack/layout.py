@@ -12,4 +12,7 @@ CODE: Final = "code"  # run_job.py, which PySparkProcessor submits
 PROJECT: Final = "project"  # the dbt project, for notebooks
 DOCS: Final = "docs"  # dbt docs
 SPARK_EVENTS: Final = "spark-events"  # event logs of Spark
-AIRFLOW: Final = "airflow"  # dags/ and the startup script of managed Airflow
+AIRFLOW: Final = "airflow"  # dags/, single/ with the DAG of one file, and the startup script of managed Airflow
+
+# A Clay checkpoint as it was published. The next deployment packs it.
+RAW_CHECKPOINT: Final = f"{MODELS}/clay/v1.0/model.pth"

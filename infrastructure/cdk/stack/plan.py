@@ -46,7 +46,8 @@ def plan_lines(assembly: Assembly) -> Iterator[str]:
     for _, resource in resources:
         if resource["Type"] == "Custom::CDKBucketDeployment":
             yield f"    {resource['Properties']['DestinationBucketKeyPrefix']}/"
-    yield "  Airflow Variables, in SSM Parameter Store:"
+    yield f"  taken from the bucket if it is new: {layout.RAW_CHECKPOINT}"
+    yield "  parameters of SSM Parameter Store, of which those below /airflow/variables are Airflow Variables:"
     for _, resource in resources:
         if resource["Type"] == "AWS::SSM::Parameter":
             value = resource["Properties"]["Value"]
@@ -98,8 +99,9 @@ def next_lines(assembly: Assembly, outputs: dict[str, str]) -> Iterator[str]:
         yield f"  - Attach the policy to the role of your Airflow: {policy}"
         yield "    and let it read Variables from SSM (docs/operations.md, Your own Airflow)."
         bucket = outputs.get("BucketName", "BUCKET")
-        yield f"  - Copy the DAGs to your Airflow (aws s3 sync s3://{bucket}/{layout.AIRFLOW}/dags DAGS_FOLDER)"
-        yield f"    and enable the DAG {DAG}. Or set managed_airflow: true in the deployment's file."
+        yield f"  - Copy the DAGs to your Airflow (aws s3 sync s3://{bucket}/{layout.AIRFLOW}/dags DAGS_FOLDER),"
+        yield f"    or the one file in {layout.AIRFLOW}/single/, and enable the DAG {DAG}."
+        yield "    Or set managed_airflow: true in the deployment's file."
         if not _has_area(assembly):
             yield "  - Set area in the deployment's file first: without it the DAG searches the whole world."
 

@@ -26,6 +26,7 @@ from stack.config import Config
 # The checkpoint is in parameters of the stack: CloudFormation keeps their values in later deployments.
 MODEL_DATA_PARAMETER: Final = "ModelDataKey"
 CHECKPOINT_PARAMETER: Final = "CheckpointKey"
+VERSION_PARAMETER: Final = "CheckpointVersion"
 # Settings that the server's answers depend on, besides its weights.
 _CLAY_SETTINGS: Final = ("CHIPLAKE_CLAY_LATLON_ORDER", "CHIPLAKE_CLAY_HOUR", "CHIPLAKE_CLAY_PRECISION")
 
@@ -70,6 +71,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
             f"s3://{bucket.bucket_name}/{checkpoint.value_as_string}",
             _is_given(self, CHECKPOINT_PARAMETER, checkpoint),
         )
+        variables.write_bucket_name(self, config, bucket)
         orchestrator = access.make_orchestrator_policy(
             self, config, bucket, [job_role, transform_role], model, alerts, key
         )
@@ -84,6 +86,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         CfnOutput(self, "SparkImageUri", value=spark_image.image_uri)
         CfnOutput(self, "ClayImageUri", value=clay_image.image_uri)
         CfnOutput(self, "OrchestratorPolicyArn", value=orchestrator.managed_policy_arn)
+        _remember_checkpoint_version(self)
         nag.accept_exceptions(self, config, self.get_logical_id(bucket.node.default_child))
 
     @property
@@ -117,6 +120,19 @@ def _make_model(
     )
     model.node.add_dependency(role)
     return model
+
+
+def _remember_checkpoint_version(stack: Stack) -> None:
+    """Keep the version of the object that stack/checkpoint.py looked at last, and tell it to the next deployment."""
+    version = CfnParameter(
+        stack,
+        VERSION_PARAMETER,
+        default="",
+        allowed_pattern=r"^\S*$",
+        description=f"Version of {layout.RAW_CHECKPOINT} in the bucket that a deployment has dealt with; empty: none",
+    )
+    is_given = _is_given(stack, VERSION_PARAMETER, version)
+    CfnOutput(stack, "KnownCheckpointVersion", value=version.value_as_string, condition=is_given)
 
 
 def _key_parameter(stack: Stack, name: str, prefix: str, what: str) -> CfnParameter:

@@ -1,4 +1,4 @@
-"""The Airflow Variables that the DAG reads, written as parameters of SSM Parameter Store."""
+"""Parameters of SSM Parameter Store: the Airflow Variables that the DAG reads, and the name of the bucket."""
 
 from __future__ import annotations
 
@@ -53,10 +53,21 @@ def values(stack: Stack, config: Config, resources: Resources) -> dict[str, str]
     return known | config.variables
 
 
+def write_bucket_name(stack: Stack, config: Config, bucket: aws_s3.IBucket) -> None:
+    """Make the parameter `/NAME/bucket_name`. It is no Variable: nothing of the project reads it."""
+    aws_ssm.StringParameter(
+        stack,
+        "BucketNameParameter",
+        parameter_name=f"/{config.name}/bucket_name",
+        string_value=bucket.bucket_name,
+        description="Chiplake: name of the bucket",
+    )
+
+
 def write(
     stack: Stack, config: Config, variables: Mapping[str, str], checkpoint_uri: str, has_checkpoint: CfnCondition
 ) -> None:
-    """Make the parameters of SSM.
+    """Make the parameters of the Variables.
 
     Args:
         stack: the stack.
