@@ -34,13 +34,13 @@ from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from airflow.providers.amazon.aws.operators.sagemaker import SageMakerProcessingOperator, SageMakerTransformOperator
-from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
-from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, Variable, task
+from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, Param, TaskGroup, Variable, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 from botocore.exceptions import ClientError
 from typing_extensions import override
@@ -158,27 +158,42 @@ MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
     "operations": ("fct_lake_quality", "fct_pipeline_runs"),
 }
-# The tests on the whole lake. The record of runs is built, with its tests, after this stage, because it includes it.
-ALL_TESTS: Final = ("--exclude-resource-type", "unit_test", "--exclude", "path:models/operations")
 
 
-def assets_of(stage: str, schema: str) -> list[Asset]:
-    """Return the assets that a stage publishes; a stage that dbt does not build publishes none.
+def asset_of(mart: str, schema: str) -> Asset:
+    """Return the asset of a mart."""
+    return Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
+
+
+def alias_of(stage: str, schema: str) -> AssetAlias:
+    """Return the alias under which a stage publishes its marts.
+
+    A task publishes all assets among its outlets whenever it succeeds. Those of an alias are added when the task runs,
+    so only a mart with a new snapshot has an event.
+    """
+    return AssetAlias(name=f"{schema}.{stage}", group="chiplake")
+
+
+def outlets_of(stage: str, schema: str) -> list[AssetAlias]:
+    """Return the outlets of the task that publishes a stage's marts; a stage that dbt does not build has none.
 
     Args:
         stage: name of the stage.
         schema: schema of the models.
     """
-    return [
-        Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
-        for mart in MARTS_OF_DBT_STAGES.get(stage, ())
-    ]
+    return [alias_of(stage, schema)] if stage in MARTS_OF_DBT_STAGES else []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.runtimes.base
 #
-# What a runtime offers: a method for each stage, which adds the stage to the DAG that is being defined.
+# What a runtime offers: a method for each part of a run, which adds its stages to the DAG that is being defined.
+#
+# Before the encoder: ingest, chip_extraction, temporal_merge, export. After it: load, change_detection, all tests with
+# the docs (when they are due), operations, freshness of the sources.
+#
+# A task that nothing waits for shows what a person should look at, and stops nothing: Airflow takes the state of a run
+# from the tasks that nothing waits for.
 
 Stage: TypeAlias = BaseOperator | TaskGroup
 
@@ -187,36 +202,16 @@ class Runtime(ABC):
     """Where the jobs of the DAG run. Every stage can be repeated at any time."""
 
     @abstractmethod
-    def ingest(self) -> Stage:
-        """Add the stage that ingests STAC items into raw.stac_items."""
-
-    @abstractmethod
-    def chip_extraction(self) -> Stage:
-        """Add the stage that builds fct_chips from raw.stac_items and reports chips that could not be read."""
-
-    @abstractmethod
-    def temporal_merge(self) -> Stage:
-        """Add the stage that builds fct_filled_chips from fct_chips."""
-
-    @abstractmethod
-    def export(self) -> Stage:
-        """Add the stage that exports chips of fct_filled_chips as objects for the encoder."""
+    def before_encoder(self) -> Stage:
+        """Add the stages from STAC items to exported objects of chips; return what the encoder waits for."""
 
     @abstractmethod
     def batch_transform(self) -> Stage:
         """Add the stage that embeds the exported objects; a retry sends the objects that have no answer yet."""
 
     @abstractmethod
-    def load(self) -> Stage:
-        """Add the stage that loads the encoder's answers into raw.clay_embeddings."""
-
-    @abstractmethod
-    def change_detection(self) -> Stage:
-        """Add the stage that builds fct_chip_changes from raw.clay_embeddings."""
-
-    @abstractmethod
-    def tests_and_docs(self) -> Stage:
-        """Add the stage that runs every test on the whole lake, then makes the dbt docs and the record of runs."""
+    def after_encoder(self) -> Stage:
+        """Add the stages from the encoder's answers to the record of runs; return what the next stage waits for."""
 
     @abstractmethod
     def maintain(self) -> Stage:
@@ -240,6 +235,7 @@ class Runtime(ABC):
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 
 ARROW_STREAM: Final = "application/vnd.apache.arrow.stream"  # media type of objects and answers
+CARD_SUFFIX: Final = ".card.json"  # of the file beside a checkpoint that says which model it is
 ANSWER_SUFFIX: Final = ".out"  # SageMaker appends it to the name of the object
 INPUT_FOLDER: Final = "input"
 OUTPUT_FOLDER: Final = "output"
@@ -464,65 +460,15 @@ def _job_name(work: str, number: int) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.job_settings
-#
-# Settings of the jobs, from Airflow Variables. Tasks read them when they run; parsing the DAG reads no Variable.
-
-PRODUCER: Final = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
-
-
-def job_settings() -> dict[str, str]:
-    """Read the settings of a job: the Variable `chiplake_settings`, and Variables that set one setting.
-
-    Returns:
-        Environment variables `CHIPLAKE_…` by name.
-
-    Raises:
-        ValueError: `chiplake_settings` is not a JSON object of settings.
-    """
-    text = Variable.get("chiplake_settings", default="{}")
-    try:
-        given = json.loads(text)
-        if not isinstance(given, dict) or not all(str(name).startswith("CHIPLAKE_") for name in given):
-            raise ValueError(text)
-    except ValueError as error:
-        raise ValueError('Variable chiplake_settings: expected a JSON object {"CHIPLAKE_...": "value"}') from error
-    settings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-    if bbox := Variable.get("chiplake_bbox", default=""):
-        settings.setdefault("CHIPLAKE_BBOX", f"[{bbox}]")
-    if collection := Variable.get("chiplake_stac_collection", default=""):
-        settings.setdefault("CHIPLAKE_STAC_COLLECTION", collection)
-    return settings
-
-
-def settings_of_stage(run_id: str, stage: str = "") -> dict[str, str]:
-    """Return the settings by which a command records itself in ops.stages.
-
-    Args:
-        run_id: of the DAG run.
-        stage: name of the stage, for a command of dbt; commands of the project know theirs.
-    """
-    # Both, also if empty: `dags test` runs all tasks in one process, whose environment keeps what Cosmos puts there.
-    return {"CHIPLAKE_SCHEDULE_RUN_ID": run_id, "CHIPLAKE_SCHEDULE_STAGE": stage}
-
-
-def add_job_settings(context: Any, operator: Any) -> None:
-    """Give the settings to an operator of Cosmos before it builds its command (a Cosmos interceptor).
-
-    The task that runs `dbt build` for a whole stage records the stage; a task that builds one model again does not.
-    """
-    stage, _, task = operator.task_id.rpartition(".")
-    record = settings_of_stage(context["run_id"], stage if task == PRODUCER else "")
-    operator.env = (operator.env or {}) | job_settings() | record
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.compatibility
 #
 # What differs between the versions of Airflow and of its amazon provider that the DAG runs on.
 #
 # These are the versions of managed Airflow that docs/operations.md lists, and the version of the project. The rest of the
 # DAG is the same on all of them.
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
 
 try:
     from airflow.sdk.exceptions import AirflowSkipException
@@ -540,6 +486,8 @@ def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageM
         job_name: name of the job.
         job_type: `Processing` or `Transform`.
     """
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
+
     job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
     if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
         return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)
@@ -551,6 +499,32 @@ def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageM
         verify=operator.verify,
         botocore_config=operator.botocore_config,
     )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.jobs
+#
+# The jobs of a night on AWS, and the stages that each of them runs, in order.
+#
+# The CDK app imports this module, so it uses only the standard library.
+
+BEFORE_ENCODER: Final = "before_encoder"
+AFTER_ENCODER: Final = "after_encoder"
+STAGES_OF_JOBS: Final[dict[str, tuple[str, ...]]] = {
+    BEFORE_ENCODER: ("ingest", "chip_extraction", "temporal_merge", "export"),
+    AFTER_ENCODER: ("load", "change_detection", "tests", "operations", "freshness"),
+}
+NOT_NIGHTLY: Final = ("tests",)  # stages that a job leaves out when they are not due
+
+
+def job_name(deployment: str, job: str) -> str:
+    """Return how the names of a deployment's jobs begin.
+
+    Args:
+        deployment: name of the deployment.
+        job: one of STAGES_OF_JOBS, or a stage that is a job of its own.
+    """
+    return f"{deployment}-{job.replace('_', '-')}-"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -568,6 +542,8 @@ def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageM
 # CHIPLAKE_AIRFLOW_RETRIES         how often Airflow tries a failed task again; default 2
 # CHIPLAKE_AIRFLOW_RETRY_DELAY_S   seconds before the first of these tries; each later delay is twice as long; default 300
 # CHIPLAKE_AIRFLOW_POLL_S          seconds between two checks of a job on AWS or of a model that dbt builds; default 30
+# CHIPLAKE_AIRFLOW_TASK_HOURS      longest time of a task, and of a job on AWS; default 12
+# CHIPLAKE_AIRFLOW_RUN_HOURS       longest time of a run, after which it fails; default 24
 # CHIPLAKE_AIRFLOW_OWNER           owner of the DAG and of its tasks; default chiplake
 # CHIPLAKE_TARGET_SCHEMA           schema of the models, the first part of the assets' names; default chiplake
 
@@ -590,6 +566,8 @@ class Environment:
     retries: int
     retry_delay: timedelta
     poll_s: int  # seconds
+    longest_task: timedelta
+    longest_run: timedelta
     owner: str
     target_schema: str
 
@@ -626,6 +604,8 @@ class Environment:
             retries=parse("RETRIES", "2", int, "a whole number"),
             retry_delay=timedelta(seconds=parse("RETRY_DELAY_S", "300", float, "seconds")),
             poll_s=parse("POLL_S", "30", int, "whole seconds"),
+            longest_task=timedelta(hours=parse("TASK_HOURS", "12", float, "hours")),
+            longest_run=timedelta(hours=parse("RUN_HOURS", "24", float, "hours")),
             owner=get("OWNER", "chiplake"),
             target_schema=variables.get("CHIPLAKE_TARGET_SCHEMA") or "chiplake",
         )
@@ -837,6 +817,96 @@ MACROS: Final = {"first_day": first_day, "last_day": last_day, "run_key": run_ke
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.stage_reports
+#
+# The reports of stages: each writes its state, numbers and new marts as a JSON file into a folder of the run.
+#
+# `chiplake/stage_record.py` writes them. They tell a task what a command of the project did, without a lake to read.
+
+RUNNING: Final = "running"
+INCOMPLETE: Final = "incomplete"
+FAILED: Final = "failed"
+
+
+class ReportedError(RuntimeError):
+    """A stage failed, and the task of its job has sent the notice."""
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage reported last."""
+
+    stage: str
+    state: str  # running, done, unchanged, incomplete or failed
+    started_at: datetime
+    error: str  # empty: nothing failed
+    numbers: Mapping[str, float]
+    marts_written: tuple[str, ...]  # names of the marts that have a new snapshot
+
+    @classmethod
+    def parse(cls, content: str | bytes) -> StageReport:
+        """Read the JSON of a report."""
+        row: dict[str, Any] = json.loads(content)
+        return cls(
+            stage=row["stage"],
+            state=row["state"],
+            started_at=datetime.fromisoformat(row["started_at"]),
+            error=row.get("error") or "",
+            numbers={name: value for name, value in row.items() if type(value) in (int, float)},
+            marts_written=tuple(row["marts_written"]),
+        )
+
+    @property
+    def line(self) -> str:
+        """The state and the numbers in one line; zeros are left out."""
+        numbers = [f"{name} {value:g}" for name, value in self.numbers.items() if value]
+        return f"{self.stage}: {', '.join([self.state, *numbers])}"
+
+
+def local_folder(run_id: str) -> Path:
+    """Return the folder for reports of a run on this machine: in Airflow's home."""
+    home = Path(ENVIRONMENT.get("AIRFLOW_HOME") or "~/airflow").expanduser()
+    return home / "chiplake_reports" / quote(run_id, safe="")
+
+
+def read_local(run_id: str, stage: str) -> StageReport | None:
+    """Read the report of a stage on this machine; None if it wrote none."""
+    path = local_folder(run_id) / f"{quote(stage, safe='')}.json"
+    return StageReport.parse(path.read_bytes()) if path.is_file() else None
+
+
+def read_s3(uri: str, region: str, since: datetime) -> list[StageReport]:
+    """Read the reports of a run on AWS, in the order in which the stages started.
+
+    Args:
+        uri: s3:// address of their folder.
+        region: AWS region.
+        since: older reports are of an earlier job, and left out.
+    """
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # only AWS has the provider
+
+    s3 = S3Hook(aws_conn_id=None, region_name=region)
+    bucket, _, folder = uri.removeprefix("s3://").partition("/")
+    keys = s3.list_keys(bucket, prefix=f"{folder}/") or []
+    found = [StageReport.parse(s3.read_key(key, bucket)) for key in keys if key.endswith(".json")]
+    newer = [report for report in found if report.started_at >= since.replace(microsecond=0)]
+    return sorted(newer, key=lambda report: report.started_at)
+
+
+def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str) -> None:
+    """Add an event for each mart that the stage has written, with the numbers of the stage.
+
+    Args:
+        report: of the stage.
+        context: Airflow's context of the task, which has the alias among its outlets.
+        alias: Airflow's AssetAlias of the stage.
+        schema: schema of the models.
+    """
+    for mart in report.marts_written:
+        context["outlet_events"][alias].add(asset_of(mart, schema), extra={"stage": report.stage, **report.numbers})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.maintenance
 #
 # Maintenance of the lake once a week, after the work of the day.
@@ -924,57 +994,6 @@ def make_runtime(environment: Environment) -> Runtime:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.alerts
-#
-# Notices of failed tasks and of runs that succeeded. Variables name their receivers.
-
-_SUBJECT_LENGTH = 100  # characters; SNS takes no more
-
-
-def notify_of_failure(context: Any) -> None:
-    """Publish a failed task to the SNS topic of `chiplake_alerts_topic_arn` and call `chiplake_on_failure`.
-
-    Args:
-        context: Airflow's context of the failed task.
-    """
-    try:
-        _publish_failure(context)
-    finally:  # the function is called even if the topic cannot be reached
-        _call(Variable.get("chiplake_on_failure", default=""), context)
-
-
-def notify_of_success(context: Any) -> None:
-    """Call `chiplake_on_success` for a run that succeeded.
-
-    Args:
-        context: Airflow's context of the run.
-    """
-    _call(Variable.get("chiplake_on_success", default=""), context)
-
-
-def _publish_failure(context: Any) -> None:
-    topic = Variable.get("chiplake_alerts_topic_arn", default="")
-    if not topic:
-        return
-    from airflow.providers.amazon.aws.hooks.sns import SnsHook
-
-    task = context["ti"]
-    hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
-    hook.publish_to_target(
-        topic,
-        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context.get('exception'))}",
-        subject=f"{task.dag_id}: {task.task_id} failed"[:_SUBJECT_LENGTH],
-    )
-
-
-def _call(name: str, context: Any) -> None:
-    """Call the function `module:function` with the context; an empty name calls nothing."""
-    if name:
-        module, _, function = name.partition(":")
-        getattr(import_module(module), function)(context)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # lakehouse.errors
 #
 # Errors that a user can act on, and how a text is written in one line.
@@ -991,6 +1010,16 @@ class IncompleteError(ChiplakeError):
 
     The command line has a separate exit code for it, so that a schedule can continue with a warning.
     """
+
+
+class TooManyUnreadableError(IncompleteError):
+    """More chips could not be read than CHIPLAKE_MAX_UNREADABLE_FRACTION allows. The run does the rest, then fails."""
+
+
+def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
+    """Return one error with the messages of several; at least one."""
+    is_too_many = any(isinstance(error, TooManyUnreadableError) for error in errors)
+    return (TooManyUnreadableError if is_too_many else IncompleteError)("; ".join(map(str, errors)))
 
 
 def one_line(text: str, max_length: int = _MAX_LINE_LENGTH) -> str:
@@ -1042,6 +1071,150 @@ def without_empty(arguments: Sequence[str]) -> list[str]:
 def _option(flag: str, name: str) -> str:
     """Return an option whose value is a Variable; it is rendered to nothing if the Variable is not set."""
     return f"{{% set value = {variable(name, '')} %}}{{{{ '{flag}=' ~ value if value else '' }}}}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.job_settings
+#
+# Settings of the jobs, from Airflow Variables. Tasks read them when they run; parsing the DAG reads no Variable.
+
+PRODUCER: Final = "dbt_producer_watcher"  # Cosmos' name of the task that runs dbt
+
+
+def job_settings() -> dict[str, str]:
+    """Read the settings of a job: the Variable `chiplake_settings`, and Variables that set one setting.
+
+    Returns:
+        Environment variables `CHIPLAKE_…` by name.
+
+    Raises:
+        ValueError: `chiplake_settings` is not a JSON object of settings.
+    """
+    text = Variable.get("chiplake_settings", default="{}")
+    try:
+        given = json.loads(text)
+        if not isinstance(given, dict) or not all(str(name).startswith("CHIPLAKE_") for name in given):
+            raise ValueError(text)
+    except ValueError as error:
+        raise ValueError('Variable chiplake_settings: expected a JSON object {"CHIPLAKE_...": "value"}') from error
+    settings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+    if bbox := Variable.get("chiplake_bbox", default=""):
+        settings.setdefault("CHIPLAKE_BBOX", f"[{bbox}]")
+    if collection := Variable.get("chiplake_stac_collection", default=""):
+        settings.setdefault("CHIPLAKE_STAC_COLLECTION", collection)
+    return settings
+
+
+def settings_of_stage(run_id: str, reports: str, stage: str = "") -> dict[str, str]:
+    """Return the settings by which a command records itself in ops.stages, and reports to its task.
+
+    Args:
+        run_id: of the DAG run.
+        reports: folder of the run's reports.
+        stage: name of the stage, for a command of dbt; commands of the project know theirs.
+    """
+    # All, also if empty: `dags test` runs all tasks in one process, whose environment keeps what Cosmos puts there.
+    return {
+        "CHIPLAKE_SCHEDULE_RUN_ID": run_id,
+        "CHIPLAKE_SCHEDULE_REPORT": reports,
+        "CHIPLAKE_SCHEDULE_STAGE": stage,
+    }
+
+
+def add_job_settings(context: Any, operator: Any) -> None:
+    """Give the settings to an operator of Cosmos before it builds its command (a Cosmos interceptor).
+
+    The task that runs `dbt build` for a whole stage records the stage; a task that builds one model again does not.
+    """
+    stage, _, task = operator.task_id.rpartition(".")
+    run_id = context["run_id"]
+    record = settings_of_stage(run_id, str(local_folder(run_id)), stage if task == PRODUCER else "")
+    operator.env = (operator.env or {}) | job_settings() | record
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.alerts
+#
+# Notices of failed tasks and of runs that succeeded. Variables name their receivers.
+
+_SUBJECT_LENGTH = 100  # characters; SNS takes no more
+
+
+def notify_of_failure(context: Any) -> None:
+    """Publish a failed task to the SNS topic of `chiplake_alerts_topic_arn` and call `chiplake_on_failure`.
+
+    Args:
+        context: Airflow's context of the failed task.
+    """
+    if isinstance(context.get("exception"), ReportedError):
+        return
+    try:
+        _publish_failure(context)
+    finally:  # the function is called even if the topic cannot be reached
+        _call(Variable.get("chiplake_on_failure", default=""), context)
+
+
+def notify_of_timeout(context: Any) -> None:
+    """Publish a run that took too long. A run that failed for another reason has a failed task with its own notice.
+
+    Args:
+        context: Airflow's context of the run.
+    """
+    if context.get("reason") != "timed_out":
+        return
+    run = context["dag_run"]
+    _publish(
+        f"{run.dag_id}: a run took too long",
+        f"{run.dag_id}, run {run.run_id}: it did not end within its time limit, so Airflow has stopped it; "
+        "run it again, or raise CHIPLAKE_AIRFLOW_RUN_HOURS",
+    )
+
+
+def notify_of_success(context: Any) -> None:
+    """Call `chiplake_on_success` for a run that succeeded.
+
+    Args:
+        context: Airflow's context of the run.
+    """
+    _call(Variable.get("chiplake_on_success", default=""), context)
+
+
+def _publish_failure(context: Any) -> None:
+    task = context["ti"]
+    lines = [
+        f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context.get('exception'))}",
+        *_numbers_of(context),
+        f"Log: {task.log_url}",
+    ]
+    _publish(f"{task.dag_id}: {task.task_id} failed", "\n".join(lines))
+
+
+def _numbers_of(context: Any) -> list[str]:
+    """Return the reports of the stages of a task, a line a stage; none for a task without stages."""
+    read = getattr(context["task"], "reports", None)
+    if read is None:
+        return []
+    try:
+        return [report.line for report in read(context)]
+    except Exception as error:  # the notice is sent in any case
+        return [f"the numbers cannot be read: {cause_of(error)}"]
+
+
+def _publish(subject: str, message: str) -> None:
+    topic = Variable.get("chiplake_alerts_topic_arn", default="")
+    if not topic:
+        return
+    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+
+    hook = SnsHook(aws_conn_id=None, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
+    hook.publish_to_target(topic, message, subject=subject[:_SUBJECT_LENGTH])
+
+
+def _call(name: str, context: Any) -> None:
+    """Call the function `module:function` with the context; an empty name calls nothing."""
+    if name:
+        module, _, function = name.partition(":")
+        getattr(import_module(module), function)(context)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1115,7 +1288,8 @@ _GENERAL: Final = frozenset(
     | {"SparkException", "SparkRuntimeException", "AnalysisException", "ExtendedAnalysisException", "ParseException"}
     | {"HiveSQLException", "PythonException", "SparkIllegalArgumentException", "UnknownException", "SqlBaseException"}
     | {"DbtRuntimeError", "DbtDatabaseError", "DbtInternalError", "CompilationError", "ClientError", "Failure"}
-    | {"ChiplakeError", "IncompleteError", "LockedError", "InvalidSettingError", "RasterError", "NoAnswerError"}
+    | {"ChiplakeError", "IncompleteError", "TooManyUnreadableError", "LockedError", "InvalidSettingError"}
+    | {"RasterError", "NoAnswerError"}
 )
 
 # Calls of AWS. S3's permissions have other names than its operations.
@@ -1469,7 +1643,7 @@ class JobOptions:
 
 
 def processing_request(
-    template: Mapping[str, Any], name: str, options: JobOptions, checkpoint_folder: str | None
+    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None
 ) -> dict[str, Any]:
     """Build the request of one job from the template of its stage.
 
@@ -1477,18 +1651,22 @@ def processing_request(
         template: the request of the stage as Airflow rendered it; it stays as it is.
         name: name of the job.
         options: what Variables add.
-        checkpoint_folder: folder of the container for the Clay checkpoint, if one is set; None: the job needs none.
+        card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
     """
     request = copy.deepcopy(dict(template))
     request["ProcessingJobName"] = name
     application = request["AppSpecification"]
     application["ContainerArguments"] = without_empty(application["ContainerArguments"])
     request["Environment"] = dict(options.settings) | request["Environment"]
-    if checkpoint_folder and options.checkpoint_uri:
-        inputs = request.setdefault("ProcessingInputs", [])
-        inputs.append(s3_input("checkpoint", options.checkpoint_uri, checkpoint_folder))
-        file_name = options.checkpoint_uri.rsplit("/", 1)[-1]
-        request["Environment"]["CHIPLAKE_CLAY_CHECKPOINT"] = f"{checkpoint_folder}/{file_name}"
+    # An input that a task which was skipped would have made has no address.
+    inputs = [one for one in request.pop("ProcessingInputs", []) if one["S3Input"]["S3Uri"]]
+    if card_folder and options.checkpoint_uri:
+        card_uri = options.checkpoint_uri + CARD_SUFFIX
+        inputs.append(s3_input("card", card_uri, card_folder))
+        file_name = card_uri.rsplit("/", 1)[-1]
+        request["Environment"]["CHIPLAKE_CLAY_CARD"] = f"{card_folder}/{file_name}"
+    if inputs:
+        request["ProcessingInputs"] = inputs
     if options.subnets:
         vpc = {"Subnets": list(options.subnets), "SecurityGroupIds": list(options.security_groups)}
         request["NetworkConfig"] = {"VpcConfig": vpc}
@@ -1573,15 +1751,17 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
 
     Args:
         job: the CreateProcessingJob request of the stage. A number follows its name for each job of the same work.
-        checkpoint_folder: folder of the container for the Clay checkpoint, if one is set; None: the job needs none.
+        reports_uri: s3:// address of the reports of the stages that the job runs.
+        card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
     """
 
-    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job")
+    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri")
 
-    def __init__(self, *, job: dict[str, Any], checkpoint_folder: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, job: dict[str, Any], reports_uri: str, card_folder: str | None = None, **kwargs: Any) -> None:
         super().__init__(config={}, **kwargs)
         self.job = job
-        self.checkpoint_folder = checkpoint_folder
+        self.reports_uri = reports_uri
+        self.card_folder = card_folder
 
     @override
     def execute(self, context: Any) -> Any:
@@ -1592,7 +1772,7 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         """
         history = self._find_jobs(context)
         _wait_if_running(self, history, "Processing")
-        self.config = processing_request(self.job, history.next_name, _job_options(), self.checkpoint_folder)
+        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
 
@@ -1604,10 +1784,17 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
             self.log.warning("Incomplete: %s", message)
         return result
 
+    def reports(self, context: Any) -> list[StageReport]:
+        """Return what the stages of the newest job have reported."""
+        job = self._find_jobs(context).latest
+        if job is None:
+            return []
+        since = self.hook.describe_processing_job(job.name)["CreationTime"]
+        return read_s3(self.reports_uri, self.region_name, since)
+
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
-        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
-        return find_jobs(self.job["ProcessingJobName"], find)
+        return find_processing_jobs(self.hook, self.job["ProcessingJobName"])
 
 
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
@@ -1702,6 +1889,16 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
 
 
+def find_processing_jobs(hook: SageMakerHook, work: str) -> JobHistory:
+    """Find the processing jobs that were started for some work.
+
+    Args:
+        hook: reaches SageMaker.
+        work: name of the jobs without their number.
+    """
+    return find_jobs(work, _finder(hook.describe_processing_job, "ProcessingJobStatus"))
+
+
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:
     """Return a function that finds a job by its name, or None if there is no such job.
 
@@ -1751,9 +1948,82 @@ def _list(name: str) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.operators.stage
+#
+# The operator that shows one stage of a processing job that runs several.
+
+
+class StageOperator(BaseOperator):
+    """Ends as its stage did in the newest job, logs its numbers, and publishes the marts that it has written.
+
+    It is skipped if the job did not reach the stage, or left it out because it was not due.
+
+    Args:
+        stage: name of the stage.
+        job_name: name of the job without its number.
+        reports_uri: s3:// address of the reports of this run.
+        schema: schema of the models.
+        is_optional: whether the job may leave the stage out.
+    """
+
+    template_fields: Sequence[str] = ("job_name", "reports_uri", "region_name")
+    ui_color = "#e4ecf0"
+
+    def __init__(
+        self,
+        *,
+        stage: str,
+        job_name: str,
+        reports_uri: str,
+        schema: str,
+        region_name: str,
+        is_optional: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+        self.job_name = job_name
+        self.reports_uri = reports_uri
+        self.schema = schema
+        self.region_name = region_name
+        self.is_optional = is_optional
+
+    @override
+    def execute(self, context: Any) -> None:
+        """Show the stage.
+
+        Raises:
+            AirflowSkipException: the job did not run the stage.
+            ReportedError: the stage failed, and with it the job.
+            RuntimeError: the stage failed, and the job went on; or the job completed without a word of the stage.
+        """
+        hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
+        job = find_processing_jobs(hook, self.job_name).latest
+        if job is None:
+            raise AirflowSkipException("no job was started")
+        since = hook.describe_processing_job(job.name)["CreationTime"]
+        reports = {one.stage: one for one in read_s3(self.reports_uri, self.region_name, since)}
+        report = reports.get(self.stage)
+        if report is None:
+            if job.status == "Completed" and not self.is_optional:
+                raise RuntimeError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
+            raise AirflowSkipException(f"{job.name} did not run this stage")
+        self.log.info(report.line)
+        error = report.error or f"{job.name} ended in this stage: {job.failure_reason}"
+        if report.state in (RUNNING, FAILED):
+            raise (RuntimeError if job.status == "Completed" else ReportedError)(error)
+        if report.state == INCOMPLETE:
+            self.log.warning("Incomplete: %s", report.error)
+        add_asset_events(report, context, alias_of(self.stage, self.schema), self.schema)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.runtimes.aws
 #
-# The stages on AWS: a SageMaker processing job of the project's image each, and a batch transform job for the encoder.
+# The stages on AWS: a SageMaker processing job before the encoder, a batch transform job, and a job after it.
+#
+# A job runs its stages one after the other with one Spark session. When it has ended, a task for each stage shows how the
+# stage ended, by its report.
 #
 # A task reads its configuration from Variables when it runs: `/airflow/variables/NAME/...` in SSM Parameter Store.
 #
@@ -1762,14 +2032,10 @@ def _list(name: str) -> list[str]:
 
 PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
-CHECKPOINTS: Final = "/opt/ml/processing/checkpoint"
+CARDS: Final = "/opt/ml/processing/card"
 DOCS: Final = "/opt/ml/processing/docs"
-RUN_JOB: Final = ("smspark-submit", f"{PROJECT}/scripts/run_job.py")
 CHIPLAKE: Final = ("smspark-submit", "chiplake")
-DBT: Final = ("smspark-submit", "dbt", "--no-use-colors")
-DBT_FOLDERS: Final = ("--project-dir", PROJECT, "--profiles-dir", f"{PROJECT}/profiles", "--target", "aws")
-
-LONGEST_JOB: Final = timedelta(hours=6)
+THEN: Final = "then"  # between the commands of `chiplake steps`
 
 
 def _template(name: str, default: str | None = None) -> str:
@@ -1779,7 +2045,16 @@ def _template(name: str, default: str | None = None) -> str:
 
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
-EXPORT_ID: Final = "{{ ti.xcom_pull(task_ids='batch_transform', key='run_id') }}"
+REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
+_EXPORT_ID: Final = "ti.xcom_pull(task_ids='batch_transform', key='run_id')"
+EXPORT_ID: Final = f"{{{{ {_EXPORT_ID} }}}}"
+# Empty if nothing was exported.
+ANSWERS: Final = f"{{% if {_EXPORT_ID} %}}{EXPORTS}/{EXPORT_ID}/{{% endif %}}"
+
+
+def _name_in_run(name: str) -> str:
+    """Return the name of a job of this run, without its number."""
+    return f"{job_name(NAME, name)}{RUN_KEY}"
 
 
 @dataclass(frozen=True)
@@ -1789,22 +2064,18 @@ class AwsRuntime(Runtime):
     environment: Environment
 
     @override
-    def ingest(self) -> Stage:
-        return self._job("ingest", CHIPLAKE, ingest_command(from_files=False))
-
-    @override
-    def chip_extraction(self) -> Stage:
-        return self._job("chip_extraction", RUN_JOB, ("chip_extraction", *DAYS))
-
-    @override
-    def temporal_merge(self) -> Stage:
-        return self._job("temporal_merge", RUN_JOB, ("temporal_merge", *DAYS))
-
-    @override
-    def export(self) -> Stage:
+    def before_encoder(self) -> Stage:
+        commands = (
+            ingest_command(from_files=False),
+            ("run", "chip_extraction", *DAYS),
+            ("run", "temporal_merge", *DAYS),
+            ("embed", "export", *DAYS),
+        )
         output = s3_output("objects", f"{HOME}/transform", EXPORTS)
-        arguments = ("embed", "export", *DAYS)
-        return self._job("export", CHIPLAKE, arguments, outputs=[output], checkpoint_folder=CHECKPOINTS)
+        with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
+            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], card_folder=CARDS)
+            job >> self._stages(BEFORE_ENCODER)
+        return job
 
     @override
     def batch_transform(self) -> Stage:
@@ -1819,33 +2090,53 @@ class AwsRuntime(Runtime):
         )
 
     @override
-    def load(self) -> Stage:
-        answers = s3_input("answers", f"{EXPORTS}/{EXPORT_ID}/", f"{HOME}/transform/{EXPORT_ID}")
-        return self._job("load", CHIPLAKE, ("embed", "load"), inputs=[answers])
-
-    @override
-    def change_detection(self) -> Stage:
-        # Runs also when there was nothing to embed and `batch_transform` was skipped.
-        return self._job("change_detection", RUN_JOB, ("change_detection", *DAYS), trigger_rule="none_failed")
-
-    @override
-    def tests_and_docs(self) -> Stage:
-        with TaskGroup(
-            "tests_and_docs", tooltip="every test on the whole lake, then the docs and the record of runs"
-        ) as group:
-            tests = self._job("tests", DBT, ("test", *ALL_TESTS, *DBT_FOLDERS))
-            output = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
-            docs = self._job("docs", DBT, ("docs", "generate", "--target-path", DOCS, *DBT_FOLDERS), outputs=[output])
-            tests >> [docs, self._job("operations", RUN_JOB, ("operations",))]
-        return group
+    def after_encoder(self) -> Stage:
+        commands = (
+            ("embed", "load"),
+            ("run", "change_detection", *DAYS),
+            ("run", "tests", "--if-due"),
+            ("run", "operations"),
+            ("run", "freshness"),  # at the end, as it fails if a source is stale
+        )
+        answers = s3_input("answers", ANSWERS, f"{HOME}/transform/{EXPORT_ID}")
+        docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
+        with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
+            # Runs also when there was nothing to embed and `batch_transform` was skipped.
+            job = self._steps(AFTER_ENCODER, commands, inputs=[answers], outputs=[docs], trigger_rule="none_failed")
+            job >> self._stages(AFTER_ENCODER)
+        return job
 
     @override
     def maintain(self) -> Stage:
-        return self._job("maintain", CHIPLAKE, ("maintain",))
+        return self._job("maintain", "maintain", CHIPLAKE, ("maintain",))
+
+    def _steps(self, group: str, commands: Sequence[Sequence[str]], **kwargs: Any) -> ProcessingJobOperator:
+        """Add the job that runs several commands of `chiplake` one after the other."""
+        words = [word for command in commands for word in (THEN, *command)][1:]
+        return self._job("job", group, CHIPLAKE, ("steps", *words), **kwargs)
+
+    def _stages(self, job: str) -> list[StageOperator]:
+        """Add the tasks that show the stages of a job."""
+        schema = self.environment.target_schema
+        return [
+            StageOperator(
+                task_id=stage,
+                stage=stage,
+                job_name=_name_in_run(job),
+                reports_uri=REPORTS,
+                schema=schema,
+                region_name=_template("chiplake_region"),
+                is_optional=stage in NOT_NIGHTLY,
+                outlets=outlets_of(stage, schema),
+                trigger_rule="one_done",  # not if the job did not run at all
+            )
+            for stage in STAGES_OF_JOBS[job]
+        ]
 
     def _job(
         self,
         task_id: str,
+        name: str,
         program: Sequence[str],
         arguments: Sequence[str],
         inputs: Sequence[dict[str, Any]] = (),
@@ -1853,7 +2144,7 @@ class AwsRuntime(Runtime):
         **kwargs: Any,
     ) -> ProcessingJobOperator:
         job: dict[str, Any] = {
-            "ProcessingJobName": f"{NAME}-{task_id.replace('_', '-')}-{RUN_KEY}",
+            "ProcessingJobName": _name_in_run(name),
             "RoleArn": _template("chiplake_job_role_arn"),
             "AppSpecification": {
                 "ImageUri": _template("chiplake_spark_image"),
@@ -1867,7 +2158,7 @@ class AwsRuntime(Runtime):
                     "VolumeSizeInGB": _template("chiplake_spark_volume_gb"),
                 }
             },
-            "StoppingCondition": {"MaxRuntimeInSeconds": int(LONGEST_JOB.total_seconds())},
+            "StoppingCondition": {"MaxRuntimeInSeconds": self._longest_job_s},
             "Environment": {
                 "AWS_REGION": _template("chiplake_region"),
                 "AWS_DEFAULT_REGION": _template("chiplake_region"),
@@ -1877,20 +2168,20 @@ class AwsRuntime(Runtime):
                 # A job on SageMaker succeeds or fails. Its ExitMessage and the tables name the chips that failed.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
-                **settings_of_stage("{{ run_id }}", task_id if task_id == "tests" else ""),
+                "CHIPLAKE_DOCS_FOLDER": DOCS,
+                **settings_of_stage("{{ run_id }}", REPORTS),
             },
         }
         if inputs:
             job["ProcessingInputs"] = list(inputs)
         if outputs:
             job["ProcessingOutputConfig"] = {"Outputs": list(outputs)}
-        return ProcessingJobOperator(
-            task_id=task_id,
-            job=job,
-            outlets=assets_of(task_id, self.environment.target_schema),
-            **self._waiting(),
-            **kwargs,
-        )
+        return ProcessingJobOperator(task_id=task_id, job=job, reports_uri=REPORTS, **self._waiting(), **kwargs)
+
+    @property
+    def _longest_job_s(self) -> int:
+        """Longest time of a job, seconds: SageMaker then stops it."""
+        return int(self.environment.longest_task.total_seconds())
 
     def _waiting(self) -> dict[str, Any]:
         """Return how an operator reaches AWS and waits for its job without a worker's slot."""
@@ -1899,7 +2190,7 @@ class AwsRuntime(Runtime):
             "region_name": _template("chiplake_region"),
             "deferrable": True,
             "check_interval": self.environment.poll_s,
-            "max_attempts": int(LONGEST_JOB.total_seconds()) // self.environment.poll_s,
+            "max_attempts": self._longest_job_s // self.environment.poll_s,
             "action_if_job_exists": "fail",
         }
 
@@ -1917,8 +2208,9 @@ with DAG(
     start_date=environment.start or SENTINEL_2A_LAUNCH,
     catchup=environment.start is not None,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=20),
+    dagrun_timeout=environment.longest_run,
     on_success_callback=notify_of_success,
+    on_failure_callback=notify_of_timeout,
     params=PARAMS,
     user_defined_macros=MACROS,
     tags=["chiplake", "sentinel-2", environment.runtime],
@@ -1928,19 +2220,14 @@ with DAG(
         "retry_delay": environment.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(hours=1),
-        "execution_timeout": timedelta(hours=6),
+        "execution_timeout": environment.longest_task,
         "on_failure_callback": notify_of_failure,
     },
 ):
     runtime = make_runtime(environment)
     (
-        runtime.ingest()
-        >> runtime.chip_extraction()
-        >> runtime.temporal_merge()
-        >> runtime.export()
+        runtime.before_encoder()  # ingest, chip_extraction, temporal_merge, export
         >> runtime.batch_transform()
-        >> runtime.load()
-        >> runtime.change_detection()
-        >> runtime.tests_and_docs()
+        >> runtime.after_encoder()  # load, change_detection, tests, operations, freshness
         >> weekly(runtime.maintain)
     )

@@ -52,7 +52,7 @@ EXPORT_ID: Final = f"{{{{ {_EXPORT_ID} }}}}"
 ANSWERS: Final = f"{{% if {_EXPORT_ID} %}}{EXPORTS}/{EXPORT_ID}/{{% endif %}}"
 
 
-def _job_name(name: str) -> str:
+def _name_in_run(name: str) -> str:
     """Return the name of a job of this run, without its number."""
     return f"{job_name(NAME, name)}{RUN_KEY}"
 
@@ -122,7 +122,7 @@ class AwsRuntime(Runtime):
             StageOperator(
                 task_id=stage,
                 stage=stage,
-                job_name=_job_name(job),
+                job_name=_name_in_run(job),
                 reports_uri=REPORTS,
                 schema=schema,
                 region_name=_template("chiplake_region"),
@@ -144,7 +144,7 @@ class AwsRuntime(Runtime):
         **kwargs: Any,
     ) -> ProcessingJobOperator:
         job: dict[str, Any] = {
-            "ProcessingJobName": _job_name(name),
+            "ProcessingJobName": _name_in_run(name),
             "RoleArn": _template("chiplake_job_role_arn"),
             "AppSpecification": {
                 "ImageUri": _template("chiplake_spark_image"),
