@@ -9,7 +9,7 @@ from lakehouse.settings.base import PREFIX, SettingsGroup
 
 
 class JobSettings(SettingsGroup):
-    """Work that a job may leave out, and exit codes."""
+    """Work that a job may leave out, exit codes, and the price of a machine."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -24,6 +24,12 @@ class JobSettings(SettingsGroup):
         le=125,
         description="Exit code of a command that did everything but some chips; "
         "0 where a scheduler takes every other code for a failure.",
+    )
+    instance_price_per_hour: float | None = Field(
+        None,
+        ge=0,
+        description="Price of an hour of the machine that runs the jobs on AWS, in any currency; "
+        "`chiplake run JOB --dry-run` multiplies it by the hours.",
     )
     schedule_run_id: str = Field(
         "",
