@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from chiplake.numbers import LakeNumbers
 
 _COUNTS: Final = ("in the lake", "written")
-_ESTIMATED: Final = ("number", "scenes", "about read", "about written", "about hours")
+_UNITS: Final = ((3600, "h"), (60, "min"), (1, "s"))  # of durations, in seconds
+_ESTIMATED: Final = ("number", "scenes", "about read", "about written", "about time")
 
 
 def run_command(
@@ -88,13 +89,14 @@ def _print_estimate(estimate: Estimate, price_variable: str) -> None:
     """
     if estimate.message:
         print_line(estimate.message)
-    if not estimate.stages:
         return
     costs = ("about cost",) if estimate.cost is not None else ()
     rows = [_row_of_stage(stage) + (_money(stage.cost),) * len(costs) for stage in estimate.stages]
     if len(rows) > 1:
         sums = ("in all", "", "", "", decimal(estimate.bytes_read), decimal(estimate.bytes_written))
-        rows.append((*sums, _hours(estimate.seconds), *(_money(estimate.cost) for _ in costs)))
+        some_unknown = any(stage.seconds is None for stage in estimate.stages)
+        duration = ("more than " if some_unknown else "") + _duration(estimate.seconds)
+        rows.append((*sums, duration, *(_money(estimate.cost) for _ in costs)))
     columns = (*_ESTIMATED, *costs)
     print_table(("", "what", *columns), rows, title="Dry run: nothing is started or written", numbers=columns)
     for stage in estimate.stages:
@@ -115,12 +117,15 @@ def _row_of_stage(stage: StageEstimate) -> tuple[str, ...]:
         "" if stage.scenes is None else f"{stage.scenes:,}",
         decimal(stage.bytes_read),
         decimal(stage.bytes_written),
-        _hours(stage.seconds),
+        _duration(stage.seconds),
     )
 
 
-def _hours(seconds: float | None) -> str:
-    return "not known" if seconds is None else f"{seconds / 3600:,.2f}"
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known"
+    amount, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
+    return f"{seconds / amount:,.1f} {unit}"
 
 
 def _money(cost: float | None) -> str:

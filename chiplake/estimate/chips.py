@@ -10,15 +10,17 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chiplake.estimate.grid import cells_in_box, in_box
+from chiplake.estimate.grid import cells_in_box, cells_of_raster, in_box
 from chiplake.estimate.model import Certainty
 from chiplake.estimate.rows import (
     CHIP_SCHEMA,
     TEXT,
     Lake,
     chips_of,
+    last_change,
     later_in_cell,
     pairs_with,
+    rows_added_since,
     union,
     with_key_of,
     without_key_of,
@@ -41,6 +43,7 @@ _CHIP_INPUTS: Final = pa.schema(
         *_PLACE,
     ]
 )
+_KEY: Final = pa.schema([("chip_id", TEXT)])
 _CUT: Final = pa.schema([*CHIP_SCHEMA, ("source_hash", TEXT), ("error", TEXT)])
 _FILL_INPUTS: Final = pa.schema([*CHIP_SCHEMA, ("input_hash", TEXT), ("rule_version", TEXT)])
 _FILLED: Final = pa.schema([*CHIP_SCHEMA, ("input_hash", TEXT), ("complete_fraction", pa.float64())])
@@ -84,18 +87,20 @@ NO_WORK: Final = Work(CHIP_SCHEMA.empty_table())
 def chips_to_cut(lake: Lake, window: Window) -> Work:
     """Return the chips that chip_extraction would cut: planned ones that fct_chips lacks, and those of new scenes."""
     settings = lake.settings
+    box = settings.cutting.bbox
     conditions = window.conditions("acquired_at")
     planned = lake.read("int_chip_inputs", _CHIP_INPUTS, conditions)
     scenes = pending_scenes(lake, window, planned["datatake_hash"])
-    planned = _inside(planned, settings.cutting.bbox)
+    planned = _inside(planned, box)
     cut = lake.read(CHIPS, _CUT, conditions)
     is_readable = pc.is_null(cut["error"])
     pending = without_key_of(planned, cut.filter(is_readable), "chip_id", "source_hash")
     if window.recompute:
         other = _of_other_rules(planned, "cut_rule", lambda rule: _is_cut_rule(rule, settings))
         pending = pa.concat_tables([pending, without_key_of(other, pending, "chip_id")])
+    scenes = [scene for scene in scenes if len(cells_of_raster(scene.epsg, scene.bounds, box))]
     of_scenes = {scene.scene_id for scene in scenes} | set(pc.list_flatten(pending["scene_ids"]).unique().to_pylist())
-    chips = union(chips_of(pending), chips_of_scenes(scenes, settings.cutting.bbox))
+    chips = union(chips_of(pending), chips_of_scenes(scenes, box))
     retried = with_key_of(chips, cut.filter(pc.invert(is_readable)), "chip_id")
     return Work(chips, Certainty.ABOUT if scenes else Certainty.EXACTLY, len(of_scenes), len(retried))
 
@@ -118,7 +123,9 @@ def chips_to_fill(lake: Lake, window: Window, to_cut: Work) -> Work:
         pending = pa.concat_tables([pending, without_key_of(other, pending, "chip_id")])
     cut = lake.read(CHIPS, _CUT)
     cut = chips_of(cut.filter(pc.is_null(cut["error"])))
-    new = union(to_cut.chips, without_key_of(cut, planned, "chip_id"))
+    since = last_change(lake.table("int_fill_inputs"))
+    again = with_key_of(cut, rows_added_since(lake.table(CHIPS), since, _KEY), "chip_id")
+    new = union(to_cut.chips, without_key_of(cut, planned, "chip_id"), again)
     later = later_in_cell(cut, new, _history_days(settings))
     chips = _of_days(union(new, chips_of(pending), later), window)
     chips = _in_cells(chips, settings.cutting.bbox)

@@ -11,6 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot
 
 from chiplake.numbers import read_columns
 from lakehouse.settings import Settings
@@ -36,9 +41,50 @@ class Lake:
             schema: names and types of the columns.
             conditions: filters of PyIceberg.
         """
-        full = name if "." in name else self.settings.lake.table(name)
-        found = read_columns(self.catalog, full, conditions, *schema.names)
+        found = read_columns(self.catalog, self._full(name), conditions, *schema.names)
         return schema.empty_table() if found is None else found.select(schema.names).cast(schema)
+
+    def table(self, name: str) -> Table | None:
+        """Return a table, given as for `read`; None if there is none."""
+        try:
+            return self.catalog.load_table(self._full(name))
+        except NoSuchTableError:
+            return None
+
+    def _full(self, name: str) -> str:
+        return name if "." in name else self.settings.lake.table(name)
+
+
+def last_change(table: Table | None) -> int:
+    """Return when rows of a table last changed, milliseconds since 1970; 0: never. Merging files changes none."""
+    snapshots = [] if table is None else _changing(table)
+    return max((snapshot.timestamp_ms for snapshot in snapshots), default=0)
+
+
+def rows_added_since(table: Table | None, moment_ms: int, schema: pa.Schema) -> pa.Table:
+    """Return columns of the rows in data files that were added to a table since a moment.
+
+    Args:
+        table: None: there is none.
+        moment_ms: milliseconds since 1970.
+        schema: names and types of the columns.
+    """
+    if table is None:
+        return schema.empty_table()
+    newer = {one.snapshot_id for one in _changing(table) if one.timestamp_ms > moment_ms}
+    if not newer:
+        return schema.empty_table()
+    current = table.current_snapshot()
+    manifests = [] if current is None else current.manifests(table.io)
+    entries = (entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io))
+    added = {entry.data_file.file_path for entry in entries if entry.snapshot_id in newer}
+    tasks = [task for task in table.scan().plan_files() if task.file.file_path in added]
+    columns = table.schema().select(*schema.names)
+    return ArrowScan(table.metadata, table.io, columns, AlwaysTrue()).to_table(tasks).select(schema.names).cast(schema)
+
+
+def _changing(table: Table) -> list[Snapshot]:
+    return [one for one in table.snapshots() if one.summary is None or one.summary.operation is not Operation.REPLACE]
 
 
 def chips_of(rows: pa.Table) -> pa.Table:

@@ -1,8 +1,8 @@
 """The scenes whose chips are not planned yet.
 
 The models decide this by hashes that SQL computes. Here an item counts as planned if `int_scenes` has its current
-version, or a version that differs in nothing that a chip depends on. Two things are simpler than in SQL: the parts of
-a split pass are told apart by one clock (int_scene_parts compares two), and raw.boa_offset_overrides is not read.
+version, or a version that differs in nothing that a chip depends on. The parts of a split pass are told apart by one
+clock, where int_scene_parts compares two. Changes of the models themselves are not seen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ingestion.store.items import Version, current_version
 from lakehouse.bands import PROBABILITIES
 from lakehouse.box import BBox
 from lakehouse.days import Days
-from lakehouse.source_schemas import STAC_ITEMS
+from lakehouse.source_schemas import BOA_OFFSET_OVERRIDES, STAC_ITEMS
 
 _ITEM: Final = (("collection", TEXT), ("item_id", TEXT), ("content_hash", TEXT))
 _TILE: Final = (("datatake_id", TEXT), ("mgrs_tile", TEXT))
@@ -35,7 +35,14 @@ _STAGED: Final = pa.schema([*_ITEM, *_TILE])
 _BOUNDS: Final = ("utm_xmin", "utm_ymin", "utm_xmax", "utm_ymax")
 _SCENES: Final = pa.schema(
     [("scene_id", TEXT), *_ITEM, *_TILE, ("epsg", pa.int32()), ("acquired_at", TIME)]
+    + [("boa_offset", pa.int32()), ("boa_offset_reason", TEXT)]
     + [(name, pa.float64()) for name in _BOUNDS]
+)
+_OVERRIDES: Final = pa.schema(
+    [
+        *(("position", pa.int32()), ("collection", TEXT), ("item_id", TEXT), ("boa_offset", pa.int32())),
+        *(("start_date", pa.date32()), ("end_date", pa.date32())),
+    ]
 )
 _DATATAKES: Final = pa.schema([("datatake_id", TEXT), ("epsg", pa.int32()), ("datatake_hash", TEXT)])
 
@@ -84,9 +91,12 @@ def pending_scenes(lake: Lake, days: Days, planned_datatakes: pa.ChunkedArray) -
     }
     changed = _changed_scenes(lake, unsettled, {_item_key(scene)[:2]: _item_key(scene) for scene in scenes})
     found = {scene.scene_id: scene for scene in changed}
-    # A run that ended between int_scenes and int_chip_inputs leaves these.
-    for scene in _unplanned_scenes(lake, scenes, planned_datatakes):
-        found.setdefault(scene.scene_id, scene)
+    overrides = lake.read(BOA_OFFSET_OVERRIDES, _OVERRIDES).to_pylist()
+    planned = _planned(lake, planned_datatakes)
+    for scene in scenes:
+        # A run that ended between int_scenes and int_chip_inputs leaves scenes that are not planned.
+        if (scene["datatake_id"], scene["epsg"]) not in planned or _is_overridden_anew(scene, overrides):
+            found.setdefault(scene["scene_id"], _as_it_is(scene))
     return list(found.values())
 
 
@@ -206,17 +216,39 @@ def bounds_of_item(item: Item) -> Bounds:
     return float(eastings.min()), float(northings.min()), float(eastings.max()), float(northings.max())
 
 
-def _unplanned_scenes(lake: Lake, scenes: Iterable[Item], planned: pa.ChunkedArray) -> Iterator[Scene]:
-    """Yield the scenes of int_scenes whose datatake has no planned chips, or those of an earlier state of it."""
-    hashes = set(planned.unique().to_pylist())
-    done = {
+def _planned(lake: Lake, planned_datatakes: pa.ChunkedArray) -> set[tuple[str, int]]:
+    """Return datatake_id and epsg of the datatakes whose chips are planned from their present scenes."""
+    hashes = set(planned_datatakes.unique().to_pylist())
+    return {
         (row["datatake_id"], row["epsg"])
         for row in lake.read("int_datatakes", _DATATAKES).to_pylist()
         if row["datatake_hash"] in hashes
     }
-    for row in scenes:
-        if (row["datatake_id"], row["epsg"]) not in done:
-            west, south, east, north = (row[name] for name in _BOUNDS)
-            yield Scene(
-                row["scene_id"], row["datatake_id"], row["epsg"], row["acquired_at"], (west, south, east, north)
-            )
+
+
+def _is_overridden_anew(scene: Item, overrides: Sequence[Item]) -> bool:
+    """Return whether the user's lines give a scene another offset than it has, by the rule of int_item_radiometry."""
+    day = scene["acquired_at"].date()
+    lines = [
+        line
+        for line in overrides
+        if line["item_id"] in (None, scene["item_id"])
+        and line["collection"] in (None, scene["collection"])
+        and (line["start_date"] is None or line["start_date"] <= day)
+        and (line["end_date"] is None or line["end_date"] >= day)
+    ]
+    if not lines:
+        return bool(scene["boa_offset_reason"] == "override")
+    return bool(max(lines, key=_specificity)["boa_offset"] != scene["boa_offset"])
+
+
+def _specificity(line: Item) -> tuple[bool, bool, bool, int]:
+    has_days = line["start_date"] is not None or line["end_date"] is not None
+    return line["item_id"] is not None, line["collection"] is not None, has_days, line["position"]
+
+
+def _as_it_is(scene: Item) -> Scene:
+    """Return a scene of int_scenes."""
+    west, south, east, north = (scene[name] for name in _BOUNDS)
+    bounds = (west, south, east, north)
+    return Scene(scene["scene_id"], scene["datatake_id"], scene["epsg"], scene["acquired_at"], bounds)

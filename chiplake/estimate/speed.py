@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-from pyiceberg.exceptions import NoSuchTableError
 
 from chiplake.estimate.rows import TEXT, TIME, Lake
 from chiplake.stage_record import DONE, INCOMPLETE
@@ -72,10 +71,8 @@ def bytes_per_row(lake: Lake, name: str, otherwise: int) -> float:
         name: a table with its schema, or a model.
         otherwise: bytes of a row, as documented.
     """
-    try:
-        snapshot = lake.catalog.load_table(name if "." in name else lake.settings.lake.table(name)).current_snapshot()
-    except NoSuchTableError:
-        return otherwise
+    table = lake.table(name)
+    snapshot = None if table is None else table.current_snapshot()
     totals = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
     rows = int(totals.get("total-records", 0))
     return int(totals.get("total-files-size", 0)) / rows if rows else otherwise
