@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from chiplake.estimate.chips import NO_WORK, Work, chips_to_cut, chips_to_embed, chips_to_fill, pairs_to_compare
 from chiplake.estimate.model import Estimate, StageEstimate
 from chiplake.estimate.rows import Lake
-from chiplake.estimate.speed import DOCUMENTED_BYTES, bytes_per_row, speed_of
+from chiplake.estimate.speed import DOCUMENTED_BYTES, bytes_per_row, cost_of, speed_of
 from chiplake.jobs import (
     LIMITED_JOBS,
     NIGHTLY_JOBS,
@@ -145,12 +145,5 @@ class _Estimator:
             bytes_written=round(work.number * written),
             seconds=seconds,
             speed=speed.source,
-            cost=_cost(self.lake.settings, seconds),
+            cost=cost_of(self.lake.settings, seconds),
         )
-
-
-def _cost(settings: Settings, seconds: float | None) -> float | None:
-    price = settings.jobs.instance_price_per_hour
-    if settings.lake.catalog != "glue" or price is None or seconds is None:
-        return None
-    return seconds / 3600 * price

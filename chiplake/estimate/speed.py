@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from chiplake.estimate.rows import TEXT, TIME, Lake
 from chiplake.stage_record import DONE, INCOMPLETE
+from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAGES
 
 _LAST_RUNS: Final = 5
@@ -76,6 +77,19 @@ def bytes_per_row(lake: Lake, name: str, otherwise: int) -> float:
     totals = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
     rows = int(totals.get("total-records", 0))
     return int(totals.get("total-files-size", 0)) / rows if rows else otherwise
+
+
+def cost_of(settings: Settings, seconds: float | None) -> float | None:
+    """Return the price of some seconds of the machine on AWS; None elsewhere, or if the price or the time is not known.
+
+    Args:
+        settings: with the catalog and the price.
+        seconds: how long the machine runs.
+    """
+    price = settings.jobs.instance_price_per_hour
+    if settings.lake.catalog != "glue" or price is None or seconds is None:
+        return None
+    return seconds / 3600 * price
 
 
 def cores_of(master: str) -> int:
