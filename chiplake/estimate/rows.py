@@ -94,19 +94,22 @@ def chips_of(rows: pa.Table) -> pa.Table:
 
 def with_key_of(rows: pa.Table, others: pa.Table, *keys: str) -> pa.Table:
     """Return the rows whose key is one of the others'."""
-    return _joined(rows, others, keys, "left semi")
+    return rows.filter(_has_key_of(rows, others, keys))
 
 
 def without_key_of(rows: pa.Table, others: pa.Table, *keys: str) -> pa.Table:
     """Return the rows whose key is none of the others'."""
-    return _joined(rows, others, keys, "left anti")
+    return rows.filter(pc.invert(_has_key_of(rows, others, keys)))
 
 
-def _joined(rows: pa.Table, others: pa.Table, keys: Sequence[str], join_type: str) -> pa.Table:
-    # Only the keys are joined, because a join takes no lists.
-    numbered = rows.select(keys).append_column("row", pa.array(np.arange(len(rows))))
-    kept = numbered.join(others.select(keys), list(keys), join_type=join_type)["row"]
-    return rows.take(np.sort(kept.to_numpy()))
+def _has_key_of(rows: pa.Table, others: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
+    return pc.is_in(_joined(rows, keys), value_set=_joined(others, keys))
+
+
+def _joined(rows: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
+    """Return the key of each row as one text; no part of a key has a line break."""
+    columns = [rows[key] for key in keys]
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, pa.scalar("\n", TEXT))
 
 
 def union(*tables: pa.Table) -> pa.Table:
@@ -125,13 +128,13 @@ def later_in_cell(chips: pa.Table, changed: pa.Table, days: int) -> pa.Table:
         changed: CHIP_SCHEMA.
         days: the greatest difference.
     """
-    others = without_key_of(chips, changed, "chip_id")
-    both, is_changed = _sorted(changed, others, "cell_id")
-    last = np.maximum.accumulate(np.where(is_changed, np.arange(len(both)), -1))
-    cells, times = _codes(both["cell_id"]), _micros(both)
-    is_later = (last >= 0) & ~is_changed
-    is_later &= (cells[last] == cells) & (times - times[last] <= days * _DAY_US)
-    return both.filter(pa.array(is_later))
+    others = without_key_of(with_key_of(chips, changed, "cell_id"), changed, "chip_id")
+    both = pa.concat_tables([others, changed])
+    order, cells, times = _by_time(both, "cell_id")
+    is_changed = order >= len(others)
+    last = np.maximum.accumulate(np.where(is_changed, np.arange(len(both)), 0))
+    is_later = is_changed[last] & ~is_changed & (cells[last] == cells) & (times - times[last] <= days * _DAY_US)
+    return both.take(order[is_later])
 
 
 def pairs_with(chips: pa.Table, new: pa.Table) -> pa.Table:
@@ -141,31 +144,25 @@ def pairs_with(chips: pa.Table, new: pa.Table) -> pa.Table:
         chips: CHIP_SCHEMA and `model_id`; a pair is of one cell and one model.
         new: the same; chips that are compared for the first time, or again.
     """
-    both, is_new = _sorted(new, without_key_of(chips, new, "chip_id", "model_id"), "model_id", "cell_id")
-    is_pair = np.zeros(len(both), bool)
-    is_pair[1:] = is_new[1:] | is_new[:-1]
-    for name in ("model_id", "cell_id"):
-        codes = _codes(both[name])
-        is_pair[1:] &= codes[1:] == codes[:-1]
-    return both.filter(pa.array(is_pair))
+    others = without_key_of(with_key_of(chips, new, "cell_id", "model_id"), new, "chip_id", "model_id")
+    both = pa.concat_tables([others, new])
+    order, cells, _ = _by_time(both, "model_id", "cell_id")
+    is_new = order >= len(others)
+    is_pair = (cells[1:] == cells[:-1]) & (is_new[1:] | is_new[:-1])
+    return both.take(order[1:][is_pair])
 
 
-def _sorted(first: pa.Table, second: pa.Table, *groups: str) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """Return the rows of both tables by group and time, and which are of the first."""
-    both = pa.concat_tables(
-        [
-            table.append_column("is_first", pa.array(np.full(len(table), is_first)))
-            for table, is_first in ((first, True), (second, False))
-        ]
-    ).sort_by([(name, "ascending") for name in (*groups, "acquired_at", "chip_id")])
-    return both.drop_columns("is_first"), both["is_first"].to_numpy()
+def _by_time(chips: pa.Table, *keys: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order of chips by group and time, and in this order their groups and times, microseconds.
 
-
-def _codes(column: pa.ChunkedArray) -> NDArray[np.int32]:
-    codes: NDArray[np.int32] = pc.dictionary_encode(column.combine_chunks()).indices.to_numpy()
-    return codes
-
-
-def _micros(rows: pa.Table) -> NDArray[np.int64]:
-    micros: NDArray[np.int64] = rows["acquired_at"].cast(pa.int64()).to_numpy()
-    return micros
+    Args:
+        chips: CHIP_SCHEMA, and other columns.
+        keys: columns that make the groups.
+    """
+    groups = np.zeros(len(chips), np.int64)
+    for key in keys:
+        codes = pc.dictionary_encode(chips[key].combine_chunks())
+        groups = groups * max(len(codes.dictionary), 1) + codes.indices.to_numpy()
+    times = chips["acquired_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((times, groups))
+    return order, groups[order], times[order]

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from pyiceberg.expressions import In
 
@@ -111,18 +112,15 @@ def chips_of_scenes(scenes: Iterable[Scene], box: BBox | None) -> pa.Table:
 
 def _chips_of_datatake(datatake_id: str, epsg: int, scenes: Sequence[Scene], box: BBox | None) -> pa.Table:
     of_scenes = [cells_of_raster(epsg, scene.bounds, box) for scene in scenes]
-    cells, first = np.unique(np.concatenate(of_scenes), axis=0, return_index=True)
-    # The index of the first occurrence is that of the earliest scene: they are sorted by time.
-    scene_of_cell = np.repeat(np.arange(len(scenes)), [len(cells) for cells in of_scenes])[first]
-    cell_ids = [f"{epsg}_{column}_{row}" for column, row in cells.tolist()]
-    return pa.table(
-        {
-            "chip_id": [f"{cell_id}_{datatake_id}" for cell_id in cell_ids],
-            "cell_id": cell_ids,
-            "acquired_at": [scenes[number].acquired_at for number in scene_of_cell],
-        },
-        schema=CHIP_SCHEMA,
-    )
+    cells = np.concatenate(of_scenes)
+    # The first occurrence of a cell is that of the earliest scene: they are sorted by time.
+    _, first = np.unique((cells[:, 0] << 32) + cells[:, 1], return_index=True)
+    scene_of_cell = np.repeat(np.arange(len(scenes)), [len(of_scene) for of_scene in of_scenes])[first]
+    columns, rows = (pa.array(part).cast(TEXT) for part in cells[first].T)
+    cell_ids = pc.binary_join_element_wise(pa.scalar(str(epsg), TEXT), columns, rows, pa.scalar("_", TEXT))
+    chip_ids = pc.binary_join_element_wise(cell_ids, pa.scalar(datatake_id, TEXT), pa.scalar("_", TEXT))
+    times = pa.array([scene.acquired_at for scene in scenes], TIME).take(scene_of_cell)
+    return pa.table([chip_ids, cell_ids, times], schema=CHIP_SCHEMA)
 
 
 def _current_items(rows: Iterable[Item]) -> Iterator[Item]:

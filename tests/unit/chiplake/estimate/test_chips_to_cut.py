@@ -169,3 +169,10 @@ def test_a_box_across_180_degrees_has_cells_on_both_sides() -> None:
     cell_ids = pa.array(["32660_295_10", "32601_66_10", "32601_195_10"])
     east_of_179 = (179.0, -10.0, -179.0, 10.0)
     assert cells_in_box(cell_ids, east_of_179).tolist() == [True, True, False]
+
+
+def test_rows_on_both_sides_of_the_equator_are_counted_apart(settings: Settings, catalog: Catalog) -> None:
+    # 7.68 km by 5.12 km with the equator in the middle: columns 200 to 202, rows -1 and 0.
+    asset = {"href": "/a.tif", "transform": [10, 0, WEST, 0, -10, CELL], "shape": [512, 768]}
+    add_items(catalog, item("a", assets={"red": asset}), item("b", assets={"red": asset}, mgrs_tile="33NWA"))
+    assert to_cut(settings) == (6, "about", 2)
