@@ -77,10 +77,10 @@ def _estimate(job: str, window: Window, as_json: bool) -> None:
         print_json(asdict(estimate) | {"total": totals})
     else:
         price = settings.jobs.instance_price_per_hour if settings.lake.catalog == "glue" else 0
-        _print_estimate(estimate, "" if price is not None else settings.jobs.variable("instance_price_per_hour"))
+        print_estimate(estimate, "" if price is not None else settings.jobs.variable("instance_price_per_hour"))
 
 
-def _print_estimate(estimate: Estimate, price_variable: str) -> None:
+def print_estimate(estimate: Estimate, price_variable: str) -> None:
     """Print an estimate.
 
     Args:
@@ -94,16 +94,15 @@ def _print_estimate(estimate: Estimate, price_variable: str) -> None:
     rows = [_row_of_stage(stage) + (_money(stage.cost),) * len(costs) for stage in estimate.stages]
     if len(rows) > 1:
         sums = ("in all", "", "", "", decimal(estimate.bytes_read), decimal(estimate.bytes_written))
-        some_unknown = any(stage.seconds is None for stage in estimate.stages)
-        duration = ("more than " if some_unknown else "") + _duration(estimate.seconds)
-        rows.append((*sums, duration, *(_money(estimate.cost) for _ in costs)))
+        least = "more than " if any(stage.seconds is None for stage in estimate.stages) else ""
+        rows.append((*sums, least + _duration(estimate.seconds), *(least + _money(estimate.cost) for _ in costs)))
     columns = (*_ESTIMATED, *costs)
     print_table(("", "what", *columns), rows, title="Dry run: nothing is started or written", numbers=columns)
     for stage in estimate.stages:
         if stage.number:
             print_line(f"time of {stage.job}: {stage.speed}")
         if stage.retried:
-            print_line(f"{stage.job}: {stage.retried:,} of them have an error and are tried again")
+            print_line(f"chips of {stage.job} that have an error and are tried again: {stage.retried:,}")
     if price_variable:
         print_line(f"set {price_variable} for the cost")
 

@@ -67,7 +67,7 @@ def estimate_job(settings: Settings, job: str, window: Window) -> Estimate:
             return Estimate(job, message=NOTHING_CHANGED)
     stages = tuple(_Estimator(Lake(catalog, settings), window).stages(job))
     is_idle = not any(stage.number for stage in stages)
-    return Estimate(job, stages, "nothing is to be computed: only the tables are compared" if is_idle else "")
+    return Estimate(job, stages, "no chip and no pair is to be computed" if is_idle else "")
 
 
 def _place(settings: Settings) -> str:

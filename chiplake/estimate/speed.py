@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from chiplake.estimate.rows import TEXT, TIME, Lake
 from chiplake.stage_record import DONE, INCOMPLETE
+from chiplake.status import size_of
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import STAGES
 
@@ -73,10 +74,8 @@ def bytes_per_row(lake: Lake, name: str, otherwise: int) -> float:
         otherwise: bytes of a row, as documented.
     """
     table = lake.table(name)
-    snapshot = None if table is None else table.current_snapshot()
-    totals = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
-    rows = int(totals.get("total-records", 0))
-    return int(totals.get("total-files-size", 0)) / rows if rows else otherwise
+    size = None if table is None else size_of(name, table)
+    return size.size_bytes / size.rows if size is not None and size.rows else otherwise
 
 
 def cost_of(settings: Settings, seconds: float | None) -> float | None:
@@ -145,4 +144,6 @@ def _documented_speed(job: str, dimension: int, cores: int) -> Speed:
     else:
         return Speed(None, "not known before the first run of this lake")
     page = "docs/benchmarks.md" if job == "embedding_generation" else "docs/scale.md"
-    return Speed(1 / (rate * cores), f"{rate:g} a second and core ({page}), {cores} cores, without the start of Spark")
+    return Speed(
+        1 / (rate * cores), f"{rate:g} chips a second and core ({page}), {cores} cores, without the start of Spark"
+    )

@@ -9,10 +9,14 @@ import shapely
 from pyiceberg.catalog import Catalog
 from support.estimate_lakes import (
     CELL,
+    COLUMNS,
     DAY_5,
     DAY_10,
     INGESTED,
+    NORTH,
+    TAKE_5,
     WEST,
+    add,
     add_items,
     add_source,
     add_three_scenes,
@@ -25,6 +29,7 @@ from support.estimate_lakes import (
 
 from chiplake.estimate import Certainty, estimate_job
 from chiplake.estimate.grid import cells_in_box, cells_of_raster
+from chiplake.estimate.scenes import Scene, chips_of_scenes
 from chiplake.jobs import Window
 from lakehouse.settings import Settings
 
@@ -54,7 +59,7 @@ def test_a_planned_and_cut_item_has_nothing_to_do(settings: Settings, catalog: C
     cut_all(catalog, row)
     estimate = estimate_job(settings, "chip_extraction", Window())
     assert (only(estimate).number, only(estimate).certainty) == (0, Certainty.EXACTLY)
-    assert estimate.message == "nothing is to be computed: only the tables are compared"
+    assert estimate.message == "no chip and no pair is to be computed"
 
 
 def test_the_chips_of_a_scene_are_joined_with_those_of_its_datatake(settings: Settings, catalog: Catalog) -> None:
@@ -164,8 +169,8 @@ def test_a_whole_tile_touches_1936_cells() -> None:
 
 
 def test_a_box_across_180_degrees_has_cells_on_both_sides() -> None:
-    # Column 60 of zone 60 is 346 km west of the meridian 177 E; the raster around E = 690,000 at the equator reaches
-    # 178.7 E. Zone 1 begins at 180 W; its column 66 (E = 170,240) lies at 180.0 W + 0.04.
+    # At the equator a degree has 111.3 km. Column 295 of zone 60 lies 256 km east of 177 E, at 179.3 E; column 66 of
+    # zone 1 lies 330 km west of 177 W, at 179.96 W, and its column 195 at 177 W.
     cell_ids = pa.array(["32660_295_10", "32601_66_10", "32601_195_10"])
     east_of_179 = (179.0, -10.0, -179.0, 10.0)
     assert cells_in_box(cell_ids, east_of_179).tolist() == [True, True, False]
@@ -176,3 +181,29 @@ def test_rows_on_both_sides_of_the_equator_are_counted_apart(settings: Settings,
     asset = {"href": "/a.tif", "transform": [10, 0, WEST, 0, -10, CELL], "shape": [512, 768]}
     add_items(catalog, item("a", assets={"red": asset}), item("b", assets={"red": asset}, mgrs_tile="33NWA"))
     assert to_cut(settings) == (6, "about", 2)
+
+
+def test_a_run_that_ended_before_its_chips_were_planned_goes_on(settings: Settings, catalog: Catalog) -> None:
+    row = item("a")
+    add_items(catalog, row)
+    plan_item(catalog, row)
+    catalog.drop_table("chiplake.int_chip_inputs")
+    assert to_cut(settings) == (6, "about", 1)
+
+
+def test_a_run_that_ended_before_its_scenes_goes_on(settings: Settings, catalog: Catalog) -> None:
+    row = item("a")
+    plan_item(catalog, row)
+    cut_all(catalog, row)
+    new = item("a", "2", processing_baseline="05.10")
+    add_items(catalog, row, new | {"ingested_at": INGESTED + timedelta(days=1)})
+    catalog.load_table("chiplake.stg_stac__items").delete("content_hash == '1'")
+    add(catalog, "stg_stac__items", {name: new[name] for name in COLUMNS["stg_stac__items"].split()})
+    assert to_cut(settings) == (6, "about", 1)
+
+
+def test_a_chip_of_two_scenes_has_the_time_of_the_earlier_one() -> None:
+    bounds = (WEST, NORTH - CELL, WEST + CELL, NORTH)
+    scenes = [Scene(f"scene {at}", TAKE_5, 32633, at, bounds) for at in (DAY_5 + timedelta(seconds=9), DAY_5)]
+    chips = chips_of_scenes(scenes, None).to_pylist()
+    assert chips == [{"chip_id": f"32633_200_1999_{TAKE_5}", "cell_id": "32633_200_1999", "acquired_at": DAY_5}]

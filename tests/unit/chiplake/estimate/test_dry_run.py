@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from pyiceberg.catalog import Catalog
 from support.estimate_lakes import add_items, add_three_scenes, cut_all, item, only, plan_item
 from typer.testing import CliRunner, Result
 
 from chiplake.cli.main import app
-from chiplake.estimate import Certainty, estimate_job
+from chiplake.cli.run import print_estimate
+from chiplake.estimate import Certainty, Estimate, StageEstimate, estimate_job
 from chiplake.jobs import Window
 from chiplake.night_record import record_complete_night
 from lakehouse.catalog import open_catalog
@@ -42,7 +45,7 @@ def test_chips_with_an_error_are_tried_again(settings: Settings, catalog: Catalo
     cut_all(catalog, row, chip_2="red: no such file")
     stage = only(estimate_job(settings, "chip_extraction", Window()))
     assert (stage.number, stage.retried, stage.certainty) == (1, 1, Certainty.EXACTLY)
-    assert "chip_extraction: 1 of them have an error and are tried again" in run("chip_extraction").stdout
+    assert "chips of chip_extraction that have an error and are tried again: 1" in run("chip_extraction").stdout
 
 
 def test_without_a_lake_it_says_so_and_makes_none(settings: Settings) -> None:
@@ -73,7 +76,7 @@ def test_a_complete_night_has_nothing_to_do(settings: Settings, catalog: Catalog
     assert run("nightly").stdout == "nothing has changed since the last complete night\n"
     assert json.loads(run("nightly", "--json").stdout)["stages"] == []
     assert run("nightly", CHIPLAKE_INSTANCE_PRICE_PER_HOUR="1").stdout.startswith("nothing has changed")
-    assert run("nightly", CHIPLAKE_COMPARE_ALWAYS="true").stdout.startswith("nothing is to be computed")
+    assert run("nightly", CHIPLAKE_COMPARE_ALWAYS="true").stdout.startswith("no chip and no pair")
     add_three_scenes(catalog)
     assert "about 16" in run("nightly").stdout
 
@@ -114,3 +117,28 @@ def test_opening_creates_no_table(settings: Settings) -> None:
     catalog = open_catalog(settings)  # an empty catalog
     assert run("nightly").stdout.startswith("there is no lake in")
     assert catalog.list_namespaces() == []
+
+
+def test_the_cost_is_a_column_or_names_the_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    cutting = StageEstimate(
+        job="chip_extraction",
+        rows="chips to cut",
+        number=1000,
+        certainty=Certainty.EXACTLY,
+        scenes=2,
+        retried=0,
+        bytes_read=447_000_000,
+        bytes_written=447_000_000,
+        seconds=5400,
+        speed="as fast as the last run of this lake",
+        cost=1.38,
+    )
+    comparing = replace(cutting, job="change_detection", rows="pairs to compare", scenes=None, seconds=None, cost=None)
+    print_estimate(Estimate("nightly", (cutting, comparing)), "")
+    cells = [[cell for cell in line.split("  ") if cell] for line in capsys.readouterr().out.splitlines()]
+    assert [line[-1].strip() for line in cells[1:5]] == ["about cost", "1.38", "not known", "more than 1.38"]
+    assert [line[-2].strip() for line in cells[2:5]] == ["1.5 h", "not known", "more than 1.5 h"]
+    print_estimate(Estimate("chip_extraction", (replace(cutting, cost=None),)), "CHIPLAKE_INSTANCE_PRICE_PER_HOUR")
+    output = capsys.readouterr().out
+    assert "cost" not in output.splitlines()[1]
+    assert output.endswith("set CHIPLAKE_INSTANCE_PRICE_PER_HOUR for the cost\n")

@@ -18,7 +18,7 @@ def test_the_time_is_that_of_the_last_runs_of_the_lake(settings: Settings, catal
     add_three_scenes(catalog)
     documented = only(estimate_job(settings.replace(spark_master="local[2]"), "chip_extraction", Window()))
     assert documented.seconds == pytest.approx(16 / (37 * 2))
-    assert documented.speed == "37 a second and core (docs/scale.md), 2 cores, without the start of Spark"
+    assert documented.speed == "37 chips a second and core (docs/scale.md), 2 cores, without the start of Spark"
     add_stages(
         catalog,
         ("1", "chip_extraction", "done", 100, {"chips_written": 10}),
