@@ -17,6 +17,7 @@ from lakehouse.settings.variables import variables_in_environment
 if TYPE_CHECKING:
     from dbt_common.events.base_types import EventMsg
 
+NOTHING_CHANGED: Final = "nothing has changed since the last complete night"
 _WARNING: Final = "warning of"
 # States of dbt's results: https://docs.getdbt.com/reference/artifacts/run-results-json
 _FAILED_STATES: Final = ("error", "fail", "runtime error")
@@ -72,7 +73,7 @@ def change_detection(window: Window, on_line: OnLine) -> None:
 
 
 # In the order in which one job reads the tables of another.
-_NIGHTLY_JOBS: Final = (chip_extraction, temporal_merge, embedding_generation, change_detection)
+NIGHTLY_JOBS: Final = (chip_extraction, temporal_merge, embedding_generation, change_detection)
 
 
 def operations(window: Window, on_line: OnLine) -> None:
@@ -98,7 +99,7 @@ def nightly(window: Window, on_line: OnLine) -> None:
     run_id = _run_id()
     incomplete: list[IncompleteError] = []
     try:
-        for job in _NIGHTLY_JOBS:
+        for job in NIGHTLY_JOBS:
             try:
                 _run_stage(run_id, job.__name__, job, window, on_line)
             except IncompleteError as error:
@@ -114,7 +115,7 @@ def nightly(window: Window, on_line: OnLine) -> None:
         raise joined(incomplete)
 
 
-JOBS: Final[dict[str, Job]] = {job.__name__: job for job in (*_NIGHTLY_JOBS, operations, freshness, tests, nightly)}
+JOBS: Final[dict[str, Job]] = {job.__name__: job for job in (*NIGHTLY_JOBS, operations, freshness, tests, nightly)}
 
 # Only these jobs make chips; embeddings and changes follow the chips automatically.
 RECOMPUTING_JOBS: Final = tuple(job.__name__ for job in (chip_extraction, temporal_merge, nightly))
@@ -193,7 +194,7 @@ def _night_if_needed(window: Window, on_line: OnLine) -> None:
     settings = get_settings()
     if not settings.jobs.compare_always and was_complete(settings, window):
         with recorded_stage(settings, _run_id(), nightly.__name__, window) as attempt:
-            on_line("nothing has changed since the last complete night")
+            on_line(NOTHING_CHANGED)
             if attempt is not None:
                 attempt.state = UNCHANGED
         return

@@ -24,12 +24,14 @@ from lakehouse.source_schemas import LAKE_SETTINGS, RAW_NAMESPACE
 
 _PROPERTY: Final = "chiplake.complete-night-of-"  # and the schema of the models
 
-_OF_A_SCHEDULE: Final = (
+# Settings that change nothing: they name the run, or are for estimates.
+_WITHOUT_EFFECT: Final = (
     "schedule_run_id",
     "schedule_stage",
     "schedule_image",
     "schedule_report",
-)  # settings that name the run and change nothing
+    "instance_price_per_hour",
+)
 # What a night runs besides the code that makes rows: models, jobs, the encoder and the tests.
 _PARTS_OF_A_NIGHT: Final = ("dbt_project.yml", "selectors.yml", "models", "tests/dbt", "chiplake", "embedding")
 
@@ -61,7 +63,7 @@ def _digest(catalog: Catalog, settings: Settings, days: Days) -> str:
     parts = [
         code_digest(PROJECT_DIR, settings.runtime.function_names, _PARTS_OF_A_NIGHT),
         f"{days.start} {days.end}",
-        *(f"{one.variable}={one.value}" for one in list_settings(settings) if one.name not in _OF_A_SCHEDULE),
+        *(f"{one.variable}={one.value}" for one in list_settings(settings) if one.name not in _WITHOUT_EFFECT),
         _state_of_file(settings.clay.checkpoint),
         _state_of_file(settings.clay.card),
         *_snapshots(catalog, (RAW_NAMESPACE, settings.lake.target_schema)),

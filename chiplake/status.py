@@ -211,10 +211,11 @@ def _newest(catalog: Catalog, name: str, column: str) -> datetime | None:
 def _sizes(catalog: Catalog, namespaces: tuple[str, ...]) -> Iterator[TableSize]:
     for namespace in namespaces:
         for identifier in sorted(catalog.list_tables(namespace)):
-            yield _size(".".join(identifier), catalog.load_table(identifier))
+            yield size_of(".".join(identifier), catalog.load_table(identifier))
 
 
-def _size(name: str, table: Table) -> TableSize:
+def size_of(name: str, table: Table) -> TableSize:
+    """Return what the current snapshot of a table holds, by its summary."""
     snapshot = table.current_snapshot()
     totals = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
     rows, files, size = (int(totals.get(f"total-{what}", 0)) for what in ("records", "data-files", "files-size"))

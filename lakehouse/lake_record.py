@@ -223,13 +223,27 @@ def meet_lake(
     lake = lake or CatalogLake(ensure_sources(settings))
     records = lake.records()
     schema = settings.lake.target_schema
-    record = records.get(schema, records.get(DEFAULT_SCHEMA))
-    found = differences(record, settings, lake.record_command) if record else ()
+    found = _compared(records, settings, lake.record_command)
     is_new = schema not in records or (bool(found) and not lake.has_table(settings.lake.table(_CHIPS)))
     if is_new and not any(one.is_lost_limit for one in found):
         lake.record(schema, shaping_values(settings))
         return ()
     return tuple(one for one in found if one.is_lost_limit or one.name not in given)
+
+
+def compare_lake(catalog: Catalog, settings: Settings) -> tuple[Difference, ...]:
+    """Compare settings with those that a lake was made with, and write nothing.
+
+    Args:
+        catalog: the lake; it has the table raw.lake_settings.
+        settings: the settings of this process.
+    """
+    return _compared(read_records(catalog), settings, _RECORD)
+
+
+def _compared(records: Mapping[str, Record], settings: Settings, record_command: str) -> tuple[Difference, ...]:
+    record = records.get(settings.lake.target_schema, records.get(DEFAULT_SCHEMA))
+    return differences(record, settings, record_command) if record else ()
 
 
 def refuse_lost_limits(found: tuple[Difference, ...]) -> None:

@@ -103,7 +103,7 @@ def is_on_grid(footprint: Footprint, epsg: int, affine: Sequence[float], shape: 
     was cut out of its tile.
     """
     west, south, east, north = grid_extent(affine, shape)
-    x, y = _to_metres(epsg).transform(*footprint.centre)
+    x, y = to_metres(epsg).transform(*footprint.centre)
     if west - GRID_MARGIN_M <= x <= east + GRID_MARGIN_M and south - GRID_MARGIN_M <= y <= north + GRID_MARGIN_M:
         return True
     grid = footprint_of_grid(epsg, affine, shape)
@@ -164,7 +164,8 @@ def to_degrees(epsg: int) -> Transformer:
 
 
 @lru_cache(maxsize=120)
-def _to_metres(epsg: int) -> Transformer:
+def to_metres(epsg: int) -> Transformer:
+    """Return the projection from longitude and latitude to the metres of a UTM zone."""
     return Transformer.from_crs(4326, epsg, always_xy=True)
 
 

@@ -11,7 +11,7 @@ from lakehouse.settings.base import PREFIX, SettingsGroup
 
 
 class JobSettings(SettingsGroup):
-    """Work that a job may leave out, and exit codes."""
+    """Work that a job may leave out, exit codes, and the price of a machine."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -42,6 +42,12 @@ class JobSettings(SettingsGroup):
     )
     docs_folder: Path | None = Field(
         None, description="Folder of the dbt docs that the job `tests` makes; default target/docs of the project."
+    )
+    instance_price_per_hour: float | None = Field(
+        None,
+        ge=0,
+        description="Price of an hour of the machine that runs the jobs on AWS, in any currency; "
+        "`chiplake run JOB --dry-run` multiplies it by the hours.",
     )
     schedule_run_id: str = Field(
         "",

@@ -186,3 +186,30 @@ def test_dbt_measures_the_freshness_of_the_source(shell: Shell) -> None:
 @pytest.mark.parametrize("command", ["parse", "list"])
 def test_commands_that_send_no_sql_start_no_java(shell: Shell, command: str) -> None:
     shell.dbt(command, JAVA_HOME="/nonexistent", SPARK_HOME="/nonexistent")
+
+
+def test_the_estimate_of_a_lake_with_the_same_items_has_the_chips_of_the_demo(shell: Shell, tmp_path: Path) -> None:
+    lake = {"CHIPLAKE_HOME": str(tmp_path / "lake"), "JAVA_HOME": "/nonexistent", "SPARK_HOME": "/nonexistent"}
+    shell("chiplake", "ingest", "--items", str(shell.home / "archive" / "items.json"), **lake)
+    stages = json.loads(shell("chiplake", "run", "nightly", "--dry-run", "--json", **lake))["stages"]
+    chips, pairs = len(shell.rows("fct_chips")), len(shell.rows("fct_chip_changes"))
+    assert [(one["rows"], one["number"], one["scenes"]) for one in stages[:2]] == [
+        ("chips to cut", chips, len(shell.rows("int_scenes"))),
+        ("chips to fill", chips, None),
+    ]
+    assert stages[2]["number"] >= len(shell.rows("fct_chip_embeddings"))
+    assert stages[3]["number"] == chips - len(shell.rows("dim_grid_cells")) >= pairs
+
+
+def test_the_estimate_of_the_complete_lake_is_that_nothing_is_to_be_computed(shell: Shell) -> None:
+    done = json.loads(shell("chiplake", "run", "nightly", "--dry-run", "--json", CHIPLAKE_COMPARE_ALWAYS="true"))
+    assert [(one["number"], one["certainty"]) for one in done["stages"]] == [(0, "exactly")] * 4
+
+
+@pytest.mark.parametrize("setting", [{"CHIPLAKE_VALID_SCL_CLASSES": "4,5"}, {"CHIPLAKE_FILL_ADJUST": "none"}])
+def test_the_estimate_of_a_recomputation_reads_the_rules_of_the_rows(shell: Shell, setting: dict[str, str]) -> None:
+    arguments = ("run", "nightly", "--dry-run", "--recompute", "--json")
+    same, other = (json.loads(shell("chiplake", *arguments, **given))["stages"] for given in ({}, setting))
+    chips = len(shell.rows("fct_chips"))
+    assert [one["number"] for one in same] == [0, 0, 0, 0]
+    assert [one["number"] for one in other[:2]] == [chips if "CHIPLAKE_VALID_SCL_CLASSES" in setting else 0, chips]

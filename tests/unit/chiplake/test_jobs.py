@@ -78,7 +78,7 @@ def test_the_night_continues_after_failed_chips_and_reports_them_all(
         run.__name__ = name
         return run
 
-    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (job("cut", "4 chips"), job("fill"), job("embed", "2 objects")))
+    monkeypatch.setattr(jobs, "NIGHTLY_JOBS", (job("cut", "4 chips"), job("fill"), job("embed", "2 objects")))
     with pytest.raises(IncompleteError, match=r"^4 chips; 2 objects$"):
         nightly(ALL_DAYS, forget)
     assert done == ["cut", "fill", "embed"]
@@ -89,7 +89,7 @@ def test_the_night_ends_with_the_first_job_that_fails(lake: Settings, monkeypatc
     def fail(_window: Window, _on_line: jobs.OnLine) -> None:
         raise ChiplakeError("no Java")
 
-    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (fail, lambda *_: pytest.fail("it went on")))
+    monkeypatch.setattr(jobs, "NIGHTLY_JOBS", (fail, lambda *_: pytest.fail("it went on")))
     with pytest.raises(ChiplakeError, match="no Java"):
         nightly(ALL_DAYS, forget)
     assert recorded(lake) == [("fail", "failed")]
@@ -104,7 +104,7 @@ def test_a_night_that_failed_keeps_its_error_if_its_record_cannot_be_built(monke
         return run
 
     lines: list[str] = []
-    monkeypatch.setattr(jobs, "_NIGHTLY_JOBS", (fail("no Java"),))
+    monkeypatch.setattr(jobs, "NIGHTLY_JOBS", (fail("no Java"),))
     monkeypatch.setattr(jobs, "operations", fail("no Java either"))
     with pytest.raises(ChiplakeError, match=r"^no Java$"):
         nightly(ALL_DAYS, lines.append)
