@@ -1,0 +1,138 @@
+"""A processing job on several hosts, which are processes of the image's entry point, each with a loopback address."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from support.cluster_runs import PLAIN_EVENT_LOG, QUICK_JAVA, SCENES, assert_same_rows, tasks_by
+from support.processing_container import image_environment
+
+from chiplake.synthetic import write_archive
+from ingestion import IngestRequest, ingest
+from lakehouse.settings import Settings
+
+pytestmark = [pytest.mark.java, pytest.mark.slow]
+
+JOB_S = 400
+SMALL_HEAPS = {"SPARK_DAEMON_MEMORY": "256m", "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g"}
+BUILD = ("dbt", "build", "--select", "+fct_filled_chips", "--resource-type", "model")
+
+
+@pytest.fixture
+def names() -> tuple[str, str]:
+    """Return the names of two hosts: loopback addresses of their own, because Spark's ports are fixed."""
+    network = f"127.{random.randint(10, 250)}.{random.randint(1, 250)}"
+    return f"{network}.1", f"{network}.2"
+
+
+def start(
+    folder: Path, hosts: Sequence[str], command: Sequence[str], environment: Mapping[str, str]
+) -> list[subprocess.Popen[str]]:
+    """Start the entry point on each of some hosts, which share nothing but the settings."""
+    started = []
+    for host in hosts:
+        root = folder / host / "ml"
+        for name in ("config", "processing"):
+            (root / name).mkdir(parents=True)
+        content = {"current_host": host, "hosts": list(reversed(hosts))}
+        (root / "config" / "resourceconfig.json").write_text(json.dumps(content))
+        started.append(
+            subprocess.Popen(
+                ["smspark-submit", *command],
+                cwd="/",
+                env={**image_environment(root), **SMALL_HEAPS, **QUICK_JAVA, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return started
+
+
+def settings_of(home: Path) -> dict[str, str]:
+    """Return the settings of a lake with an embedded catalog, in a folder that all hosts have."""
+    return {"CHIPLAKE_CATALOG": "sql", "CHIPLAKE_HOME": str(home), "CHIPLAKE_SHUFFLE_PARTITIONS": "2"}
+
+
+def test_a_job_on_two_hosts_gives_the_same_rows_as_on_one(tmp_path: Path, names: tuple[str, str]) -> None:
+    items = write_archive(SCENES, tmp_path / "archive").items_path
+    here, there, events = tmp_path / "here", tmp_path / "there", tmp_path / "events"
+    for home in (here, there):
+        ingest(IngestRequest(items=items), Settings().replace(home=home))
+    options = [f"--local-spark-event-logs-dir={events}", "--conf", "spark.executor.memory=1g"]
+    options += [word for pair in PLAIN_EVENT_LOG.items() for word in ("--conf", "=".join(pair))]
+
+    (alone,) = start(tmp_path / "one", ["algo-1"], BUILD, settings_of(here))
+    hosts = start(tmp_path / "two", names, [*options, *BUILD], settings_of(there))
+    logs = [process.communicate(timeout=JOB_S)[0] for process in (alone, *hosts)]
+
+    for process, log in zip((alone, *hosts), logs, strict=True):
+        assert process.returncode == 0, log
+    for table in ("fct_chips", "fct_filled_chips"):
+        assert_same_rows(here, there, table)
+    assert sorted(tasks_by("Host", events)) == sorted(names)
+    assert "all 2 hosts have joined" in logs[1]
+    assert "the work of this host" in logs[2]
+    assert not [path for path in (tmp_path / "two").glob("*/ml/output/message")]
+
+
+def test_a_failed_application_ends_both_hosts_and_only_the_primary_says_why(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    command = ["sh", "-c", "echo 'chiplake: no scenes' >&2; exit 3"]
+    primary, other = start(tmp_path, names, command, {})
+    primary_log, other_log = (process.communicate(timeout=JOB_S)[0] for process in (primary, other))
+    assert (primary.returncode, other.returncode) == (3, 0), primary_log + other_log
+    assert (tmp_path / names[0] / "ml" / "output" / "message").read_text() == "chiplake: no scenes"
+    assert not (tmp_path / names[1] / "ml" / "output" / "message").exists()
+
+
+def test_a_host_that_never_comes_is_named(tmp_path: Path, names: tuple[str, str]) -> None:
+    (tmp_path / "late").mkdir()
+    root = tmp_path / names[0] / "ml"
+    wait = {"CHIPLAKE_HOSTS_WAIT_S": "15"}
+    command = ["sh", "-c", "echo ran"]
+    primary, never = start(tmp_path, names, command, wait)
+    never.kill()
+    never.communicate()
+    log, _ = primary.communicate(timeout=JOB_S)
+    assert primary.returncode == 1, log
+    assert "ran" not in log.splitlines()
+    message = (root / "output" / "message").read_text()
+    assert message.startswith(f"smspark-submit: 1 of 2 hosts did not join in 15 s: {names[1]}; their logs say why.")
+
+
+def test_a_job_that_is_stopped_leaves_no_daemon(tmp_path: Path, names: tuple[str, str]) -> None:
+    started = tmp_path / "started"
+    command = ["sh", "-c", f"touch {started}; exec sleep 300"]
+    processes = start(tmp_path, names, command, {})
+    for _ in range(600):
+        if started.exists():
+            break
+        subprocess.run(["sleep", "0.1"], check=True)
+    assert started.exists()
+    for process in processes:
+        process.terminate()
+    logs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [143, 143], logs
+    assert not _processes_with(names[0])
+
+
+def _processes_with(word: str) -> list[str]:
+    """Return the command lines of all processes that have a word among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if word in line and path.parent.name != str(os.getpid()):
+            found.append(line)
+    return found
