@@ -50,10 +50,9 @@ def read_hosts(root: Path) -> Hosts:
     content = read_json(path)
     given = content if isinstance(content, dict) else {}
     names, current = given.get("hosts"), given.get("current_host")
-    is_known = isinstance(names, list) and all(isinstance(name, str) for name in names) and current in names
-    if not is_known or not isinstance(current, str):
+    if not isinstance(names, list) or not isinstance(current, str) or current not in names:
         raise ChiplakeError(f"{path}: hosts must be a list of names that has current_host; SageMaker writes this file")
-    return Hosts(current, tuple(sorted(names)))
+    return Hosts(current, tuple(sorted(map(str, names))))
 
 
 def read_json(path: Path) -> Any:

@@ -64,6 +64,9 @@ class S3Place:
     def __truediv__(self, name: str) -> S3Place:
         return S3Place(self.bucket, f"{self.prefix}/{name}" if self.prefix else name)
 
+    def __str__(self) -> str:
+        return self.uri
+
     @property
     def uri(self) -> str:
         """`s3://bucket/prefix`."""
@@ -159,10 +162,18 @@ def upload_files(s3: Any, paths: Sequence[Path], place: S3Place, on_done: Callab
     return sent
 
 
-def put_bytes(s3: Any, place: S3Place, content: bytes) -> None:
-    """Write one small object."""
+def put_bytes(s3: Any, place: S3Place, content: bytes, has_digest: bool = False) -> None:
+    """Write one small object in one request.
+
+    Args:
+        s3: client of S3.
+        place: of the object.
+        content: its bytes.
+        has_digest: give it the sha256 of its content, by which `upload_files` knows that it need not send it again.
+    """
+    metadata = {_DIGEST: hashlib.sha256(content).hexdigest()} if has_digest else {}
     with plain_errors(f"cannot write {place.uri}"):
-        s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content)
+        s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content, Metadata=metadata)
 
 
 def download(s3: Any, place: S3Place) -> bytes:

@@ -51,8 +51,7 @@ def rows_of(home: Path, table: str) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def tasks_by(field: str, folder: Path) -> Counter[str]:
+def tasks_by(field: str, log: Path) -> Counter[str]:
     """Count the tasks that ended, by a field of Spark's event log such as `Executor ID` or `Host`."""
-    (log,) = folder.iterdir()
     ended = [json.loads(line) for line in log.read_text().splitlines() if '"SparkListenerTaskEnd"' in line]
     return Counter(event["Task Info"][field] for event in ended)

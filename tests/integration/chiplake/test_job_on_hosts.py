@@ -8,10 +8,12 @@ import random
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cluster_runs import PLAIN_EVENT_LOG, QUICK_JAVA, SCENES, assert_same_rows, tasks_by
 from support.processing_container import image_environment
+from support.servers.aws import ENVIRONMENT, REGION, AwsServer
 
 from chiplake.synthetic import write_archive
 from ingestion import IngestRequest, ingest
@@ -19,9 +21,14 @@ from lakehouse.settings import Settings
 
 pytestmark = [pytest.mark.java, pytest.mark.slow]
 
-JOB_S = 400
+JOB_S = 900
 SMALL_HEAPS = {"SPARK_DAEMON_MEMORY": "256m", "CHIPLAKE_SPARK_DRIVER_MEMORY": "1g"}
-BUILD = ("dbt", "build", "--select", "+fct_filled_chips", "--resource-type", "model")
+BUCKET = "lake-of-tests"
+BUILD_AND_EXPORT = (
+    "sh",
+    "-c",
+    "dbt build --select +int_embedding_inputs --resource-type model && chiplake embed export",
+)
 
 
 @pytest.fixture
@@ -58,10 +65,22 @@ def start(
 
 def settings_of(home: Path) -> dict[str, str]:
     """Return the settings of a lake with an embedded catalog, in a folder that all hosts have."""
-    return {"CHIPLAKE_CATALOG": "sql", "CHIPLAKE_HOME": str(home), "CHIPLAKE_SHUFFLE_PARTITIONS": "2"}
+    return {
+        "CHIPLAKE_CATALOG": "sql",
+        "CHIPLAKE_HOME": str(home),
+        "CHIPLAKE_SHUFFLE_PARTITIONS": "2",
+        "CHIPLAKE_EMBED_CHIPS_PER_OBJECT": "1",  # several objects of few chips
+    }
 
 
-def test_a_job_on_two_hosts_gives_the_same_rows_as_on_one(tmp_path: Path, names: tuple[str, str]) -> None:
+@pytest.mark.aws
+def test_a_job_on_two_hosts_gives_the_same_rows_and_objects_as_on_one(
+    aws: AwsServer, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    to_s3 = {"CHIPLAKE_TRANSFORM_EXPORT_TO": "s3", "CHIPLAKE_TRANSFORM_S3_URI": f"s3://{BUCKET}/transform"}
+    to_s3 |= {**ENVIRONMENT, "AWS_ENDPOINT_URL": aws.url}
     items = write_archive(SCENES, tmp_path / "archive").items_path
     here, there, events = tmp_path / "here", tmp_path / "there", tmp_path / "events"
     for home in (here, there):
@@ -69,18 +88,39 @@ def test_a_job_on_two_hosts_gives_the_same_rows_as_on_one(tmp_path: Path, names:
     options = [f"--local-spark-event-logs-dir={events}", "--conf", "spark.executor.memory=1g"]
     options += [word for pair in PLAIN_EVENT_LOG.items() for word in ("--conf", "=".join(pair))]
 
-    (alone,) = start(tmp_path / "one", ["algo-1"], BUILD, settings_of(here))
-    hosts = start(tmp_path / "two", names, [*options, *BUILD], settings_of(there))
+    (alone,) = start(tmp_path / "one", ["algo-1"], BUILD_AND_EXPORT, settings_of(here))
+    hosts = start(tmp_path / "two", names, [*options, *BUILD_AND_EXPORT], settings_of(there) | to_s3)
     logs = [process.communicate(timeout=JOB_S)[0] for process in (alone, *hosts)]
 
     for process, log in zip((alone, *hosts), logs, strict=True):
         assert process.returncode == 0, log
     for table in ("fct_chips", "fct_filled_chips"):
         assert_same_rows(here, there, table)
-    assert sorted(tasks_by("Host", events)) == sorted(names)
+    exported = objects_in_s3(s3)
+    assert len(exported) >= 2
+    assert exported == objects_in_folder(here / "transform")
+    assert not (there / "transform").exists() or not list((there / "transform").glob("*/input"))
+    build, _ = sorted(events.iterdir(), key=lambda path: path.stat().st_mtime)
+    assert sorted(tasks_by("Host", build)) == sorted(names)
+    assert '"spark.executor.memory":"1g"' in build.read_text(), "an option of the job has priority"
     assert "all 2 hosts have joined" in logs[1]
     assert "the work of this host" in logs[2]
     assert not [path for path in (tmp_path / "two").glob("*/ml/output/message")]
+
+
+def objects_in_s3(s3: Any) -> dict[str, bytes]:
+    """Return the objects of the only run in S3, which has a manifest, by name."""
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert len([key for key in keys if key.endswith("/manifest.json")]) == 1
+    return {
+        key.rsplit("/", 1)[-1]: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys if "/input/" in key
+    }
+
+
+def objects_in_folder(transform_dir: Path) -> dict[str, bytes]:
+    """Return the objects of the only run in a folder, by name."""
+    (manifest,) = transform_dir.glob("*/manifest.json")
+    return {path.name: path.read_bytes() for path in (manifest.parent / "input").iterdir()}
 
 
 def test_a_failed_application_ends_both_hosts_and_only_the_primary_says_why(

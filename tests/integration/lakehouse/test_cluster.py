@@ -95,7 +95,8 @@ def test_the_nightly_job_on_a_cluster_gives_the_same_rows_as_one_machine(cluster
 
     # Each worker has one executor and a fair share of the tasks.
     executors = [path.name for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
-    tasks = tasks_by("Executor ID", events)
+    (log,) = events.iterdir()
+    tasks = tasks_by("Executor ID", log)
     assert sorted(executors) == sorted(tasks) == ["0", "1"]
     assert min(tasks.values()) > 0.2 * tasks.total()
 
