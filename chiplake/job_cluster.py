@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -200,10 +201,11 @@ def _say(text: str) -> None:
 
 def _registered(primary: str, port: int) -> set[str]:
     """Return the hosts whose workers the master knows as alive; empty while the master does not answer."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know the hosts of a job
     try:
-        with urllib.request.urlopen(f"http://{primary}:{port}/json/", timeout=_ANSWER_S) as answer:
+        with direct.open(f"http://{primary}:{port}/json/", timeout=_ANSWER_S) as answer:
             state = json.load(answer)
-    except (OSError, ValueError):  # it is starting
+    except (OSError, HTTPException, ValueError):  # it is starting
         return set()
     return {worker["host"] for worker in state["workers"] if worker["state"] == "ALIVE"}
 

@@ -73,6 +73,13 @@ def test_all_workers_have_registered() -> None:
         wait_for_workers(HOSTS, (), wait_s=5, port=port)
 
 
+def test_the_master_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with page(dict.fromkeys(HOSTS.names, "ALIVE")) as port:
+        wait_for_workers(HOSTS, (), wait_s=1, port=port)
+
+
 def test_a_host_that_never_comes_is_named() -> None:
     with (
         page({"127.0.0.1": "ALIVE", "algo-3": "DEAD"}) as port,
