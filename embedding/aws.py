@@ -137,7 +137,8 @@ def error_code(error: Any) -> str:
 def list_objects(s3: Any, place: S3Place) -> dict[str, int]:
     """Return the keys below a place, with their sizes in bytes."""
     with plain_errors(f"cannot list {place.uri}"):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=f"{place.prefix}/")
+        prefix = f"{place.prefix}/" if place.prefix else ""
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix)
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
 
 

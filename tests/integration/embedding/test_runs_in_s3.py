@@ -123,6 +123,15 @@ def test_a_run_is_unfinished_from_its_manifest_to_its_mark(s3: Any, store: S3Sto
     assert store.unfinished() == [NEW]
 
 
+def test_a_bucket_of_its_own_needs_no_prefix(s3: Any, settings: Settings) -> None:
+    store = run_store(settings.replace(transform_s3_uri=f"s3://{BUCKET}"))
+    run = store.new()
+    run.write_manifest(CARD, BANDS, [])
+    assert keys(s3) == [f"{run.run_id}/manifest.json"]
+    assert store.unfinished() == [run.run_id]
+    assert store.open(run.run_id).manifest() == run.manifest()
+
+
 def test_the_manifest_completes_an_export(s3: Any, store: S3Store) -> None:
     run = store.new()
     opener = opener_in(run.input_dir)
