@@ -81,8 +81,8 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
 
     def export() -> None:
         run = export_chips(spark, settings, card, Days())
-        if run is None:
-            raise SystemExit("nothing was exported")
+        if not isinstance(run, Run):
+            raise SystemExit("nothing was exported to this machine")
         runs.append(run)
 
     def floor() -> None:

@@ -15,7 +15,6 @@ container starts as root, gives these folders to the user named in CHIPLAKE_JOB_
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pwd
 import re
@@ -25,17 +24,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
+from chiplake.job_cluster import Place, host_environment, master_address, primary_daemons, work_for_primary
+from chiplake.job_hosts import Hosts, read_hosts, read_json
+from chiplake.job_resources import ClusterResources, this_machine
 from lakehouse.causes import root_cause
 from lakehouse.errors import ChiplakeError
+from lakehouse.settings.runtime import RuntimeSettings
 
 ROOT_VARIABLE: Final = "CHIPLAKE_ML_ROOT"  # for tests; SageMaker's folders are below /opt/ml
 USER_VARIABLE: Final = "CHIPLAKE_JOB_USER"
+SUBMIT_VARIABLE: Final = "PYSPARK_SUBMIT_ARGS"
 _ROOT: Final = "/opt/ml"
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingJob.html: ExitMessage
@@ -43,13 +49,9 @@ _MESSAGE_BYTES: Final = 1024
 _KEPT_LINES: Final = 500  # last lines of the application's standard error; a stack trace of Java has hundreds
 _TRACE: Final = re.compile(r"^(?:Traceback \(most recent call last\):|(?:[\w$]+\.)+[\w$]*(?:Exception|Error)\b)", re.M)
 _ERROR_PREFIX: Final = "chiplake:"  # of the line in which the command line reports why it ends
+_SHELL: Final = "pyspark-shell"  # the application of a session that Python starts
+_WATCH_S: Final = 1.0
 _STAGED_OPTIONS: Final = ("py-files", "jars", "files")  # lists of files, folders and addresses
-
-# Memory of a machine, GiB: the heap, a Python worker for each core (docs/scale.md), and a rest for the system.
-_WORKER_GIB: Final = 1.25
-_SYSTEM_GIB: Final = 2.0
-_LARGEST_HEAP_GIB: Final = 31  # above, object references take twice the bytes
-_PARTITIONS_PER_CORE: Final = 3  # a task mostly waits if rasters are on a server
 
 
 @dataclass(frozen=True)
@@ -61,28 +63,18 @@ class Submission:
     python_path: tuple[str, ...]  # folders and archives of --py-files
 
 
-@dataclass(frozen=True)
-class Machine:
-    """The resources of the job."""
-
-    cores: int
-    memory_gib: float
-
-    @property
-    def heap_gib(self) -> int:
-        """Heap of the JVM, GiB."""
-        free = self.memory_gib - self.cores * _WORKER_GIB - _SYSTEM_GIB
-        return int(min(max(free * 0.8, 1), _LARGEST_HEAP_GIB))
-
-
 def main() -> None:
     """Run the application and exit with its exit code; 1 if it cannot be started, 2 for wrong usage."""
     root = Path(os.environ.get(ROOT_VARIABLE, _ROOT))
     try:
         become_user(os.environ.get(USER_VARIABLE), root)
         submission = read_submission(sys.argv[1:], root)
-        check_hosts(root)
-        code, reason = run(submission, os.environ | environment(dict(os.environ), submission, this_machine(), root))
+        hosts, machine = read_hosts(root), this_machine()
+        if len(hosts.names) == 1:
+            variables = environment(dict(os.environ), submission, machine.settings(), root)
+            code, reason = run(submission, os.environ | variables)
+        else:
+            code, reason = run_on_hosts(submission, hosts, ClusterResources(machine, len(hosts.names)), root)
     except ChiplakeError as error:
         code, reason = 1, f"smspark-submit: {error}"
         print(reason, file=sys.stderr)
@@ -156,32 +148,43 @@ def read_submission(command_line: Sequence[str], root: Path) -> Submission:
     return Submission(command, tuple(options), tuple(dict.fromkeys(modules)))
 
 
-def check_hosts(root: Path) -> None:
-    """Check that the job has one instance.
+def run_on_hosts(submission: Submission, hosts: Hosts, resources: ClusterResources, root: Path) -> tuple[int, str]:
+    """Run the application on the primary with a Spark cluster of all hosts; on another host, a worker of the cluster.
+
+    Returns:
+        As `run`; (0, "") on a host that worked until the application had ended.
 
     Raises:
-        ChiplakeError: the job has several instances, each of which would run the whole application.
+        ChiplakeError: a host did not come, or a daemon of Spark ended before the application.
     """
-    path = root / "config" / "resourceconfig.json"
-    hosts = _read_json(path).get("hosts", []) if path.is_file() else []
-    if len(hosts) > 1:
-        raise ChiplakeError(f"the job has {len(hosts)} instances; Spark of this image uses one: take a larger type")
+    signal.signal(signal.SIGTERM, _stop)
+    wait_s = RuntimeSettings.from_environment().hosts_wait_s
+    present = dict(os.environ)
+    given = [word for word in shlex.split(present.get(SUBMIT_VARIABLE, "")) if word != _SHELL]
+    properties = [word for pair in resources.spark_properties().items() for word in ("--conf", "=".join(pair))]
+    submission = replace(submission, spark_options=(*properties, *given, *submission.spark_options))  # the last counts
+    settings = resources.settings() | {"CHIPLAKE_SPARK_MASTER": master_address(hosts)}
+    variables = present | environment(present, submission, settings, root) | host_environment(hosts)
+    place = Place(hosts, resources, variables, Path(variables["SPARK_LOCAL_DIRS"].split(",")[0]))
+    if not hosts.is_primary:
+        work_for_primary(place, wait_s)
+        return 0, ""
+    with primary_daemons(place, wait_s) as daemons:
+        return run(submission, variables, lambda: next(filter(None, (daemon.failure() for daemon in daemons)), ""))
 
 
-def environment(present: dict[str, str], submission: Submission, machine: Machine, root: Path) -> dict[str, str]:
+def environment(
+    present: dict[str, str], submission: Submission, settings: Mapping[str, str], root: Path
+) -> dict[str, str]:
     """Return the variables to add to the application's environment. Settings that are present stay as they are.
 
     Args:
         present: the environment of this process.
         submission: the command.
-        machine: the resources of the job.
+        settings: those of the session, which follow from the hosts.
         root: SageMaker's folder.
     """
-    defaults = {
-        "CHIPLAKE_SPARK_DRIVER_MEMORY": f"{machine.heap_gib}g",
-        "CHIPLAKE_SHUFFLE_PARTITIONS": str(machine.cores * _PARTITIONS_PER_CORE),
-        "SPARK_LOCAL_DIRS": str(_scratch(root)),
-    }
+    defaults = {**settings, "SPARK_LOCAL_DIRS": str(_scratch(root))}
     more = {name: value for name, value in defaults.items() if name not in present}
     # Some SDKs read one name, others the other.
     region = present.get("AWS_REGION") or present.get("AWS_DEFAULT_REGION")
@@ -191,21 +194,25 @@ def environment(present: dict[str, str], submission: Submission, machine: Machin
         path = [*submission.python_path, present.get("PYTHONPATH", "")]
         more["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     if submission.spark_options:
-        more["PYSPARK_SUBMIT_ARGS"] = shlex.join([*submission.spark_options, "pyspark-shell"])
+        more[SUBMIT_VARIABLE] = shlex.join([*submission.spark_options, _SHELL])
     return more
 
 
-def this_machine() -> Machine:
-    """Return the cores that this process may use, and the memory of the machine."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Machine(len(os.sched_getaffinity(0)), memory / 2**30)
-
-
-def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
+def run(
+    submission: Submission, variables: Mapping[str, str], failure: Callable[[], str] = lambda: ""
+) -> tuple[int, str]:
     """Run the application to its end.
+
+    Args:
+        submission: the command.
+        variables: its environment.
+        failure: says why the application cannot continue; empty while it can.
 
     Returns:
         Its exit code, and the line of standard error that reports an error, else the last line.
+
+    Raises:
+        ChiplakeError: `failure` gave a reason, and the application was ended.
     """
     with subprocess.Popen(
         submission.command, env=variables, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -213,7 +220,10 @@ def run(submission: Submission, variables: dict[str, str]) -> tuple[int, str]:
         # SageMaker stops a container by SIGTERM, which ends the application.
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         assert process.stderr is not None
-        last = _pass_on(process.stderr)
+        with _ended_on_failure(process, failure) as reasons:
+            last = _pass_on(process.stderr)
+    if reasons:
+        raise ChiplakeError(reasons[0])
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     return code, _error_line(last)
 
@@ -259,7 +269,7 @@ def _configured_properties(path: Path) -> dict[str, str]:
     """Spark properties of `PySparkProcessor.run(configuration=…)`, in the format of EMR."""
     if not path.is_file():
         return {}
-    content = _read_json(path)
+    content = read_json(path)
     properties: dict[str, str] = {}
     for entry in content if isinstance(content, list) else [content]:
         if entry.get("Classification") != "spark-defaults":
@@ -278,11 +288,32 @@ def _event_log_properties(folder: Path) -> dict[str, str]:
     return {"spark.eventLog.enabled": "true", "spark.eventLog.dir": folder.absolute().as_uri()}
 
 
-def _read_json(path: Path) -> Any:
+def _stop(*_: object) -> None:
+    """Leave all contexts, which end the daemons."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
+@contextmanager
+def _ended_on_failure(process: subprocess.Popen[str], failure: Callable[[], str]) -> Iterator[list[str]]:
+    """End a process as soon as `failure` gives a reason; yield a list that then has the reason."""
+    reasons: list[str] = []
+    left = threading.Event()
+
+    def watch() -> None:
+        while not left.wait(_WATCH_S):
+            if reason := failure():
+                reasons.append(reason)
+                process.terminate()
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ChiplakeError(f"{path} is not valid JSON: {error}") from error
+        yield reasons
+    finally:
+        left.set()
+        thread.join()
 
 
 def _scratch(root: Path) -> Path:

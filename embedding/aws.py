@@ -64,6 +64,9 @@ class S3Place:
     def __truediv__(self, name: str) -> S3Place:
         return S3Place(self.bucket, f"{self.prefix}/{name}" if self.prefix else name)
 
+    def __str__(self) -> str:
+        return self.uri
+
     @property
     def uri(self) -> str:
         """`s3://bucket/prefix`."""
@@ -134,7 +137,8 @@ def error_code(error: Any) -> str:
 def list_objects(s3: Any, place: S3Place) -> dict[str, int]:
     """Return the keys below a place, with their sizes in bytes."""
     with plain_errors(f"cannot list {place.uri}"):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=f"{place.prefix}/")
+        prefix = f"{place.prefix}/" if place.prefix else ""
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=prefix)
         return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", ())}
 
 
@@ -159,10 +163,18 @@ def upload_files(s3: Any, paths: Sequence[Path], place: S3Place, on_done: Callab
     return sent
 
 
-def put_bytes(s3: Any, place: S3Place, content: bytes) -> None:
-    """Write one small object."""
+def put_bytes(s3: Any, place: S3Place, content: bytes, has_digest: bool = False) -> None:
+    """Write one small object in one request.
+
+    Args:
+        s3: client of S3.
+        place: of the object.
+        content: its bytes.
+        has_digest: give it the sha256 of its content, by which `upload_files` knows that it need not send it again.
+    """
+    metadata = {_DIGEST: hashlib.sha256(content).hexdigest()} if has_digest else {}
     with plain_errors(f"cannot write {place.uri}"):
-        s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content)
+        s3.put_object(Bucket=place.bucket, Key=place.prefix, Body=content, Metadata=metadata)
 
 
 def download(s3: Any, place: S3Place) -> bytes:

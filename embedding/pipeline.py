@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from embedding.model.card import ModelCard, card_of, preprocessing_of
 from embedding.runs.export import export_chips
-from embedding.runs.files import LoadReport, Run, find_run, only_embedding_run, remove_partial_exports, unfinished_runs
+from embedding.runs.files import LoadReport, Run, only_embedding_run, remove_partial_exports
 from embedding.runs.load import load_run
 from embedding.runs.local_transform import transform_locally
 from embedding.runs.report import ObjectFailure, Progress, TransformReport
 from embedding.runs.sagemaker_transform import transform_on_sagemaker
+from embedding.runs.stores import NewRun, RunStore, run_store
 from lakehouse.days import Days
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import Settings
@@ -73,13 +73,13 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
     Raises:
         ChiplakeError: the job cannot run at all. Objects and chips that failed are in the summary.
     """
-    card = card_of(settings.clay)
+    card, store = card_of(settings.clay), run_store(settings)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
-        finished = [_finish(settings, card, run, on_progress) for run in unfinished_runs(settings.lake.transform_dir)]
+        finished = [_finish(settings, card, store, run_id, on_progress) for run_id in store.unfinished()]
         exported = export_chips(get_spark(settings), settings, card, days)
         if exported is not None:
-            finished.append(_finish(settings, card, exported, on_progress))
+            finished.append(_finish(settings, card, store, exported.run_id, on_progress))
     return EmbeddingSummary(
         model_id=card.model_id,
         weights=card.weights,
@@ -91,7 +91,7 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
     )
 
 
-def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool = False) -> Run | None:
+def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool = False) -> NewRun | None:
     """Export the chips of int_embedding_inputs that have no embedding yet.
 
     Args:
@@ -106,16 +106,16 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
     Raises:
         ChiplakeError: an earlier run is not loaded yet, or a table to export from is missing.
     """
-    card = card_of(settings.clay)
+    card, store = card_of(settings.clay), run_store(settings)
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
-        for unfinished in unfinished_runs(settings.lake.transform_dir):
+        for run_id in store.unfinished():
             if load_leftovers:
-                load_run(settings, unfinished)
+                _load(settings, store, store.open(run_id))
                 continue
             # Its chips would be exported twice.
             raise ChiplakeError(
-                f"{unfinished.run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
+                f"{run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
                 "or export with --load-leftovers"
             )
         return export_chips(get_spark(settings), settings, card, days)
@@ -132,10 +132,9 @@ def run_transform(
     Raises:
         ChiplakeError: the run does not exist, the server cannot be started, or AWS refuses a request.
     """
+    store = run_store(settings)
     with only_embedding_run(settings.lake.transform_dir):
-        return {
-            run.run_id: _transform(settings, run, on_progress) for run in _chosen(settings.lake.transform_dir, run_id)
-        }
+        return {one: _transform(settings, store.open(one), on_progress) for one in _chosen(store, run_id)}
 
 
 def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
@@ -144,8 +143,9 @@ def run_load(settings: Settings, run_id: str | None = None) -> list[LoadReport]:
     Raises:
         ChiplakeError: the run does not exist.
     """
+    store = run_store(settings)
     with only_embedding_run(settings.lake.transform_dir):
-        return [load_run(settings, run) for run in _chosen(settings.lake.transform_dir, run_id)]
+        return [_load(settings, store, store.open(one)) for one in _chosen(store, run_id)]
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,21 @@ class _Finished:
     failures: tuple[ObjectFailure, ...]
 
 
-def _finish(settings: Settings, card: ModelCard, run: Run, on_progress: Progress | None) -> _Finished:
+def _finish(
+    settings: Settings, card: ModelCard, store: RunStore, run_id: str, on_progress: Progress | None
+) -> _Finished:
+    run = store.open(run_id)
     failures: tuple[ObjectFailure, ...] = ()
     # A run for another model is only loaded: its answers are kept, and this model's export takes its chips again.
     if run.manifest().model_id == card.model_id:
         failures = _transform(settings, run, on_progress).failures
-    return _Finished(load_run(settings, run), failures)
+    return _Finished(_load(settings, store, run), failures)
+
+
+def _load(settings: Settings, store: RunStore, run: Run) -> LoadReport:
+    report = load_run(settings, run)
+    store.mark_loaded(report)
+    return report
 
 
 def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> TransformReport:
@@ -177,5 +186,5 @@ def _transform(settings: Settings, run: Run, on_progress: Progress | None) -> Tr
     )
 
 
-def _chosen(transform_dir: Path, run_id: str | None) -> list[Run]:
-    return unfinished_runs(transform_dir) if run_id is None else [find_run(transform_dir, run_id)]
+def _chosen(store: RunStore, run_id: str | None) -> list[str]:
+    return store.unfinished() if run_id is None else [run_id]

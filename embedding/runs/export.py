@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from embedding.runs.files import ExportedObject, Run, new_run
+from embedding.runs.files import ExportedObject
 from embedding.runs.object_writer import ENTRY_DDL, BatchFunction, objects_writer
+from embedding.runs.stores import NewRun, run_store
 from embedding.wire import MAX_OBJECT_BYTES
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from lakehouse.catalog import ensure_sources
@@ -38,12 +39,12 @@ def export_chips(
     settings: Settings,
     card: ModelCard,
     days: Days,
-) -> Run | None:
+) -> NewRun | None:
     """Write the chips of int_embedding_inputs that this model has no embedding of as objects, and a manifest last.
 
     Args:
         spark: the session.
-        settings: catalog, transform directory and chips per object.
+        settings: catalog, where runs are, and chips per object.
         card: the model that will embed them.
         days: days of acquisition to export.
 
@@ -54,6 +55,7 @@ def export_chips(
         ChiplakeError: a table to export from is missing, a data file was removed by maintenance meanwhile, or executors
             write to their own file systems.
     """
+    store = run_store(settings)
     catalog = ensure_sources(settings)
     filled, inputs = settings.lake.table(FILLED_CHIPS), settings.lake.table(EMBEDDING_INPUTS)
     for table in (filled, inputs):
@@ -67,7 +69,7 @@ def export_chips(
         chips = plan.count()
         if not chips:
             return None
-        run = new_run(settings.lake.transform_dir)
+        run = store.new()
         tasks = min(-(-chips // size), _TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
         writer = objects_writer(run.input_dir, BAND_NAMES, catalog.load_table(filled).io)
         entries = _write_objects(plan.repartitionByRange(tasks, "object_index"), writer)
@@ -134,17 +136,18 @@ def chips_per_object(wanted: int, bands: tuple[str, ...]) -> int:
     return max(1, min(wanted, MAX_OBJECT_BYTES // largest))
 
 
-def check_objects(run: Run, names: list[str]) -> None:
+def check_objects(run: NewRun, names: list[str]) -> None:
     """Check that the driver sees the objects that executors wrote.
 
     Raises:
         ChiplakeError: it does not see some of them.
     """
-    missing = [name for name in names if not (run.input_dir / name).is_file()]
+    missing = run.missing(names)
     if missing:
         raise ChiplakeError(
             f"{len(missing)} of {len(names)} objects that Spark's executors wrote are not in {run.input_dir}: "
-            "on a cluster CHIPLAKE_HOME must be on a file system that all machines share, under the same path"
+            "on a cluster CHIPLAKE_HOME must be on a file system that all machines share, under the same path, or set "
+            "CHIPLAKE_TRANSFORM_EXPORT_TO=s3"
         )
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from embedding.model.card import ModelCard
 
 OUT_SUFFIX: Final = ".out"
+MANIFEST: Final = "manifest.json"
+LOADED: Final = "loaded.json"
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
@@ -99,12 +101,12 @@ class Run:
     @property
     def manifest_path(self) -> Path:
         """The manifest, which exists once the export is complete."""
-        return self.path / "manifest.json"
+        return self.path / MANIFEST
 
     @property
     def loaded_path(self) -> Path:
         """The mark that the answers are loaded."""
-        return self.path / "loaded.json"
+        return self.path / LOADED
 
     def manifest(self) -> Manifest:
         """Read the manifest.
@@ -119,6 +121,10 @@ class Run:
                 f"{self.manifest_path}: no valid manifest; remove {self.path} to export its chips again"
             ) from error
 
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return which objects of these names do not exist."""
+        return [name for name in names if not (self.input_dir / name).is_file()]
+
     def gather_answers(self) -> None:
         """Move answers from subfolders of `output/` to it: SageMaker's docs leave open which subfolder it uses."""
         for path in sorted(self.output_dir.glob(f"*/**/*{OUT_SUFFIX}")):
@@ -132,20 +138,32 @@ class Run:
             bands: of the objects.
             objects: all objects of the run.
         """
-        manifest = Manifest(
-            run_id=self.run_id,
-            model_id=card.model_id,
-            weights=card.weights,
-            dimension=card.dimension,
-            bands=bands,
-            objects=tuple(objects),
-        )
+        manifest = make_manifest(self.run_id, card, bands, objects)
         write_atomically(self.manifest_path, manifest.model_dump_json(indent=2).encode())
         return manifest
 
     def mark_loaded(self, report: LoadReport) -> None:
         """Write loaded.json, so that this run is not continued again."""
         write_atomically(self.loaded_path, report.model_dump_json(indent=2).encode())
+
+
+def make_manifest(run_id: str, card: ModelCard, bands: tuple[str, ...], objects: Iterable[ExportedObject]) -> Manifest:
+    """Return the manifest of a run.
+
+    Args:
+        run_id: of the run.
+        card: the model that the chips are for.
+        bands: of the objects.
+        objects: all objects of the run.
+    """
+    return Manifest(
+        run_id=run_id,
+        model_id=card.model_id,
+        weights=card.weights,
+        dimension=card.dimension,
+        bands=bands,
+        objects=tuple(objects),
+    )
 
 
 def objects_of(input_dir: Path) -> list[Path]:
@@ -160,7 +178,17 @@ def answer_path(output_dir: Path, name: str) -> Path:
 
 def new_run(transform_dir: Path) -> Run:
     """Name a new run; write nothing."""
-    return Run(transform_dir / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+    return Run(transform_dir / new_run_id())
+
+
+def new_run_id() -> str:
+    """Return the id of a new run."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def is_run_id(name: str) -> bool:
+    """Return whether a name has the form of a run's id."""
+    return _RUN_ID.fullmatch(name) is not None
 
 
 def find_run(transform_dir: Path, run_id: str) -> Run:
@@ -170,7 +198,7 @@ def find_run(transform_dir: Path, run_id: str) -> Run:
         ChiplakeError: the run does not exist.
     """
     run = Run(transform_dir / run_id)
-    if not _RUN_ID.fullmatch(run_id) or not run.manifest_path.is_file():
+    if not is_run_id(run_id) or not run.manifest_path.is_file():
         raise ChiplakeError(
             f"{run_id}: no export run of this id in {transform_dir}; make one with `chiplake embed export`"
         )
@@ -203,4 +231,4 @@ def only_embedding_run(transform_dir: Path) -> Iterator[None]:
 def _runs(transform_dir: Path) -> list[Run]:
     if not transform_dir.is_dir():
         return []
-    return [Run(path) for path in sorted(transform_dir.iterdir()) if path.is_dir() and _RUN_ID.fullmatch(path.name)]
+    return [Run(path) for path in sorted(transform_dir.iterdir()) if path.is_dir() and is_run_id(path.name)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -15,12 +17,15 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 from pyiceberg.io import FileIO
 
+from embedding.aws import S3Place, client, put_bytes, session
 from embedding.runs.files import ExportedObject
 from embedding.wire import request_schema
 from lakehouse.files import replaced_atomically
 from python_udfs.pixel_store.reader import MissingFileError, read_rows
 
 BatchFunction = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+# Opens a new file of a name, which appears whole at the end of the context, or not at all after an exception.
+Opener = Callable[[str], AbstractContextManager[BinaryIO]]
 
 # Chips whose pixels a task has in memory at once, at most 0.75 MB each. Chips of one row group should come together,
 # because a row group is read whole.
@@ -38,15 +43,15 @@ _ENTRY_SCHEMA: Final = pa.schema(
 )
 
 
-def objects_writer(directory: Path, bands: tuple[str, ...], io: FileIO) -> BatchFunction:
+def objects_writer(directory: Path | S3Place, bands: tuple[str, ...], data: FileIO) -> BatchFunction:
     """Make the function that writes the objects of one partition of a plan, and returns their manifest entries.
 
     The bytes of an object depend only on its chips, which are in the order of chip_id.
 
     Args:
-        directory: of the objects.
+        directory: of the objects; a folder must be one that executors and driver share.
         bands: that the objects have.
-        io: reads the data files.
+        data: reads the data files.
 
     Returns:
         A function of batches with chip_id, input_hash, acquired_at, longitude, latitude, file, position and
@@ -58,8 +63,9 @@ def objects_writer(directory: Path, bands: tuple[str, ...], io: FileIO) -> Batch
         if not planned:
             return
         plan = pa.Table.from_batches(planned).sort_by([("object_index", "ascending"), ("chip_id", "ascending")])
+        opener = opener_in(directory)
         try:
-            entries = [entry.model_dump() for part in _parts(plan) for entry in _write_part(directory, bands, io, part)]
+            entries = [entry.model_dump() for part in _parts(plan) for entry in _write_part(opener, bands, data, part)]
         except MissingFileError as error:  # a retry of the task would not find it either
             entries = [{"error": str(error)}]
         yield from pa.Table.from_pylist(entries, schema=_ENTRY_SCHEMA).to_batches()
@@ -67,22 +73,39 @@ def objects_writer(directory: Path, bands: tuple[str, ...], io: FileIO) -> Batch
     return write
 
 
-def write_object(directory: Path, name: str, chips: pa.Table) -> ExportedObject:
+def opener_in(directory: Path | S3Place) -> Opener:
+    """Return how objects are opened in a directory.
+
+    A file need not reach the disk at once: an object that a power failure has damaged fails in the transform, and its
+    chips are exported again.
+    """
+    if isinstance(directory, Path):
+        return lambda name: replaced_atomically(directory / name, is_durable=False)
+    s3 = client(session(), "s3")
+    return lambda name: _uploaded(s3, directory / name)
+
+
+def write_object(opener: Opener, name: str, chips: pa.Table) -> ExportedObject:
     """Write one object.
 
-    It need not reach the disk at once: an object that a power failure has damaged fails in the transform, and its chips
-    are exported again.
-
     Args:
-        directory: of the objects.
+        opener: of the directory of the objects.
         name: of the file.
         chips: rows of `wire.request_schema`.
     """
-    with replaced_atomically(directory / name, is_durable=False) as file:
+    with opener(name) as file:
         hashed = _HashedFile(file)
         with pa.ipc.new_stream(pa.PythonFile(hashed, mode="w"), chips.schema) as writer:
             writer.write_table(pa.table([_exact(column) for column in chips.columns], schema=chips.schema))
     return ExportedObject(name=name, chips=chips.num_rows, size=hashed.size, sha256=hashed.digest.hexdigest())
+
+
+@contextmanager
+def _uploaded(s3: Any, place: S3Place) -> Iterator[BinaryIO]:
+    """Open a file in memory, which holds the largest object, and upload it at the end of the context."""
+    content = io.BytesIO()
+    yield content
+    put_bytes(s3, place, content.getvalue(), has_digest=True)
 
 
 def _parts(plan: pa.Table) -> Iterator[pa.Table]:
@@ -100,17 +123,17 @@ def _object_starts(plan: pa.Table) -> list[int]:
     return [0, *(np.flatnonzero(np.diff(plan.column("object_index").to_numpy())) + 1).tolist()]
 
 
-def _write_part(directory: Path, bands: tuple[str, ...], io: FileIO, plan: pa.Table) -> Iterator[ExportedObject]:
+def _write_part(opener: Opener, bands: tuple[str, ...], data: FileIO, plan: pa.Table) -> Iterator[ExportedObject]:
     schema = request_schema(bands)
     in_plan = [name for name in schema.names if name in plan.column_names]
-    pixels = _read_pixels(plan, pa.schema([field for field in schema if field.name not in in_plan]), io)
+    pixels = _read_pixels(plan, pa.schema([field for field in schema if field.name not in in_plan]), data)
     starts = [*_object_starts(plan), plan.num_rows]
     for start, end in itertools.pairwise(starts):
         identity = plan.slice(start, end - start)
         frames = pixels.rows(start, end)
         columns = [identity.column(name) if name in in_plan else frames.column(name) for name in schema.names]
         name = f"chips-{identity.column('object_index')[0].as_py():05d}.arrow"
-        yield write_object(directory, name, pa.table(columns, names=schema.names).cast(schema))
+        yield write_object(opener, name, pa.table(columns, names=schema.names).cast(schema))
 
 
 def _exact(column: pa.ChunkedArray) -> pa.Array:
@@ -140,7 +163,7 @@ class _Pixels:
         return pa.concat_tables([self.table.slice(int(run[0]), len(run)) for run in runs])
 
 
-def _read_pixels(plan: pa.Table, columns: pa.Schema, io: FileIO) -> _Pixels:
+def _read_pixels(plan: pa.Table, columns: pa.Schema, data: FileIO) -> _Pixels:
     files = plan.column("file").combine_chunks().dictionary_encode()
     numbers, positions = files.indices.to_numpy(), plan.column("position").to_numpy()
     places = np.empty(plan.num_rows, dtype=np.int64)
@@ -151,7 +174,7 @@ def _read_pixels(plan: pa.Table, columns: pa.Schema, io: FileIO) -> _Pixels:
         ascending, inverse = np.unique(positions[of_file], return_inverse=True)
         places[of_file] = count + inverse
         count += len(ascending)
-        batches += read_rows(file, ascending, columns, io)
+        batches += read_rows(file, ascending, columns, data)
     return _Pixels(pa.Table.from_batches(batches, schema=columns), places)
 
 

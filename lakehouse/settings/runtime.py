@@ -22,6 +22,10 @@ class RuntimeSettings(SettingsGroup):
     spark_driver_memory: str = Field("4g", description="Memory of the Spark driver's JVM.")
     shuffle_partitions: int = Field(8, ge=1, description="Number of shuffle partitions of Spark SQL.")
 
+    hosts_wait_s: float = Field(
+        600, gt=0, description="How long the hosts of a processing job wait for one another, in seconds."
+    )
+
     functions: str = Field(
         "",
         pattern=rf"^({_FUNCTION}(,{_FUNCTION})*)?$",

@@ -40,6 +40,11 @@ class TransformSettings(SettingsGroup):
     s3_uri: str | None = Field(
         None, pattern=f"^{_S3_URI}/?$", description="s3://bucket/prefix for the objects of SageMaker transform jobs."
     )
+    export_to: Literal["home", "s3"] = Field(
+        "home",
+        description="Where the export writes objects: in CHIPLAKE_HOME/transform, or straight to "
+        "CHIPLAKE_TRANSFORM_S3_URI, so that the machines of a Spark cluster need no shared folder.",
+    )
     image: str | None = Field(
         None, pattern=f"^{_ECR_IMAGE}$", description="ECR image of the inference server, see docker/clay.Dockerfile."
     )

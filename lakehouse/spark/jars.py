@@ -81,9 +81,14 @@ JARS: Final = (
 )
 
 
+def spark_home() -> Path:
+    """Return the folder of Spark itself: SPARK_HOME, or the package pyspark."""
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+
+
 def spark_jars_dir() -> Path:
-    """Return the folder of the jars of Spark itself: of SPARK_HOME, or of the package pyspark."""
-    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+    """Return the folder of the jars of Spark itself."""
+    return spark_home() / "jars"
 
 
 def class_path(jars: Sequence[Path]) -> str:

@@ -22,7 +22,6 @@ import pytest
 from support.processing_container import image_environment, run_container
 from support.servers.aws import REGION, AwsServer
 
-from chiplake.processing_job import Machine
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.spark.jars import JARS
 
@@ -293,15 +292,6 @@ def test_settings_fit_the_machine_unless_the_job_has_its_own(root: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("cores", "memory_gib", "heap_gib"),
-    [(4, 15.5, 6), (16, 62, 31), (16, 30, 6), (96, 128, 4), (2, 4, 1)],
-)
-def test_heap_leaves_room_for_python(cores: int, memory_gib: float, heap_gib: int) -> None:
-    assert Machine(cores, memory_gib).heap_gib == heap_gib
-    assert heap_gib + cores * 1.1 < memory_gib
-
-
-@pytest.mark.parametrize(
     ("command", "code", "message"),
     [
         ([], 2, "the following arguments are required: application"),
@@ -325,14 +315,6 @@ def test_a_message_names_what_cannot_run_and_the_exit_code_is_kept(
     assert message in done.stderr
     if code != 2:
         assert message in (root / "output" / "message").read_text()
-
-
-def test_several_instances_are_refused(root: Path) -> None:
-    (root / "config").mkdir()
-    (root / "config" / "resourceconfig.json").write_text(json.dumps({"hosts": ["algo-1", "algo-2"]}))
-    done = run_container(root, ["smspark-submit", application(root, "print('ran')")], {})
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "the job has 2 instances; Spark of this image uses one: take a larger type" in done.stderr
 
 
 def test_other_classifications_of_emr_are_refused(root: Path) -> None:

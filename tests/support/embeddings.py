@@ -13,7 +13,7 @@ import pyarrow as pa
 from embedding.model.card import Preprocessing
 from embedding.model.weights import describe_model
 from embedding.runs.files import Manifest, Run
-from embedding.runs.object_writer import write_object
+from embedding.runs.object_writer import opener_in, write_object
 from embedding.wire import request_schema
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES
 from python_udfs.codec import encode_array
@@ -49,7 +49,9 @@ def write_export(
 ) -> Manifest:
     """Write a run whose objects hold these chips, as export does."""
     entries = [
-        write_object(run.input_dir, f"chips-{number:05d}.arrow", make_request(list(chips), bands).sort_by("chip_id"))
+        write_object(
+            opener_in(run.input_dir), f"chips-{number:05d}.arrow", make_request(list(chips), bands).sort_by("chip_id")
+        )
         for number, chips in enumerate(objects)
     ]
     return run.write_manifest(describe_model(checkpoint, Preprocessing()), bands, entries)

@@ -13,6 +13,7 @@ from _pytest.terminal import TerminalReporter
 LONGEST_FIRST: Final = (
     "test_whole_tile",
     "test_cluster",
+    "test_job_on_hosts",
     "test_arrival_orders",
     "test_aws_runs",
     "test_dag_runs",

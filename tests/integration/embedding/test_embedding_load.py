@@ -112,7 +112,7 @@ def answer(run: Run, name: str, **columns: Any) -> None:
 
 def export(settings: Settings) -> Run:
     run = run_export(settings)
-    assert run is not None
+    assert isinstance(run, Run)
     return run
 
 
@@ -177,7 +177,7 @@ def test_only_chips_that_were_asked_for_are_exported(spark: SparkSession, small:
 
     run = run_export(of_one_band, Days(day + timedelta(days=2), day + timedelta(days=3)))
 
-    assert run is not None
+    assert isinstance(run, Run)
     assert exported_ids(run) == ["chip-002", "chip-003"]
     table = read_table((run.input_dir / "chips-00000.arrow").read_bytes(), ARROW_STREAM)
     # All bands that the chips have, which their hash names, not the bands that this process would cut.
@@ -360,7 +360,7 @@ def test_an_export_loads_leftovers_on_request(spark: SparkSession, small: Settin
 
     again = run_export(small, load_leftovers=True)
 
-    assert again is not None
+    assert isinstance(again, Run)
     assert sorted(embeddings(spark)) == ["chip-000", "chip-001"]
     assert exported_ids(again) == ["chip-002", "chip-003", "chip-004"]
     assert unfinished_runs(small.lake.transform_dir) == [again]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -10,32 +9,24 @@ import sys
 import sysconfig
 import time
 import venv
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyspark
 import pytest
+from support.cluster_runs import PLAIN_EVENT_LOG, QUICK_JAVA, SCENES, assert_same_rows, rows_of, tasks_by
 
-from chiplake.synthetic import ArchiveSpec, write_archive
+from chiplake.synthetic import write_archive
 from ingestion import IngestRequest, ingest
-from lakehouse.bands import BAND_NAMES
-from lakehouse.catalog import MODEL_NAMESPACE, open_catalog
 from lakehouse.settings import PROJECT_DIR, Settings
 
 pytestmark = [pytest.mark.java, pytest.mark.slow]
 
 SPARK_HOME = Path(pyspark.__file__).parent
 TABLES = ("fct_chips", "fct_filled_chips", "fct_chip_embeddings", "fct_chip_changes")
-TIMES_OF_WRITING = {"embedded_at"}
 START_S = 60
-QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}  # code that runs for seconds is not worth optimising
-
-# Three dates of one tile of about 2 x 2 cells.
-SCENES = replace(ArchiveSpec.tiny(), windows=ArchiveSpec.tiny().windows[:1], bands=BAND_NAMES, flooded_cell=None)
 
 
 @dataclass(frozen=True)
@@ -83,11 +74,13 @@ def test_the_nightly_job_on_a_cluster_gives_the_same_rows_as_one_machine(cluster
         ingest(IngestRequest(items=items), Settings().replace(home=home))
 
     local = {"CHIPLAKE_SPARK_MASTER": "local[2]"}
+    logging = PLAIN_EVENT_LOG | {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
     remote = {
         "CHIPLAKE_SPARK_MASTER": cluster.master,
         "PYSPARK_PYTHON": str(cluster.python),
-        "PYSPARK_SUBMIT_ARGS": f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={events.as_uri()} "
-        "--conf spark.eventLog.compress=false --conf spark.eventLog.rolling.enabled=false pyspark-shell",
+        "PYSPARK_SUBMIT_ARGS": " ".join(
+            [*(f"--conf {name}={value}" for name, value in logging.items()), "pyspark-shell"]
+        ),
         "SPARK_LOCAL_IP": "127.0.0.1",
     }
     with _nightly(here, local) as one, _nightly(there, remote) as other:  # at once, because both mostly wait
@@ -96,19 +89,15 @@ def test_the_nightly_job_on_a_cluster_gives_the_same_rows_as_one_machine(cluster
             assert process.returncode == 0, output
 
     for table in TABLES:
-        expected, found = _rows(here, table), _rows(there, table)
-        assert expected, table
-        assert found.keys() == expected.keys(), table
-        for key, row in expected.items():
-            differing = [name for name, value in row.items() if found[key][name] != value]
-            assert not differing, (table, key)
-    filled = _rows(here, "fct_filled_chips").values()
+        assert_same_rows(here, there, table)
+    filled = rows_of(here, "fct_filled_chips").values()
     assert any(row["complete_fraction"] > row["base_valid_fraction"] for row in filled)
 
     # Each worker has one executor and a fair share of the tasks.
-    executors = [int(path.name) for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
-    tasks = _tasks_by_executor(events)
-    assert sorted(executors) == sorted(tasks) == [0, 1]
+    executors = [path.name for work_dir in cluster.work_dirs for path in work_dir.glob("app-*/*")]
+    (log,) = events.iterdir()
+    tasks = tasks_by("Executor ID", log)
+    assert sorted(executors) == sorted(tasks) == ["0", "1"]
     assert min(tasks.values()) > 0.2 * tasks.total()
 
 
@@ -179,26 +168,3 @@ def _nightly(home: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def _rows(home: Path, table: str) -> dict[str, dict[str, Any]]:
-    """Return every row by chip_id, without the time of writing; all rows have one model, so chip_id is the key."""
-    found = (
-        open_catalog(Settings().replace(home=home))
-        .load_table(f"{MODEL_NAMESPACE}.{table}")
-        .scan()
-        .to_arrow()
-        .to_pylist()
-    )
-    rows = {
-        row["chip_id"]: {name: value for name, value in row.items() if name not in TIMES_OF_WRITING} for row in found
-    }
-    assert len(rows) == len(found)
-    return rows
-
-
-def _tasks_by_executor(folder: Path) -> Counter[int]:
-    """Count the tasks that each executor finished, from Spark's event log."""
-    (log,) = folder.iterdir()
-    ended = [json.loads(line) for line in log.read_text().splitlines() if '"SparkListenerTaskEnd"' in line]
-    return Counter(int(event["Task Info"]["Executor ID"]) for event in ended)

@@ -14,7 +14,7 @@ from pyiceberg.io import load_file_io
 from support.embeddings import make_chip, make_request
 
 from embedding.runs import object_writer
-from embedding.runs.object_writer import objects_writer, write_object
+from embedding.runs.object_writer import objects_writer, opener_in, write_object
 from embedding.wire import ARROW_STREAM, request_schema, write_table
 
 BANDS = ("blue", "nir")
@@ -103,7 +103,7 @@ def test_a_chip_that_is_planned_twice_is_written_twice(plan: pa.Table, tmp_path:
 def test_an_object_of_many_chunks_is_one_batch(chips: list[dict[str, Any]], tmp_path: Path) -> None:
     whole = make_request(chips[:4], BANDS)
     parts = pa.concat_tables([whole.slice(0, 1), whole.slice(1, 3)])
-    entry = write_object(tmp_path, "chips.arrow", parts)
+    entry = write_object(opener_in(tmp_path), "chips.arrow", parts)
     content = (tmp_path / "chips.arrow").read_bytes()
     assert content == write_table(whole, ARROW_STREAM)
     assert (entry.size, entry.chips) == (len(content), 4)
