@@ -24,14 +24,19 @@ import copy
 import hashlib
 import inspect
 import json
+import logging
+import math
 import os
 import re
+import time
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
+from http.client import HTTPException
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -62,6 +67,8 @@ ENVIRONMENT: Final = {**SETTINGS, **os.environ, "CHIPLAKE_AIRFLOW_RUNTIME": "aws
 # The CDK app imports this module, so it uses only the standard library. On AWS a Variable is a parameter of SSM
 # Parameter Store below `parameter_prefix` of the deployment; Airflow finds it through its secrets backend. The graph of
 # the DAG follows from environment variables, which `environment.py` lists.
+
+STAC_COLLECTION: Final = "sentinel-2-l2a"  # the default of the settings; a test compares them
 
 # The source of scenes and the settings of the jobs, in every runtime. All are optional.
 SOURCE: Final[dict[str, str]] = {
@@ -460,6 +467,186 @@ def answer_keys(keys: Iterable[str]) -> dict[str, str]:
 
 def _job_name(work: str, number: int) -> str:
     return f"{work}-{number:02d}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.instances
+#
+# How many instances a Spark job gets: one for so many scenes of its days, within bounds that Variables set.
+
+_ANSWER_S: Final = 10.0  # longest time between two bytes of an answer
+_WHOLE_ANSWER_S: Final = 30.0
+_ANSWER_BYTES: Final = 4 * 2**20  # an item has some ten kB
+_CHUNK_BYTES: Final = 64 * 2**10
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InstanceRule:
+    """The Variables that decide the number of instances."""
+
+    minimum: int = 1
+    maximum: int = 1
+    scenes_per_instance: int = 100  # some ten minutes of 16 cores that cut and fill whole scenes (docs/scale.md)
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            ValueError: a number is below 1, or the least number of instances is above the largest.
+        """
+        if min(self.minimum, self.scenes_per_instance) < 1 or self.maximum < self.minimum:
+            raise ValueError(
+                "Variables chiplake_spark_min_instances, chiplake_spark_max_instances and chiplake_scenes_per_instance "
+                f"are {self.minimum}, {self.maximum} and {self.scenes_per_instance}; they must be 1 or more, and the "
+                "first at most the second"
+            )
+
+    @classmethod
+    def from_variables(cls, read: Callable[[str], str | None]) -> InstanceRule:
+        """Read the rule.
+
+        Args:
+            read: returns the value of a Variable, or None if it is not set.
+
+        Raises:
+            ValueError: a value is not a whole number, or out of bounds.
+        """
+
+        def number(name: str, default: int) -> int:
+            text = read(name)
+            try:
+                return int(text) if text else default
+            except ValueError:
+                raise ValueError(f"Variable {name}: {text!r} is not a whole number") from None
+
+        return cls(
+            minimum=number("chiplake_spark_min_instances", cls.minimum),
+            maximum=number("chiplake_spark_max_instances", cls.maximum),
+            scenes_per_instance=number("chiplake_scenes_per_instance", cls.scenes_per_instance),
+        )
+
+    def instances(self, scenes: int | None) -> int:
+        """Return the number of instances.
+
+        Args:
+            scenes: scenes of the job; None: unknown, which gives the least number of instances.
+        """
+        if scenes is None:
+            return self.minimum
+        wanted = math.ceil(scenes / self.scenes_per_instance)
+        return min(max(wanted, self.minimum), self.maximum)
+
+
+def choose_instances(search: SceneSearch, read: Callable[[str], str | None]) -> int:
+    """Return the number of instances of a job. The API is asked only if the Variables leave a choice.
+
+    Args:
+        search: the scenes of the job.
+        read: returns the value of a Variable, or None if it is not set.
+
+    Raises:
+        ValueError: a Variable has an impossible value.
+    """
+    rule = InstanceRule.from_variables(read)
+    if rule.minimum == rule.maximum:
+        return rule.minimum
+    return rule.instances(count_scenes(search))
+
+
+@dataclass(frozen=True)
+class SceneSearch:
+    """Which scenes of a STAC API to count, as `chiplake ingest` searches them."""
+
+    api: str  # root address
+    collection: str
+    first_day: str  # YYYY-MM-DD, UTC, included
+    last_day: str  # likewise
+    bbox: str = ""  # west,south,east,north in degrees; empty: the whole world
+    max_cloud: str = ""  # percent; empty: any
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of the request.
+
+        Raises:
+            ValueError: the box or the cloud cover has a part that is not a number.
+        """
+        body: dict[str, Any] = {
+            "limit": 1,
+            "collections": [self.collection],
+            "datetime": f"{self.first_day}T00:00:00Z/{self.last_day}T23:59:59.999999Z",
+        }
+        if self.bbox:
+            body["bbox"] = [_number("chiplake_bbox", part) for part in self.bbox.split(",")]
+        if self.max_cloud:
+            body["query"] = {"eo:cloud_cover": {"lte": _number("chiplake_max_cloud", self.max_cloud)}}
+        return body
+
+
+def count_scenes(search: SceneSearch) -> int | None:
+    """Ask a STAC API how many scenes a search finds.
+
+    Returns:
+        The number that the API reports; None, with a line in the log, if it reports none or cannot be asked.
+
+    Raises:
+        ValueError: the search has a part that is not a number, or the address is not one of http.
+    """
+    if not search.api.startswith(("http://", "https://")):
+        raise ValueError(f"Variable chiplake_stac_api: {search.api!r} is not an http or https address")
+    request = urllib.request.Request(  # noqa: S310 - checked above
+        f"{search.api.rstrip('/')}/search",
+        data=json.dumps(search.body()).encode(),
+        headers={"Content-Type": "application/json", "Accept": "application/geo+json, application/json"},
+    )
+    try:
+        answer = json.loads(_answer(request))
+    except (OSError, HTTPException, ValueError) as error:
+        _log.warning("%s gave no count of scenes: %s: %s", search.api, type(error).__name__, error)
+        return None
+    count = _count_in(answer)
+    if count is None:
+        _log.warning("%s reports no count of scenes (numberMatched)", search.api)
+    return count
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"Variable {name}: {text.strip()!r} is not a number") from None
+
+
+def _answer(request: urllib.request.Request) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        ValueError: it is too large.
+        OSError: the server refuses the request, or takes too long.
+    """
+    deadline = time.monotonic() + _WHOLE_ANSWER_S
+    content = b""
+    with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310 - the caller has checked it
+        while chunk := answer.read1(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > _ANSWER_BYTES:
+                raise ValueError(f"its answer has more than {_ANSWER_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"its answer took longer than {_WHOLE_ANSWER_S:g} s")
+    return content
+
+
+def _count_in(answer: Any) -> int | None:
+    """Return the number of matches of an answer: OGC's numberMatched, or that of the older context extension."""
+    if not isinstance(answer, dict):
+        return None
+    context = answer.get("context")
+    older = context.get("matched") if isinstance(context, dict) else None
+    for count in (answer.get("numberMatched"), older):
+        if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
+            return count
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1646,7 +1833,7 @@ class JobOptions:
 
 
 def processing_request(
-    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None
+    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None, instances: int = 1
 ) -> dict[str, Any]:
     """Build the request of one job from the template of its stage.
 
@@ -1655,24 +1842,24 @@ def processing_request(
         name: name of the job.
         options: what Variables add.
         card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
+        instances: number of the job's instances, which form a Spark cluster.
     """
     request = copy.deepcopy(dict(template))
     request["ProcessingJobName"] = name
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = instances
     application = request["AppSpecification"]
     application["ContainerArguments"] = without_empty(application["ContainerArguments"])
     request["Environment"] = dict(options.settings) | request["Environment"]
-    # An input that a task which was skipped would have made has no address.
-    inputs = [one for one in request.pop("ProcessingInputs", []) if one["S3Input"]["S3Uri"]]
     if card_folder and options.checkpoint_uri:
         card_uri = options.checkpoint_uri + CARD_SUFFIX
-        inputs.append(s3_input("card", card_uri, card_folder))
+        request["ProcessingInputs"] = [s3_input("card", card_uri, card_folder)]
         file_name = card_uri.rsplit("/", 1)[-1]
         request["Environment"]["CHIPLAKE_CLAY_CARD"] = f"{card_folder}/{file_name}"
-    if inputs:
-        request["ProcessingInputs"] = inputs
     if options.subnets:
         vpc = {"Subnets": list(options.subnets), "SecurityGroupIds": list(options.security_groups)}
         request["NetworkConfig"] = {"VpcConfig": vpc}
+    if instances > 1:  # Spark does not encrypt what its processes send each other
+        request.setdefault("NetworkConfig", {})["EnableInterContainerTrafficEncryption"] = True
     if options.kms_key:
         request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = options.kms_key
         if "ProcessingOutputConfig" in request:
@@ -1756,15 +1943,25 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         job: the CreateProcessingJob request of the stage. A number follows its name for each job of the same work.
         reports_uri: s3:// address of the reports of the stages that the job runs.
         card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
+        scenes: fields of SceneSearch, whose number decides how many instances the job has; None: one.
     """
 
-    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri")
+    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri", "scenes")
 
-    def __init__(self, *, job: dict[str, Any], reports_uri: str, card_folder: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: dict[str, Any],
+        reports_uri: str,
+        card_folder: str | None = None,
+        scenes: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(config={}, **kwargs)
         self.job = job
         self.reports_uri = reports_uri
         self.card_folder = card_folder
+        self.scenes = scenes
 
     @override
     def execute(self, context: Any) -> Any:
@@ -1775,9 +1972,16 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         """
         history = self._find_jobs(context)
         _wait_if_running(self, history, "Processing")
-        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder)
+        instances = self._instances()
+        self.log.info("%s: %d instances", history.next_name, instances)
+        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder, instances)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
+
+    def _instances(self) -> int:
+        if self.scenes is None:
+            return 1
+        return choose_instances(SceneSearch(**self.scenes), lambda name: Variable.get(name, default=None))
 
     @override
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
@@ -2049,10 +2253,16 @@ def _template(name: str, default: str | None = None) -> str:
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
 REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
-_EXPORT_ID: Final = "ti.xcom_pull(task_ids='batch_transform', key='run_id')"
-EXPORT_ID: Final = f"{{{{ {_EXPORT_ID} }}}}"
-# Empty if nothing was exported.
-ANSWERS: Final = f"{{% if {_EXPORT_ID} %}}{EXPORTS}/{EXPORT_ID}/{{% endif %}}"
+# The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by earlier
+# runs, and would count again each night.
+SCENES: Final = {
+    "api": _template("chiplake_stac_api", EARTH_SEARCH),
+    "collection": _template("chiplake_stac_collection", STAC_COLLECTION),
+    "first_day": f"{{{{ params.start_date or {LAST_DAY.strip('{} ')} }}}}",
+    "last_day": LAST_DAY,
+    "bbox": _template("chiplake_bbox", ""),
+    "max_cloud": _template("chiplake_max_cloud", ""),
+}
 
 
 def _name_in_run(name: str) -> str:
@@ -2072,11 +2282,11 @@ class AwsRuntime(Runtime):
             ingest_command(from_files=False),
             ("run", "chip_extraction", *DAYS),
             ("run", "temporal_merge", *DAYS),
-            ("embed", "export", *DAYS),
+            # First load the answers that an earlier run left, so that no chip is embedded twice.
+            ("embed", "export", "--load-leftovers", *DAYS),
         )
-        output = s3_output("objects", f"{HOME}/transform", EXPORTS)
         with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
-            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], card_folder=CARDS)
+            job = self._steps(BEFORE_ENCODER, commands, card_folder=CARDS, scenes=SCENES)
             job >> self._stages(BEFORE_ENCODER)
         return job
 
@@ -2101,11 +2311,10 @@ class AwsRuntime(Runtime):
             ("run", "operations"),
             ("run", "freshness"),  # at the end, as it fails if a source is stale
         )
-        answers = s3_input("answers", ANSWERS, f"{HOME}/transform/{EXPORT_ID}")
         docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
         with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
             # Runs also when there was nothing to embed and `batch_transform` was skipped.
-            job = self._steps(AFTER_ENCODER, commands, inputs=[answers], outputs=[docs], trigger_rule="none_failed")
+            job = self._steps(AFTER_ENCODER, commands, outputs=[docs], trigger_rule="none_failed")
             job >> self._stages(AFTER_ENCODER)
         return job
 
@@ -2142,7 +2351,6 @@ class AwsRuntime(Runtime):
         name: str,
         program: Sequence[str],
         arguments: Sequence[str],
-        inputs: Sequence[dict[str, Any]] = (),
         outputs: Sequence[dict[str, Any]] = (),
         **kwargs: Any,
     ) -> ProcessingJobOperator:
@@ -2172,11 +2380,12 @@ class AwsRuntime(Runtime):
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
                 "CHIPLAKE_DOCS_FOLDER": DOCS,
+                # The instances of a job share no folder.
+                "CHIPLAKE_TRANSFORM_EXPORT_TO": "s3",
+                "CHIPLAKE_TRANSFORM_S3_URI": EXPORTS,
                 **settings_of_stage("{{ run_id }}", REPORTS),
             },
         }
-        if inputs:
-            job["ProcessingInputs"] = list(inputs)
         if outputs:
             job["ProcessingOutputConfig"] = {"Outputs": list(outputs)}
         return ProcessingJobOperator(task_id=task_id, job=job, reports_uri=REPORTS, **self._waiting(), **kwargs)

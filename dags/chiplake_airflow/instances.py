@@ -65,17 +65,32 @@ class InstanceRule:
             scenes_per_instance=number("chiplake_scenes_per_instance", cls.scenes_per_instance),
         )
 
-    def instances(self, scenes: int | None, pending: int = 0) -> int:
+    def instances(self, scenes: int | None) -> int:
         """Return the number of instances.
 
         Args:
-            scenes: scenes of the job's days; None: unknown, which gives the least number of instances.
-            pending: scenes of other days that are still to be processed.
+            scenes: scenes of the job; None: unknown, which gives the least number of instances.
         """
         if scenes is None:
             return self.minimum
-        wanted = math.ceil((scenes + pending) / self.scenes_per_instance)
+        wanted = math.ceil(scenes / self.scenes_per_instance)
         return min(max(wanted, self.minimum), self.maximum)
+
+
+def choose_instances(search: SceneSearch, read: Callable[[str], str | None]) -> int:
+    """Return the number of instances of a job. The API is asked only if the Variables leave a choice.
+
+    Args:
+        search: the scenes of the job.
+        read: returns the value of a Variable, or None if it is not set.
+
+    Raises:
+        ValueError: a Variable has an impossible value.
+    """
+    rule = InstanceRule.from_variables(read)
+    if rule.minimum == rule.maximum:
+        return rule.minimum
+    return rule.instances(count_scenes(search))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class JobOptions:
 
 
 def processing_request(
-    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None
+    template: Mapping[str, Any], name: str, options: JobOptions, card_folder: str | None, instances: int = 1
 ) -> dict[str, Any]:
     """Build the request of one job from the template of its stage.
 
@@ -35,24 +35,24 @@ def processing_request(
         name: name of the job.
         options: what Variables add.
         card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
+        instances: number of the job's instances, which form a Spark cluster.
     """
     request = copy.deepcopy(dict(template))
     request["ProcessingJobName"] = name
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = instances
     application = request["AppSpecification"]
     application["ContainerArguments"] = without_empty(application["ContainerArguments"])
     request["Environment"] = dict(options.settings) | request["Environment"]
-    # An input that a task which was skipped would have made has no address.
-    inputs = [one for one in request.pop("ProcessingInputs", []) if one["S3Input"]["S3Uri"]]
     if card_folder and options.checkpoint_uri:
         card_uri = options.checkpoint_uri + CARD_SUFFIX
-        inputs.append(s3_input("card", card_uri, card_folder))
+        request["ProcessingInputs"] = [s3_input("card", card_uri, card_folder)]
         file_name = card_uri.rsplit("/", 1)[-1]
         request["Environment"]["CHIPLAKE_CLAY_CARD"] = f"{card_folder}/{file_name}"
-    if inputs:
-        request["ProcessingInputs"] = inputs
     if options.subnets:
         vpc = {"Subnets": list(options.subnets), "SecurityGroupIds": list(options.security_groups)}
         request["NetworkConfig"] = {"VpcConfig": vpc}
+    if instances > 1:  # Spark does not encrypt what its processes send each other
+        request.setdefault("NetworkConfig", {})["EnableInterContainerTrafficEncryption"] = True
     if options.kms_key:
         request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = options.kms_key
         if "ProcessingOutputConfig" in request:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+STAC_COLLECTION: Final = "sentinel-2-l2a"  # the default of the settings; a test compares them
+
 # The source of scenes and the settings of the jobs, in every runtime. All are optional.
 SOURCE: Final[dict[str, str]] = {
     "chiplake_stac_api": "root address of the STAC API to search; default Earth Search",

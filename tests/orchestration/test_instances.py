@@ -13,7 +13,7 @@ from typing import Any
 
 import chiplake_airflow.instances
 import pytest
-from chiplake_airflow.instances import InstanceRule, SceneSearch, count_scenes
+from chiplake_airflow.instances import InstanceRule, SceneSearch, choose_instances, count_scenes
 from support.ports import free_port
 
 SEARCH = SceneSearch("http://unused", "sentinel-2-l2a", "2023-08-03", "2023-08-13")
@@ -46,11 +46,21 @@ def api(answer: bytes, status: int = 200) -> Iterator[tuple[str, list[Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("scenes", "pending", "instances"),
-    [(None, 0, 2), (None, 900, 2), (0, 0, 2), (200, 0, 2), (201, 0, 3), (201, 99, 3), (201, 100, 4), (10_000, 0, 5)],
+    ("scenes", "instances"), [(None, 2), (0, 2), (200, 2), (201, 3), (300, 3), (301, 4), (10_000, 5)]
 )
-def test_an_instance_for_every_hundred_scenes_within_bounds(scenes: int | None, pending: int, instances: int) -> None:
-    assert InstanceRule(minimum=2, maximum=5, scenes_per_instance=100).instances(scenes, pending) == instances
+def test_an_instance_for_every_hundred_scenes_within_bounds(scenes: int | None, instances: int) -> None:
+    assert InstanceRule(minimum=2, maximum=5, scenes_per_instance=100).instances(scenes) == instances
+
+
+def test_the_api_is_asked_only_if_the_variables_leave_a_choice() -> None:
+    with api(b'{"numberMatched": 312}') as (address, requests):
+        search = replace(SEARCH, api=address)
+        assert choose_instances(search, {}.get) == 1
+        both = {"chiplake_spark_min_instances": "3", "chiplake_spark_max_instances": "3"}
+        assert choose_instances(search, both.get) == 3
+        assert requests == []
+        assert choose_instances(search, {"chiplake_spark_max_instances": "9"}.get) == 4
+    assert len(requests) == 1
 
 
 def test_without_variables_a_job_has_one_instance() -> None:

@@ -6,7 +6,10 @@ import copy
 from typing import Any
 
 from chiplake_airflow.exported_run import newest_run
-from chiplake_airflow.processing_request import JobOptions, processing_request, s3_input, s3_output
+from chiplake_airflow.processing_request import JobOptions, processing_request, s3_output
+from chiplake_airflow.variables import STAC_COLLECTION
+
+from lakehouse.settings import Settings
 
 TEMPLATE: dict[str, Any] = {
     "ProcessingJobName": "chiplake-export-2023080320230813",
@@ -50,12 +53,21 @@ def test_a_job_that_names_the_model_gets_the_card_of_the_checkpoint() -> None:
     assert "ProcessingInputs" not in processing_request(TEMPLATE, NAME, options, None)
 
 
-def test_an_input_of_a_task_that_was_skipped_is_left_out() -> None:
-    inputs = [s3_input("answers", "", "/opt/ml/answers"), s3_input("other", "s3://lake/other", "/opt/ml/other")]
-    request = processing_request({**TEMPLATE, "ProcessingInputs": inputs}, NAME, JobOptions(), None)
-    assert [one["InputName"] for one in request["ProcessingInputs"]] == ["other"]
-    request = processing_request({**TEMPLATE, "ProcessingInputs": inputs[:1]}, NAME, JobOptions(), None)
-    assert "ProcessingInputs" not in request
+def test_several_instances_encrypt_what_they_send_each_other() -> None:
+    options = JobOptions(subnets=["subnet-1"], security_groups=["sg-1"])
+    request = processing_request(TEMPLATE, NAME, options, None, instances=3)
+    assert request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 3
+    assert request["NetworkConfig"] == {
+        "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        "EnableInterContainerTrafficEncryption": True,
+    }
+    assert processing_request(TEMPLATE, NAME, JobOptions(), None, instances=2)["NetworkConfig"] == {
+        "EnableInterContainerTrafficEncryption": True
+    }
+
+
+def test_the_number_of_instances_counts_scenes_of_the_collection_that_jobs_search() -> None:
+    assert Settings().stac.collection == STAC_COLLECTION
 
 
 def test_the_newest_export_with_a_manifest_is_transformed() -> None:

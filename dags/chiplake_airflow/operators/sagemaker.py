@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from chiplake_airflow.compatibility import AirflowSkipException, make_sagemaker_trigger
 from chiplake_airflow.exported_run import ExportedRun, newest_run
+from chiplake_airflow.instances import SceneSearch, choose_instances
 from chiplake_airflow.job_settings import job_settings
 from chiplake_airflow.processing_request import JobOptions, processing_request
 from chiplake_airflow.stage_reports import StageReport, read_s3
@@ -81,15 +82,25 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         job: the CreateProcessingJob request of the stage. A number follows its name for each job of the same work.
         reports_uri: s3:// address of the reports of the stages that the job runs.
         card_folder: folder of the container for the card of the Clay checkpoint; None: the job needs none.
+        scenes: fields of SceneSearch, whose number decides how many instances the job has; None: one.
     """
 
-    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri")
+    template_fields: Sequence[str] = (*SageMakerProcessingOperator.template_fields, "job", "reports_uri", "scenes")
 
-    def __init__(self, *, job: dict[str, Any], reports_uri: str, card_folder: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: dict[str, Any],
+        reports_uri: str,
+        card_folder: str | None = None,
+        scenes: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(config={}, **kwargs)
         self.job = job
         self.reports_uri = reports_uri
         self.card_folder = card_folder
+        self.scenes = scenes
 
     @override
     def execute(self, context: Any) -> Any:
@@ -100,9 +111,16 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         """
         history = self._find_jobs(context)
         _wait_if_running(self, history, "Processing")
-        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder)
+        instances = self._instances()
+        self.log.info("%s: %d instances", history.next_name, instances)
+        self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder, instances)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
+
+    def _instances(self) -> int:
+        if self.scenes is None:
+            return 1
+        return choose_instances(SceneSearch(**self.scenes), lambda name: Variable.get(name, default=None))
 
     @override
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:

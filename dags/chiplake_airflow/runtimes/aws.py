@@ -18,17 +18,17 @@ from typing import Any, Final
 from airflow.sdk import TaskGroup
 from typing_extensions import override
 
-from chiplake_airflow.commands import DAYS, ingest_command
-from chiplake_airflow.days import RUN_KEY
+from chiplake_airflow.commands import DAYS, EARTH_SEARCH, ingest_command
+from chiplake_airflow.days import LAST_DAY, RUN_KEY
 from chiplake_airflow.environment import Environment
 from chiplake_airflow.job_settings import settings_of_stage
 from chiplake_airflow.jobs import AFTER_ENCODER, BEFORE_ENCODER, NOT_NIGHTLY, STAGES_OF_JOBS, job_name
 from chiplake_airflow.operators.sagemaker import ProcessingJobOperator, TransformJobOperator
 from chiplake_airflow.operators.stage import StageOperator
-from chiplake_airflow.processing_request import s3_input, s3_output
+from chiplake_airflow.processing_request import s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
 from chiplake_airflow.stages import outlets_of
-from chiplake_airflow.variables import variable
+from chiplake_airflow.variables import STAC_COLLECTION, variable
 
 PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
@@ -46,10 +46,16 @@ def _template(name: str, default: str | None = None) -> str:
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
 REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
-_EXPORT_ID: Final = "ti.xcom_pull(task_ids='batch_transform', key='run_id')"
-EXPORT_ID: Final = f"{{{{ {_EXPORT_ID} }}}}"
-# Empty if nothing was exported.
-ANSWERS: Final = f"{{% if {_EXPORT_ID} %}}{EXPORTS}/{EXPORT_ID}/{{% endif %}}"
+# The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by earlier
+# runs, and would count again each night.
+SCENES: Final = {
+    "api": _template("chiplake_stac_api", EARTH_SEARCH),
+    "collection": _template("chiplake_stac_collection", STAC_COLLECTION),
+    "first_day": f"{{{{ params.start_date or {LAST_DAY.strip('{} ')} }}}}",
+    "last_day": LAST_DAY,
+    "bbox": _template("chiplake_bbox", ""),
+    "max_cloud": _template("chiplake_max_cloud", ""),
+}
 
 
 def _name_in_run(name: str) -> str:
@@ -69,11 +75,11 @@ class AwsRuntime(Runtime):
             ingest_command(from_files=False),
             ("run", "chip_extraction", *DAYS),
             ("run", "temporal_merge", *DAYS),
-            ("embed", "export", *DAYS),
+            # First load the answers that an earlier run left, so that no chip is embedded twice.
+            ("embed", "export", "--load-leftovers", *DAYS),
         )
-        output = s3_output("objects", f"{HOME}/transform", EXPORTS)
         with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
-            job = self._steps(BEFORE_ENCODER, commands, outputs=[output], card_folder=CARDS)
+            job = self._steps(BEFORE_ENCODER, commands, card_folder=CARDS, scenes=SCENES)
             job >> self._stages(BEFORE_ENCODER)
         return job
 
@@ -98,11 +104,10 @@ class AwsRuntime(Runtime):
             ("run", "operations"),
             ("run", "freshness"),  # at the end, as it fails if a source is stale
         )
-        answers = s3_input("answers", ANSWERS, f"{HOME}/transform/{EXPORT_ID}")
         docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
         with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
             # Runs also when there was nothing to embed and `batch_transform` was skipped.
-            job = self._steps(AFTER_ENCODER, commands, inputs=[answers], outputs=[docs], trigger_rule="none_failed")
+            job = self._steps(AFTER_ENCODER, commands, outputs=[docs], trigger_rule="none_failed")
             job >> self._stages(AFTER_ENCODER)
         return job
 
@@ -139,7 +144,6 @@ class AwsRuntime(Runtime):
         name: str,
         program: Sequence[str],
         arguments: Sequence[str],
-        inputs: Sequence[dict[str, Any]] = (),
         outputs: Sequence[dict[str, Any]] = (),
         **kwargs: Any,
     ) -> ProcessingJobOperator:
@@ -169,11 +173,12 @@ class AwsRuntime(Runtime):
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
                 "CHIPLAKE_DOCS_FOLDER": DOCS,
+                # The instances of a job share no folder.
+                "CHIPLAKE_TRANSFORM_EXPORT_TO": "s3",
+                "CHIPLAKE_TRANSFORM_S3_URI": EXPORTS,
                 **settings_of_stage("{{ run_id }}", REPORTS),
             },
         }
-        if inputs:
-            job["ProcessingInputs"] = list(inputs)
         if outputs:
             job["ProcessingOutputConfig"] = {"Outputs": list(outputs)}
         return ProcessingJobOperator(task_id=task_id, job=job, reports_uri=REPORTS, **self._waiting(), **kwargs)
