@@ -6,7 +6,8 @@ PySparkProcessor of the SageMaker SDK calls it as it calls AWS's own Spark image
 
 The application is a Python file, or a program of the image: `chiplake`, `dbt`. The application makes its Spark session
 itself (lakehouse/spark/session.py), so it is run by this interpreter, and options for Spark reach the session's JVM
-through PYSPARK_SUBMIT_ARGS. Properties that the session sets have priority over these options.
+through PYSPARK_SUBMIT_ARGS. Properties that the session sets have priority over these options. On several hosts
+the application runs on the first one, in a Spark cluster of all (chiplake/job_cluster.py).
 
 SageMaker makes the folders of outputs for root only (https://github.com/aws/sagemaker-python-sdk/issues/4764), so the
 container starts as root, gives these folders to the user named in CHIPLAKE_JOB_USER, and continues as that user.

@@ -6,6 +6,7 @@ the objects: no pixel passes through the JVM or a shuffle. The driver handles th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from embedding.runs.files import ExportedObject
@@ -143,12 +144,17 @@ def check_objects(run: NewRun, names: list[str]) -> None:
         ChiplakeError: it does not see some of them.
     """
     missing = run.missing(names)
-    if missing:
-        raise ChiplakeError(
-            f"{len(missing)} of {len(names)} objects that Spark's executors wrote are not in {run.input_dir}: "
+    if not missing:
+        return
+    remedy = "something has deleted them meanwhile; export again"
+    if isinstance(run.input_dir, Path):
+        remedy = (
             "on a cluster CHIPLAKE_HOME must be on a file system that all machines share, under the same path, or set "
             "CHIPLAKE_TRANSFORM_EXPORT_TO=s3"
         )
+    raise ChiplakeError(
+        f"{len(missing)} of {len(names)} objects that Spark's executors wrote are not in {run.input_dir}: {remedy}"
+    )
 
 
 def _write_objects(plan: DataFrame, writer: BatchFunction) -> list[ExportedObject]:
