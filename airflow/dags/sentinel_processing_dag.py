@@ -2253,8 +2253,8 @@ def _template(name: str, default: str | None = None) -> str:
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
 REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
-# The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by earlier
-# runs, and would count again each night.
+# The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by
+# earlier runs, and would count again each night.
 SCENES: Final = {
     "api": _template("chiplake_stac_api", EARTH_SEARCH),
     "collection": _template("chiplake_stac_collection", STAC_COLLECTION),

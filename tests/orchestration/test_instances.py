@@ -55,7 +55,7 @@ def test_an_instance_for_every_hundred_scenes_within_bounds(scenes: int | None, 
 def test_the_api_is_asked_only_if_the_variables_leave_a_choice() -> None:
     with api(b'{"numberMatched": 312}') as (address, requests):
         search = replace(SEARCH, api=address)
-        assert choose_instances(search, {}.get) == 1
+        assert choose_instances(search, lambda _name: None) == 1
         both = {"chiplake_spark_min_instances": "3", "chiplake_spark_max_instances": "3"}
         assert choose_instances(search, both.get) == 3
         assert requests == []
