@@ -26,7 +26,7 @@ from support.airflow_home import NEWEST_BIN, OLDEST_BIN, Airflow, airflow_at, ai
 from support.assemblies import Synthesised, synthesise
 from support.embeddings import make_chip, write_export
 from support.faulty_stac_server import serving
-from support.permissions import Policies, refused
+from support.permissions import Policies, never_called, refused
 from support.servers.aws import DAG_KEY, JOB_KEY, REGION, AwsServer
 
 from chiplake.synthetic import ArchiveSpec, Overpass, TileWindow, write_archive
@@ -87,6 +87,36 @@ SCENES = ArchiveSpec(
     flooded_cell=None,
 )
 CELLS = {"32633_233_1980", "32633_234_1980"}
+# What the policies allow and a day that ends well does not need, each with the reason.
+NOT_CALLED_IN_A_DAY = {
+    DAG_KEY: {
+        "sagemaker:AddTags": "SageMaker asks for it if a request has tags",
+        "sagemaker:StopProcessingJob": "a task that is killed stops its job",
+        "sagemaker:StopTransformJob": "a task that is killed stops its job",
+        "sagemaker:DescribeModel": "a task whose model is gone says so",
+        "ssm:GetParameters": "some versions of the secrets backend read several at once",
+        "sns:Publish": "notices of failed tasks",
+        "kms:Decrypt": "the key of the topic",
+        "kms:GenerateDataKey*": "the key of the topic",
+        "s3:DeleteObject": "a manifest of a transform job that is replaced",
+        "s3:AbortMultipartUpload": "a large manifest that could not be uploaded",
+        "s3:GetBucketLocation": "clients without a region ask for it",
+    },
+    JOB_KEY: {
+        "glue:DeleteTable": "`dbt` drops a table whose model was renamed",
+        "s3:GetBucketLocation": "clients without a region ask for it",
+        "s3:AbortMultipartUpload": "a large file that could not be uploaded",
+        "logs:CreateLogGroup": "SageMaker writes the logs of jobs by their role",
+        "logs:CreateLogStream": "SageMaker writes the logs of jobs by their role",
+        "logs:DescribeLogStreams": "SageMaker writes the logs of jobs by their role",
+        "logs:PutLogEvents": "SageMaker writes the logs of jobs by their role",
+        "cloudwatch:PutMetricData": "SageMaker writes the metrics of jobs by their role",
+        "ecr:BatchCheckLayerAvailability": "SageMaker pulls the image by the role of the job",
+        "ecr:GetDownloadUrlForLayer": "SageMaker pulls the image by the role of the job",
+        "ecr:BatchGetImage": "SageMaker pulls the image by the role of the job",
+        "ecr:GetAuthorizationToken": "SageMaker pulls the image by the role of the job",
+    },
+}
 SECRETS = "airflow.providers.amazon.aws.secrets.systems_manager.SystemsManagerParameterStoreBackend"
 
 
@@ -481,6 +511,7 @@ def test_a_day_on_aws_embeds_scenes_with_the_permissions_of_the_stack_and_names_
     assert published["chiplake.fct_chips"] == [{"stage": "chip_extraction", "chips_cut": 4, "chips_unreadable": 2}]
     policies = {DAG_KEY: deployed.of_role("OrchestratorPolicy"), JOB_KEY: deployed.of_role("JobRole")}
     assert refused(aws.calls, policies) == []
+    assert never_called(aws.calls, policies) == {who: set(actions) for who, actions in NOT_CALLED_IN_A_DAY.items()}
 
 
 @pytest.mark.java

@@ -93,9 +93,7 @@ def make_orchestrator_policy(
             aws_iam.PolicyStatement(actions=[f"sagemaker:{action}" for action in actions], resources=[jobs])
         )
     policy.add_statements(
-        aws_iam.PolicyStatement(
-            actions=["sagemaker:CreateTransformJob", "sagemaker:DescribeModel"], resources=[model.ref]
-        ),
+        aws_iam.PolicyStatement(actions=["sagemaker:DescribeModel"], resources=[model.ref]),
         aws_iam.PolicyStatement(
             actions=["iam:PassRole"],
             resources=[role.role_arn for role in roles],
