@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lakehouse.causes import failures_line, root_cause
 from lakehouse.days import Days
-from lakehouse.errors import ChiplakeError, IncompleteError, joined
+from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError, joined
 from lakehouse.lake_record import meet_lake, refuse_lost_limits
 from lakehouse.settings import PROJECT_DIR, get_settings
 from lakehouse.settings.variables import variables_in_environment
@@ -58,7 +58,7 @@ def temporal_merge(window: Window, on_line: OnLine) -> None:
 
 def embedding_generation(window: Window, on_line: OnLine) -> None:
     """fct_filled_chips to raw.clay_embeddings."""
-    from embedding.pipeline import run_embedding  # imports torch
+    from embedding.pipeline import run_embedding
 
     # temporal_merge has also built int_embedding_inputs, but the settings may have changed since.
     dbt_build("embedding_generation", window, on_line)
@@ -83,13 +83,13 @@ def operations(window: Window, on_line: OnLine) -> None:
 
 def freshness(window: Window, on_line: OnLine) -> None:
     """Check that the sources are as new as `freshness` in their YAML demands. It is not limited by days."""
-    _run_dbt(["source", "freshness"], "dbt source freshness", window, on_line)
+    _run_dbt(["source", "freshness"], "dbt source freshness", window, on_line, AttentionError)
 
 
 def tests(window: Window, on_line: OnLine) -> None:
     """Run every test on the whole lake, then make the dbt docs. It is not limited by days."""
     arguments = ["test", "--resource-type", "test", "--selector", tests.__name__]
-    _run_dbt(arguments, "dbt test", window, on_line)
+    _run_dbt(arguments, "dbt test", window, on_line, AttentionError)
     folder = get_settings().jobs.docs_folder or PROJECT_DIR / "target" / "docs"
     _run_dbt(["docs", "generate", "--target-path", str(folder)], "dbt docs generate", window, on_line)
 
@@ -226,12 +226,19 @@ def dbt_build(selector: str, window: Window, on_line: OnLine) -> None:
     _run_dbt([*arguments, "--selector", selector], f"dbt build --selector {selector}", window, on_line)
 
 
-def _run_dbt(command: Sequence[str], name: str, window: Window, on_line: OnLine) -> None:
-    """Run a command of dbt in this process, on its Spark session; the arguments are those of `dbt_build`.
+def _run_dbt(
+    command: Sequence[str],
+    name: str,
+    window: Window,
+    on_line: OnLine,
+    error_of_node: type[ChiplakeError] = ChiplakeError,
+) -> None:
+    """Run a command of dbt in this process, on its Spark session; the other arguments are those of `dbt_build`.
 
     Args:
         command: the command and its own options.
         name: of the command, for messages.
+        error_of_node: class of the error if a node failed; a command that cannot run is a ChiplakeError.
     """
     from dbt.cli.main import dbtRunner
 
@@ -256,7 +263,7 @@ def _run_dbt(command: Sequence[str], name: str, window: Window, on_line: OnLine)
     if done.exception is not None:
         raise ChiplakeError(f"{name} cannot run: {root_cause(done.exception)}")
     if not done.success:
-        raise ChiplakeError(_failure(name, getattr(done.result, "results", [])))
+        raise error_of_node(_failure(name, getattr(done.result, "results", [])))
 
 
 def _failure(name: str, results: Sequence[Any]) -> str:

@@ -14,7 +14,7 @@ from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
 from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
-from lakehouse.errors import IncompleteError, TooManyUnreadableError
+from lakehouse.errors import AttentionError, IncompleteError
 from lakehouse.settings import Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS
 
@@ -42,7 +42,7 @@ def unreadable_error(unreadable: int, readable: int, largest_share: float, examp
     if unreadable <= largest_share * (unreadable + readable):
         return IncompleteError(f"{unreadable} chips could not be read, {where}")
     share = unreadable / (unreadable + readable)
-    return TooManyUnreadableError(
+    return AttentionError(
         f"{unreadable} chips could not be read ({share:.1%}, more than "
         f"CHIPLAKE_MAX_UNREADABLE_FRACTION={largest_share:g}), {where}"
     )

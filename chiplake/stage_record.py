@@ -30,7 +30,7 @@ from lakehouse.causes import root_cause
 from lakehouse.code_digest import code_digest
 from lakehouse.commits import commit
 from lakehouse.days import Days
-from lakehouse.errors import IncompleteError, TooManyUnreadableError
+from lakehouse.errors import AttentionError, IncompleteError
 from lakehouse.notices import notice
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS, STAGES, STAGES_SCHEMA
@@ -66,7 +66,7 @@ _STATES_OF_TESTS: Final = {
 
 def state_of(error: BaseException | str) -> str:
     """Return the state of a stage that ended with an error."""
-    if isinstance(error, IncompleteError) and not isinstance(error, TooManyUnreadableError):
+    if isinstance(error, IncompleteError) and not isinstance(error, AttentionError):
         return INCOMPLETE
     return FAILED
 
@@ -170,13 +170,13 @@ class Attempt:
         return {name: snapshot.snapshot_id for name, snapshot in snapshots.items() if snapshot is not None}
 
     def _marts_before(self) -> dict[str, int]:
-        """Return the newest snapshot of each mart before the first attempt of the stage that has not ended well."""
+        """Return the newest snapshot of each mart before the first attempt of the stage in this run."""
         if folder := self.settings.jobs.schedule_report:
             file = self.catalog.load_table(STAGES).io.new_input(report_address(folder, self.stage))
             if file.exists():
                 with file.open() as stream:
                     earlier = json.loads(stream.read())
-                if earlier["run_id"] == self.run_id and earlier["state"] in (RUNNING, FAILED):
+                if earlier["run_id"] == self.run_id:
                     return dict(earlier["marts_before"])
         return self._marts()
 

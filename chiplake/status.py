@@ -123,7 +123,7 @@ def raise_if_unreadable(settings: Settings, days: Days) -> None:
 
     Raises:
         IncompleteError: a chip could not be read.
-        TooManyUnreadableError: more of the chips than CHIPLAKE_MAX_UNREADABLE_FRACTION could not be read.
+        AttentionError: more of the chips than CHIPLAKE_MAX_UNREADABLE_FRACTION could not be read.
     """
     chips = read_columns(open_catalog(settings), settings.lake.table(CHIPS), days.conditions("acquired_at"), "error")
     if chips is None:

@@ -59,6 +59,6 @@ with DAG(
     (
         runtime.before_encoder()  # ingest, chip_extraction, temporal_merge, export
         >> runtime.batch_transform()
-        >> runtime.after_encoder()  # load, change_detection, tests, operations, freshness
+        >> runtime.after_encoder()  # load, change_detection, tests, freshness, operations
         >> weekly(runtime.maintain)
     )

@@ -77,7 +77,7 @@ _GENERAL: Final = frozenset(
     | {"SparkException", "SparkRuntimeException", "AnalysisException", "ExtendedAnalysisException", "ParseException"}
     | {"HiveSQLException", "PythonException", "SparkIllegalArgumentException", "UnknownException", "SqlBaseException"}
     | {"DbtRuntimeError", "DbtDatabaseError", "DbtInternalError", "CompilationError", "ClientError", "Failure"}
-    | {"ChiplakeError", "IncompleteError", "TooManyUnreadableError", "LockedError", "InvalidSettingError"}
+    | {"ChiplakeError", "IncompleteError", "AttentionError", "LockedError", "InvalidSettingError"}
     | {"RasterError", "NoAnswerError"}
 )
 

@@ -21,14 +21,17 @@ class IncompleteError(ChiplakeError):
     """
 
 
-class TooManyUnreadableError(IncompleteError):
-    """More chips could not be read than CHIPLAKE_MAX_UNREADABLE_FRACTION allows. The run does the rest, then fails."""
+class AttentionError(IncompleteError):
+    """Somebody has to look: many chips could not be read, a source is stale, a test of the lake failed.
+
+    The run does the rest, and then fails.
+    """
 
 
 def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
     """Return one error with the messages of several; at least one."""
-    is_too_many = any(isinstance(error, TooManyUnreadableError) for error in errors)
-    return (TooManyUnreadableError if is_too_many else IncompleteError)("; ".join(map(str, errors)))
+    needs_attention = any(isinstance(error, AttentionError) for error in errors)
+    return (AttentionError if needs_attention else IncompleteError)("; ".join(map(str, errors)))
 
 
 def one_line(text: str, max_length: int = _MAX_LINE_LENGTH) -> str:

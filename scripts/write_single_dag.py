@@ -46,7 +46,7 @@ _SETTINGS: Final = """
 # DAG uses follows from Airflow Variables: see VARIABLES below.
 SETTINGS: Final[dict[str, str]] = {
     "CHIPLAKE_TARGET_SCHEMA": "chiplake",  # NAME of the deployment: the first part of the assets' names
-    # Also CHIPLAKE_AIRFLOW_START, _RETRIES, _RETRY_DELAY_S, _POLL_S and _OWNER: see chiplake_airflow.environment below.
+    # The variables CHIPLAKE_AIRFLOW_… of chiplake_airflow.environment below also belong here.
 }
 ENVIRONMENT: Final = {**SETTINGS, **os.environ, "CHIPLAKE_AIRFLOW_RUNTIME": "aws"}
 """

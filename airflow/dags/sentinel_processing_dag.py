@@ -54,7 +54,7 @@ from typing_extensions import override
 # DAG uses follows from Airflow Variables: see VARIABLES below.
 SETTINGS: Final[dict[str, str]] = {
     "CHIPLAKE_TARGET_SCHEMA": "chiplake",  # NAME of the deployment: the first part of the assets' names
-    # Also CHIPLAKE_AIRFLOW_START, _RETRIES, _RETRY_DELAY_S, _POLL_S and _OWNER: see chiplake_airflow.environment below.
+    # The variables CHIPLAKE_AIRFLOW_… of chiplake_airflow.environment below also belong here.
 }
 ENVIRONMENT: Final = {**SETTINGS, **os.environ, "CHIPLAKE_AIRFLOW_RUNTIME": "aws"}
 
@@ -106,10 +106,11 @@ AWS: Final[dict[str, str]] = {
 # Also on AWS, optional.
 AWS_OPTIONAL: Final[dict[str, str]] = {
     "chiplake_name": "start of the names of jobs; default chiplake",
-    "chiplake_clay_checkpoint_uri": "s3://... of the Clay checkpoint in the model; not set: untrained weights",
-    "chiplake_spark_min_instances": "least number of instances of a processing job that uses Spark; default 1",
+    "chiplake_clay_checkpoint_uri": "s3://... of the Clay checkpoint in the model, with its card beside it "
+    "(.card.json); not set: untrained weights",
+    "chiplake_spark_min_instances": "least number of instances of the job before the encoder; default 1",
     "chiplake_spark_max_instances": "largest number of them; default 1",
-    "chiplake_scenes_per_instance": "scenes of a job's days for which it gets one more instance; default 100",
+    "chiplake_scenes_per_instance": "scenes of the last day for which it gets one more instance; default 100",
     "chiplake_subnets": "subnets of processing jobs, separated by commas; not set: SageMaker's own network",
     "chiplake_security_groups": "security groups of processing jobs, separated by commas; with chiplake_subnets",
     "chiplake_kms_key": "ARN of the KMS key of volumes and outputs of jobs; not set: keys of AWS",
@@ -200,7 +201,7 @@ def outlets_of(stage: str, schema: str) -> list[AssetAlias]:
 # What a runtime offers: a method for each part of a run, which adds its stages to the DAG that is being defined.
 #
 # Before the encoder: ingest, chip_extraction, temporal_merge, export. After it: load, change_detection, all tests with
-# the docs (when they are due), operations, freshness of the sources.
+# the docs (when they are due), freshness of the sources, operations.
 #
 # A task that nothing waits for shows what a person should look at, and stops nothing: Airflow takes the state of a run
 # from the tasks that nothing waits for.
@@ -470,6 +471,48 @@ def _job_name(work: str, number: int) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.compatibility
+#
+# What differs between the versions of Airflow and of its amazon provider that the DAG runs on.
+#
+# These are the versions of managed Airflow that docs/operations.md lists, and the version of the project. The rest of the
+# DAG is the same on all of them.
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
+
+try:
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+except ImportError:  # Airflow 3.0
+    from airflow.exceptions import AirflowFailException, AirflowSkipException
+
+
+def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageMakerTrigger:
+    """Make the trigger that waits for the end of a job, as the operator waits for its own jobs.
+
+    The triggers of providers up to 9.25 take no region: they ask that of Airflow's environment, AWS_DEFAULT_REGION.
+
+    Args:
+        operator: an operator of the amazon provider for SageMaker jobs.
+        job_name: name of the job.
+        job_type: `Processing` or `Transform`.
+    """
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
+
+    job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
+    if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
+        return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)
+    return SageMakerTrigger(
+        **job,
+        waiter_delay=operator.check_interval,
+        waiter_max_attempts=operator.max_attempts,
+        region_name=operator.region_name,
+        verify=operator.verify,
+        botocore_config=operator.botocore_config,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.instances
 #
 # How many instances a Spark job gets: one for so many scenes of its days, within bounds that Variables set.
@@ -557,7 +600,10 @@ def choose_instances(search: SceneSearch, read: Callable[[str], str | None]) -> 
 
 @dataclass(frozen=True)
 class SceneSearch:
-    """Which scenes of a STAC API to count, as `chiplake ingest` searches them."""
+    """Which scenes of a STAC API to count, nearly as `chiplake ingest` searches them.
+
+    Ingestion asks what an API can filter by; this always sends the limit of clouds as `query`.
+    """
 
     api: str  # root address
     collection: str
@@ -650,48 +696,6 @@ def _count_in(answer: Any) -> int | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.compatibility
-#
-# What differs between the versions of Airflow and of its amazon provider that the DAG runs on.
-#
-# These are the versions of managed Airflow that docs/operations.md lists, and the version of the project. The rest of the
-# DAG is the same on all of them.
-
-if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
-
-try:
-    from airflow.sdk.exceptions import AirflowSkipException
-except ImportError:  # Airflow 3.0
-    from airflow.exceptions import AirflowSkipException
-
-
-def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageMakerTrigger:
-    """Make the trigger that waits for the end of a job, as the operator waits for its own jobs.
-
-    The triggers of providers up to 9.25 take no region: they ask that of Airflow's environment, AWS_DEFAULT_REGION.
-
-    Args:
-        operator: an operator of the amazon provider for SageMaker jobs.
-        job_name: name of the job.
-        job_type: `Processing` or `Transform`.
-    """
-    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
-
-    job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
-    if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
-        return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)
-    return SageMakerTrigger(
-        **job,
-        waiter_delay=operator.check_interval,
-        waiter_max_attempts=operator.max_attempts,
-        region_name=operator.region_name,
-        verify=operator.verify,
-        botocore_config=operator.botocore_config,
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.jobs
 #
 # The jobs of a night on AWS, and the stages that each of them runs, in order.
@@ -702,7 +706,7 @@ BEFORE_ENCODER: Final = "before_encoder"
 AFTER_ENCODER: Final = "after_encoder"
 STAGES_OF_JOBS: Final[dict[str, tuple[str, ...]]] = {
     BEFORE_ENCODER: ("ingest", "chip_extraction", "temporal_merge", "export"),
-    AFTER_ENCODER: ("load", "change_detection", "tests", "operations", "freshness"),
+    AFTER_ENCODER: ("load", "change_detection", "tests", "freshness", "operations"),
 }
 NOT_NIGHTLY: Final = ("tests",)  # stages that a job leaves out when they are not due
 
@@ -1007,6 +1011,76 @@ MACROS: Final = {"first_day": first_day, "last_day": last_day, "run_key": run_ke
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.maintenance
+#
+# Maintenance of the lake once a week, after the work of the day.
+
+WEEKDAY: Final = 0  # Monday
+
+
+def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
+    """Add a group that runs a stage when the last day of the run is a Monday, and skips it otherwise.
+
+    Args:
+        maintain: adds the stage to the DAG.
+    """
+    with TaskGroup("maintenance", tooltip="once a week, after the work of the day") as group:
+
+        @task.short_circuit
+        def is_due(last_day: str) -> bool:
+            """Return whether the last day of the run is a Monday."""
+            return date.fromisoformat(last_day).weekday() == WEEKDAY
+
+        is_due("{{ last_day(dag_run, params) }}") >> maintain()
+    return group
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.exported_run
+#
+# The exported run in S3 whose objects the batch transform embeds.
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """Objects of chips that `chiplake embed export` wrote, and which of them have no answer yet."""
+
+    bucket: str
+    key: str  # of the run's folder, without / at its end
+    objects: tuple[str, ...]  # names
+    unanswered: tuple[str, ...]  # names
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run's folder."""
+        return self.key.rsplit("/", 1)[-1]
+
+    @property
+    def uri(self) -> str:
+        """Address of the run's folder, without / at its end."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def newest_run(bucket: str, keys: Sequence[str]) -> ExportedRun | None:
+    """Find the newest complete export among keys of a bucket; None if there is none.
+
+    An export writes its manifest last, so a folder without a manifest is incomplete.
+
+    Args:
+        bucket: name of the bucket.
+        keys: keys below the prefix of the exports.
+    """
+    folders = sorted(key.removesuffix("/manifest.json") for key in keys if key.endswith("/manifest.json"))
+    if not folders:
+        return None
+    folder = folders[-1]  # names of folders begin with the time of the export
+    inputs, outputs = (f"{folder}/{part}/" for part in (INPUT_FOLDER, OUTPUT_FOLDER))
+    objects = tuple(key.rsplit("/", 1)[-1] for key in keys if key.startswith(inputs) and not key.endswith("/"))
+    answered = answer_keys(key for key in keys if key.startswith(outputs))
+    return ExportedRun(bucket, folder, objects, tuple(name for name in objects if name not in answered))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.stage_reports
 #
 # The reports of stages: each writes its state, numbers and new marts as a JSON file into a folder of the run.
@@ -1018,7 +1092,11 @@ INCOMPLETE: Final = "incomplete"
 FAILED: Final = "failed"
 
 
-class ReportedError(RuntimeError):
+class StageError(AirflowFailException):
+    """A stage failed. Another try of the task that shows it would show the same."""
+
+
+class ReportedError(StageError):
     """A stage failed, and the task of its job has sent the notice."""
 
 
@@ -1092,78 +1170,9 @@ def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str)
         alias: Airflow's AssetAlias of the stage.
         schema: schema of the models.
     """
-    for mart in report.marts_written:
+    of_stage = MARTS_OF_DBT_STAGES.get(report.stage, ())
+    for mart in (name for name in report.marts_written if name in of_stage):
         context["outlet_events"][alias].add(asset_of(mart, schema), extra={"stage": report.stage, **report.numbers})
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.maintenance
-#
-# Maintenance of the lake once a week, after the work of the day.
-
-WEEKDAY: Final = 0  # Monday
-
-
-def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
-    """Add a group that runs a stage when the last day of the run is a Monday, and skips it otherwise.
-
-    Args:
-        maintain: adds the stage to the DAG.
-    """
-    with TaskGroup("maintenance", tooltip="once a week, after the work of the day") as group:
-
-        @task.short_circuit
-        def is_due(last_day: str) -> bool:
-            """Return whether the last day of the run is a Monday."""
-            return date.fromisoformat(last_day).weekday() == WEEKDAY
-
-        is_due("{{ last_day(dag_run, params) }}") >> maintain()
-    return group
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.exported_run
-#
-# The exported run in S3 whose objects the batch transform embeds.
-
-
-@dataclass(frozen=True)
-class ExportedRun:
-    """Objects of chips that `chiplake embed export` wrote, and which of them have no answer yet."""
-
-    bucket: str
-    key: str  # of the run's folder, without / at its end
-    objects: tuple[str, ...]  # names
-    unanswered: tuple[str, ...]  # names
-
-    @property
-    def run_id(self) -> str:
-        """Name of the run's folder."""
-        return self.key.rsplit("/", 1)[-1]
-
-    @property
-    def uri(self) -> str:
-        """Address of the run's folder, without / at its end."""
-        return f"s3://{self.bucket}/{self.key}"
-
-
-def newest_run(bucket: str, keys: Sequence[str]) -> ExportedRun | None:
-    """Find the newest complete export among keys of a bucket; None if there is none.
-
-    An export writes its manifest last, so a folder without a manifest is incomplete.
-
-    Args:
-        bucket: name of the bucket.
-        keys: keys below the prefix of the exports.
-    """
-    folders = sorted(key.removesuffix("/manifest.json") for key in keys if key.endswith("/manifest.json"))
-    if not folders:
-        return None
-    folder = folders[-1]  # names of folders begin with the time of the export
-    inputs, outputs = (f"{folder}/{part}/" for part in (INPUT_FOLDER, OUTPUT_FOLDER))
-    objects = tuple(key.rsplit("/", 1)[-1] for key in keys if key.startswith(inputs) and not key.endswith("/"))
-    answered = answer_keys(key for key in keys if key.startswith(outputs))
-    return ExportedRun(bucket, folder, objects, tuple(name for name in objects if name not in answered))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1202,14 +1211,17 @@ class IncompleteError(ChiplakeError):
     """
 
 
-class TooManyUnreadableError(IncompleteError):
-    """More chips could not be read than CHIPLAKE_MAX_UNREADABLE_FRACTION allows. The run does the rest, then fails."""
+class AttentionError(IncompleteError):
+    """Somebody has to look: many chips could not be read, a source is stale, a test of the lake failed.
+
+    The run does the rest, and then fails.
+    """
 
 
 def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
     """Return one error with the messages of several; at least one."""
-    is_too_many = any(isinstance(error, TooManyUnreadableError) for error in errors)
-    return (TooManyUnreadableError if is_too_many else IncompleteError)("; ".join(map(str, errors)))
+    needs_attention = any(isinstance(error, AttentionError) for error in errors)
+    return (AttentionError if needs_attention else IncompleteError)("; ".join(map(str, errors)))
 
 
 def one_line(text: str, max_length: int = _MAX_LINE_LENGTH) -> str:
@@ -1336,10 +1348,9 @@ def notify_of_failure(context: Any) -> None:
     Args:
         context: Airflow's context of the failed task.
     """
-    if isinstance(context.get("exception"), ReportedError):
-        return
     try:
-        _publish_failure(context)
+        if not isinstance(context.get("exception"), ReportedError):
+            _publish_failure(context)
     finally:  # the function is called even if the topic cannot be reached
         _call(Variable.get("chiplake_on_failure", default=""), context)
 
@@ -1355,8 +1366,9 @@ def notify_of_timeout(context: Any) -> None:
     run = context["dag_run"]
     _publish(
         f"{run.dag_id}: a run took too long",
-        f"{run.dag_id}, run {run.run_id}: it did not end within its time limit, so Airflow has stopped it; "
-        "run it again, or raise CHIPLAKE_AIRFLOW_RUN_HOURS",
+        f"{run.dag_id}, run {run.run_id}: it did not end within its time limit, and Airflow no longer waits "
+        "for it. A job on AWS still runs: stop it (aws sagemaker stop-processing-job), or wait for its end. Then clear "
+        "the run, or raise CHIPLAKE_AIRFLOW_RUN_HOURS",
     )
 
 
@@ -1374,7 +1386,7 @@ def _publish_failure(context: Any) -> None:
     lines = [
         f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context.get('exception'))}",
         *_numbers_of(context),
-        f"Log: {task.log_url}",
+        *([f"Log: {task.log_url}"] if task.log_url else []),  # unknown of a task that was killed, in Airflow 3.0
     ]
     _publish(f"{task.dag_id}: {task.task_id} failed", "\n".join(lines))
 
@@ -1478,7 +1490,7 @@ _GENERAL: Final = frozenset(
     | {"SparkException", "SparkRuntimeException", "AnalysisException", "ExtendedAnalysisException", "ParseException"}
     | {"HiveSQLException", "PythonException", "SparkIllegalArgumentException", "UnknownException", "SqlBaseException"}
     | {"DbtRuntimeError", "DbtDatabaseError", "DbtInternalError", "CompilationError", "ClientError", "Failure"}
-    | {"ChiplakeError", "IncompleteError", "TooManyUnreadableError", "LockedError", "InvalidSettingError"}
+    | {"ChiplakeError", "IncompleteError", "AttentionError", "LockedError", "InvalidSettingError"}
     | {"RasterError", "NoAnswerError"}
 )
 
@@ -1891,7 +1903,8 @@ def s3_output(name: str, folder: str, uri: str) -> dict[str, Any]:
 #
 # The operators that run SageMaker jobs. A retry waits for a job that is still running instead of starting another.
 
-RUN_ID: Final = "run_id"  # key of an XCom
+RUN_ID: Final = "run_id"  # keys of XComs
+JOB_NAME: Final = "job_name"
 TRANSFORM_JOBS_A_RUN: Final = 2  # a later run exports again what these left without an answer
 
 
@@ -1971,10 +1984,13 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
             RuntimeError: the job failed.
         """
         history = self._find_jobs(context)
+        if history.latest is not None and history.latest.is_running:
+            context["ti"].xcom_push(key=JOB_NAME, value=history.latest.name)
         _wait_if_running(self, history, "Processing")
         instances = self._instances()
         self.log.info("%s: %d instances", history.next_name, instances)
         self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder, instances)
+        context["ti"].xcom_push(key=JOB_NAME, value=history.next_name)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
 
@@ -1992,16 +2008,17 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         return result
 
     def reports(self, context: Any) -> list[StageReport]:
-        """Return what the stages of the newest job have reported."""
-        job = self._find_jobs(context).latest
-        if job is None:
+        """Return what the stages of the job of this task have reported."""
+        name = context["ti"].xcom_pull(task_ids=self.task_id, key=JOB_NAME)
+        if not name or find_processing_job(self.hook, name) is None:
             return []
-        since = self.hook.describe_processing_job(job.name)["CreationTime"]
+        since = self.hook.describe_processing_job(name)["CreationTime"]
         return read_s3(self.reports_uri, self.region_name, since)
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
-        return find_processing_jobs(self.hook, self.job["ProcessingJobName"])
+        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
+        return find_jobs(self.job["ProcessingJobName"], find)
 
 
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
@@ -2096,14 +2113,14 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
 
 
-def find_processing_jobs(hook: SageMakerHook, work: str) -> JobHistory:
-    """Find the processing jobs that were started for some work.
+def find_processing_job(hook: SageMakerHook, name: str) -> Job | None:
+    """Find a processing job by its name; None if there is none.
 
     Args:
         hook: reaches SageMaker.
-        work: name of the jobs without their number.
+        name: of the job.
     """
-    return find_jobs(work, _finder(hook.describe_processing_job, "ProcessingJobStatus"))
+    return _finder(hook.describe_processing_job, "ProcessingJobStatus")(name)
 
 
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:
@@ -2167,7 +2184,7 @@ class StageOperator(BaseOperator):
 
     Args:
         stage: name of the stage.
-        job_name: name of the job without its number.
+        job_name: name of the job; empty: its task has started none.
         reports_uri: s3:// address of the reports of this run.
         schema: schema of the models.
         is_optional: whether the job may leave the stage out.
@@ -2202,10 +2219,10 @@ class StageOperator(BaseOperator):
         Raises:
             AirflowSkipException: the job did not run the stage.
             ReportedError: the stage failed, and with it the job.
-            RuntimeError: the stage failed, and the job went on; or the job completed without a word of the stage.
+            StageError: the stage failed, and the job went on; or the job completed without a word of the stage.
         """
         hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
-        job = find_processing_jobs(hook, self.job_name).latest
+        job = find_processing_job(hook, self.job_name) if self.job_name else None
         if job is None:
             raise AirflowSkipException("no job was started")
         since = hook.describe_processing_job(job.name)["CreationTime"]
@@ -2213,15 +2230,21 @@ class StageOperator(BaseOperator):
         report = reports.get(self.stage)
         if report is None:
             if job.status == "Completed" and not self.is_optional:
-                raise RuntimeError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
+                raise StageError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
             raise AirflowSkipException(f"{job.name} did not run this stage")
         self.log.info(report.line)
-        error = report.error or f"{job.name} ended in this stage: {job.failure_reason}"
         if report.state in (RUNNING, FAILED):
-            raise (RuntimeError if job.status == "Completed" else ReportedError)(error)
+            raise (StageError if job.status == "Completed" else ReportedError)(report.error or _unfinished(job))
         if report.state == INCOMPLETE:
             self.log.warning("Incomplete: %s", report.error)
         add_asset_events(report, context, alias_of(self.stage, self.schema), self.schema)
+
+
+def _unfinished(job: Job) -> str:
+    """Say what became of a stage whose last report is that of its start."""
+    if job.status == "Completed":
+        return f"{job.name} completed, but the end of this stage was not recorded; see its log in CloudWatch"
+    return f"{job.name} ended in this stage: {job.failure_reason or job.status}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2282,7 +2305,7 @@ class AwsRuntime(Runtime):
             ingest_command(from_files=False),
             ("run", "chip_extraction", *DAYS),
             ("run", "temporal_merge", *DAYS),
-            # First load the answers that an earlier run left, so that no chip is embedded twice.
+            # First load the answers that an earlier run of these days left, so that no chip is embedded twice.
             ("embed", "export", "--load-leftovers", *DAYS),
         )
         with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
@@ -2308,8 +2331,8 @@ class AwsRuntime(Runtime):
             ("embed", "load"),
             ("run", "change_detection", *DAYS),
             ("run", "tests", "--if-due"),
-            ("run", "operations"),
-            ("run", "freshness"),  # at the end, as it fails if a source is stale
+            ("run", "freshness"),
+            ("run", "operations"),  # the record of all the others
         )
         docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
         with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
@@ -2334,7 +2357,7 @@ class AwsRuntime(Runtime):
             StageOperator(
                 task_id=stage,
                 stage=stage,
-                job_name=_name_in_run(job),
+                job_name=f"{{{{ ti.xcom_pull(task_ids='{job}.job', key='{JOB_NAME}') or '' }}}}",
                 reports_uri=REPORTS,
                 schema=schema,
                 region_name=_template("chiplake_region"),
@@ -2440,6 +2463,6 @@ with DAG(
     (
         runtime.before_encoder()  # ingest, chip_extraction, temporal_merge, export
         >> runtime.batch_transform()
-        >> runtime.after_encoder()  # load, change_detection, tests, operations, freshness
+        >> runtime.after_encoder()  # load, change_detection, tests, freshness, operations
         >> weekly(runtime.maintain)
     )

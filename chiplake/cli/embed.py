@@ -121,7 +121,7 @@ def package(
     ] = None,
 ) -> None:
     """Write the server's code and the checkpoint as model data of a SageMaker model."""
-    from embedding.model.card import preprocessing_of
+    from embedding.model.card import card_path, preprocessing_of
     from embedding.server.package import write_package
 
     settings = get_settings()
@@ -129,6 +129,7 @@ def package(
     card = weights.card(preprocessing_of(settings.clay))
     print_line(f"{archive}: {card.model_id} ({card.weights})")
     print_line("copy it to S3 and set CHIPLAKE_TRANSFORM_MODEL_DATA_URI to its address")
+    print_line(f"{card_path(archive)}: the card, for CHIPLAKE_CLAY_CARD of machines without torch")
 
 
 app.command("serve")(serve_command)

@@ -22,7 +22,7 @@ from chiplake.cli.status import status_command
 from chiplake.cli.steps import steps_command
 from chiplake.version import project_version
 from lakehouse.causes import root_cause
-from lakehouse.errors import ChiplakeError, IncompleteError, TooManyUnreadableError
+from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -62,7 +62,8 @@ def global_options(
     ] = False,
 ) -> None:
     """Sentinel-2 scenes to gap-filled chips, Clay embeddings and change scores."""
-    context.ensure_object(GlobalOptions).debug = debug
+    options = context.ensure_object(GlobalOptions)
+    options.debug = options.debug or debug  # of `chiplake --debug steps …`, for each of its commands
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def main() -> None:
 
     Exit codes: 0 if everything was done, 1 for an error, 2 for wrong usage, and CHIPLAKE_INCOMPLETE_EXIT_CODE (3) if
     everything was done except for some chips, each of which is a row with an error. If these are more than
-    CHIPLAKE_MAX_UNREADABLE_FRACTION of all chips, that is an error.
+    CHIPLAKE_MAX_UNREADABLE_FRACTION of all chips, that is an error, except in `chiplake steps`.
     """
     options = GlobalOptions()
     try:
@@ -79,7 +80,7 @@ def main() -> None:
         if options.debug:
             raise
         print(f"chiplake: {_message(error)}", file=sys.stderr)
-        is_incomplete = isinstance(error, IncompleteError) and not isinstance(error, TooManyUnreadableError)
+        is_incomplete = isinstance(error, IncompleteError) and not isinstance(error, AttentionError)
         sys.exit(get_settings().jobs.incomplete_exit_code if is_incomplete else 1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import Annotated, Final
 
 import typer
@@ -29,7 +29,7 @@ def steps_command(
     """
     incomplete: list[str] = []
     for command in split(commands):
-        name = " ".join(takewhile(lambda word: not word.startswith("-"), command))
+        name = _name(command)
         print_line(f"step: {name}")
         try:
             code = context.find_root().command.main(command, standalone_mode=False, obj=context.find_root().obj)
@@ -44,6 +44,15 @@ def steps_command(
             raise typer.Exit(code)
     if incomplete:
         raise IncompleteError("; ".join(incomplete))
+
+
+def _name(command: Sequence[str]) -> str:
+    """Return the words of a command between its global options and its own."""
+    return " ".join(takewhile(lambda word: not _is_option(word), dropwhile(_is_option, command)))
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-")
 
 
 def split(words: Sequence[str]) -> Iterator[list[str]]:

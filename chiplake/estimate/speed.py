@@ -25,6 +25,8 @@ _RECORDED: Final = {
     "embedding_generation": (("embedding_generation", "export", "batch_transform", "load"), "embeddings_written"),
     "change_detection": (("change_detection",), "changes_written"),
 }
+# Stages of which a run must have one: without the transform, the time of the embedding is not in the record.
+_NEEDED: Final = {"embedding_generation": {"embedding_generation", "batch_transform"}}
 _STAGES: Final = pa.schema(
     [(name, TEXT) for name in ("run_id", "stage", "schema_name", "state")]
     + [("started_at", TIME), ("ended_at", TIME)]
@@ -100,7 +102,8 @@ def cores_of(master: str) -> int:
 def _own_speed(lake: Lake, job: str) -> Speed | None:
     stages, column = _RECORDED[job]
     schema = lake.settings.lake.target_schema
-    runs = _runs(lake.read(STAGES, _STAGES, [f"schema_name == '{schema}'"]).to_pylist(), stages, column)
+    records = lake.read(STAGES, _STAGES, [f"schema_name == '{schema}'"]).to_pylist()
+    runs = _runs(records, stages, _NEEDED.get(job, set(stages)), column)
     last = sorted(runs, key=lambda run: run.ended)[-_LAST_RUNS:]
     if not last:
         return None
@@ -118,7 +121,7 @@ class _Run:
     ended: float
 
 
-def _runs(records: Iterable[Mapping[str, Any]], stages: tuple[str, ...], column: str) -> list[_Run]:
+def _runs(records: Iterable[Mapping[str, Any]], stages: tuple[str, ...], needed: set[str], column: str) -> list[_Run]:
     by_run: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
         if record["stage"] in stages and record["state"] in (DONE, INCOMPLETE):
@@ -130,6 +133,7 @@ def _runs(records: Iterable[Mapping[str, Any]], stages: tuple[str, ...], column:
             max(one["ended_at"].timestamp() for one in of_run),
         )
         for of_run in by_run.values()
+        if needed & {one["stage"] for one in of_run}
     ]
     return [run for run in runs if run.rows]
 

@@ -19,10 +19,9 @@ def notify_of_failure(context: Any) -> None:
     Args:
         context: Airflow's context of the failed task.
     """
-    if isinstance(context.get("exception"), ReportedError):
-        return
     try:
-        _publish_failure(context)
+        if not isinstance(context.get("exception"), ReportedError):
+            _publish_failure(context)
     finally:  # the function is called even if the topic cannot be reached
         _call(Variable.get("chiplake_on_failure", default=""), context)
 
@@ -38,8 +37,9 @@ def notify_of_timeout(context: Any) -> None:
     run = context["dag_run"]
     _publish(
         f"{run.dag_id}: a run took too long",
-        f"{run.dag_id}, run {run.run_id}: it did not end within its time limit, so Airflow has stopped it; "
-        "run it again, or raise CHIPLAKE_AIRFLOW_RUN_HOURS",
+        f"{run.dag_id}, run {run.run_id}: it did not end within its time limit, and Airflow no longer waits "
+        "for it. A job on AWS still runs: stop it (aws sagemaker stop-processing-job), or wait for its end. Then clear "
+        "the run, or raise CHIPLAKE_AIRFLOW_RUN_HOURS",
     )
 
 
@@ -57,7 +57,7 @@ def _publish_failure(context: Any) -> None:
     lines = [
         f"{task.dag_id}, run {context['run_id']}: {task.task_id} failed: {cause_of(context.get('exception'))}",
         *_numbers_of(context),
-        f"Log: {task.log_url}",
+        *([f"Log: {task.log_url}"] if task.log_url else []),  # unknown of a task that was killed, in Airflow 3.0
     ]
     _publish(f"{task.dag_id}: {task.task_id} failed", "\n".join(lines))
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
 
 try:
-    from airflow.sdk.exceptions import AirflowSkipException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 except ImportError:  # Airflow 3.0
-    from airflow.exceptions import AirflowSkipException
+    from airflow.exceptions import AirflowFailException, AirflowSkipException
 
-__all__ = ["AirflowSkipException", "make_sagemaker_trigger"]
+__all__ = ["AirflowFailException", "AirflowSkipException", "make_sagemaker_trigger"]
 
 
 def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageMakerTrigger:

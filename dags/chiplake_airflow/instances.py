@@ -95,7 +95,10 @@ def choose_instances(search: SceneSearch, read: Callable[[str], str | None]) -> 
 
 @dataclass(frozen=True)
 class SceneSearch:
-    """Which scenes of a STAC API to count, as `chiplake ingest` searches them."""
+    """Which scenes of a STAC API to count, nearly as `chiplake ingest` searches them.
+
+    Ingestion asks what an API can filter by; this always sends the limit of clouds as `query`.
+    """
 
     api: str  # root address
     collection: str

@@ -11,7 +11,7 @@ BEFORE_ENCODER: Final = "before_encoder"
 AFTER_ENCODER: Final = "after_encoder"
 STAGES_OF_JOBS: Final[dict[str, tuple[str, ...]]] = {
     BEFORE_ENCODER: ("ingest", "chip_extraction", "temporal_merge", "export"),
-    AFTER_ENCODER: ("load", "change_detection", "tests", "operations", "freshness"),
+    AFTER_ENCODER: ("load", "change_detection", "tests", "freshness", "operations"),
 }
 NOT_NIGHTLY: Final = ("tests",)  # stages that a job leaves out when they are not due
 

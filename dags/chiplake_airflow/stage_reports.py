@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from chiplake_airflow.stages import asset_of
+from chiplake_airflow.compatibility import AirflowFailException
+from chiplake_airflow.stages import MARTS_OF_DBT_STAGES, asset_of
 
 RUNNING: Final = "running"
 INCOMPLETE: Final = "incomplete"
 FAILED: Final = "failed"
 
 
-class ReportedError(RuntimeError):
+class StageError(AirflowFailException):
+    """A stage failed. Another try of the task that shows it would show the same."""
+
+
+class ReportedError(StageError):
     """A stage failed, and the task of its job has sent the notice."""
 
 
@@ -95,5 +100,6 @@ def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str)
         alias: Airflow's AssetAlias of the stage.
         schema: schema of the models.
     """
-    for mart in report.marts_written:
+    of_stage = MARTS_OF_DBT_STAGES.get(report.stage, ())
+    for mart in (name for name in report.marts_written if name in of_stage):
         context["outlet_events"][alias].add(asset_of(mart, schema), extra={"stage": report.stage, **report.numbers})

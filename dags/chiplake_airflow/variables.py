@@ -47,10 +47,11 @@ AWS: Final[dict[str, str]] = {
 # Also on AWS, optional.
 AWS_OPTIONAL: Final[dict[str, str]] = {
     "chiplake_name": "start of the names of jobs; default chiplake",
-    "chiplake_clay_checkpoint_uri": "s3://... of the Clay checkpoint in the model; not set: untrained weights",
-    "chiplake_spark_min_instances": "least number of instances of a processing job that uses Spark; default 1",
+    "chiplake_clay_checkpoint_uri": "s3://... of the Clay checkpoint in the model, with its card beside it "
+    "(.card.json); not set: untrained weights",
+    "chiplake_spark_min_instances": "least number of instances of the job before the encoder; default 1",
     "chiplake_spark_max_instances": "largest number of them; default 1",
-    "chiplake_scenes_per_instance": "scenes of a job's days for which it gets one more instance; default 100",
+    "chiplake_scenes_per_instance": "scenes of the last day for which it gets one more instance; default 100",
     "chiplake_subnets": "subnets of processing jobs, separated by commas; not set: SageMaker's own network",
     "chiplake_security_groups": "security groups of processing jobs, separated by commas; with chiplake_subnets",
     "chiplake_kms_key": "ARN of the KMS key of volumes and outputs of jobs; not set: keys of AWS",

@@ -45,8 +45,8 @@ DAY, NEXT_DAY = "2023-08-13", "2023-08-15"
 EXPORT = f"transform/{run_key('2023-08-03', DAY)}/{RUN_ID}"
 PROCESSING_JOBS = {"before-encoder", "after-encoder"}
 STAGES = (
-    "ingest", "chip_extraction", "temporal_merge", "export", "load", "change_detection", "tests", "operations",
-    "freshness",
+    "ingest", "chip_extraction", "temporal_merge", "export", "load", "change_detection", "tests", "freshness",
+    "operations",
 )  # fmt: skip
 OPERATIONS = ("ops.stages", "stg_ops__stages", "fct_pipeline_runs", "fct_lake_quality")  # every run writes them
 VARIABLES_OF_AWS = {
@@ -90,11 +90,6 @@ CELLS = {"32633_233_1980", "32633_234_1980"}
 # What the policies allow and a day that ends well does not need, each with the reason.
 NOT_CALLED_IN_A_DAY = {
     DAG_KEY: {
-        "sagemaker:AddTags": "SageMaker asks for it if a request has tags",
-        "sagemaker:StopProcessingJob": "a task that is killed stops its job",
-        "sagemaker:StopTransformJob": "a task that is killed stops its job",
-        "sagemaker:DescribeModel": "a task whose model is gone says so",
-        "ssm:GetParameters": "some versions of the secrets backend read several at once",
         "sns:Publish": "notices of failed tasks",
         "kms:Decrypt": "the key of the topic",
         "kms:GenerateDataKey*": "the key of the topic",

@@ -42,9 +42,9 @@ AWS_EDGES = {
     "batch_transform": {"after_encoder.job"},
     "after_encoder.job": {
         "maintenance.is_due",
-        *(f"after_encoder.{stage}" for stage in ("load", "change_detection", "tests", "operations", "freshness")),
+        *(f"after_encoder.{stage}" for stage in ("load", "change_detection", "tests", "freshness", "operations")),
     },
-    **{f"after_encoder.{stage}": set() for stage in ("load", "change_detection", "tests", "operations", "freshness")},
+    **{f"after_encoder.{stage}": set() for stage in ("load", "change_detection", "tests", "freshness", "operations")},
     "maintenance.is_due": {"maintenance.maintain"},
     "maintenance.maintain": set(),
 }
@@ -194,7 +194,9 @@ def test_on_aws_a_retry_waits_for_a_running_job(parsed: dict[str, Graph]) -> Non
 def test_tasks_have_retries_and_a_timeout(graph_of: Callable[[str], Graph]) -> None:
     for runtime in ("local", "aws"):
         graph = graph_of(runtime)
-        assert set(graph["retries"].values()) == {2}
+        # Another try of these would see the same.
+        retries = {task: number for task, number in graph["retries"].items() if task not in ("unreadable", "freshness")}
+        assert set(retries.values()) == {2}
         assert (graph["timeouts_h"], graph["run_timeout_h"]) == ([12], 24)
         assert graph["owners"] == ["chiplake"]
         assert graph["max_active_runs"] == 1

@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from chiplake_airflow import stage_reports
 from chiplake_airflow.exported_run import newest_run
+from chiplake_airflow.operators import command
 from chiplake_airflow.processing_request import JobOptions, processing_request, s3_output
+from chiplake_airflow.runtimes import aws
 from chiplake_airflow.variables import STAC_COLLECTION
 
+from chiplake import stage_record
+from chiplake.cli import status, steps
 from lakehouse.settings import Settings
 
 TEMPLATE: dict[str, Any] = {
@@ -68,6 +73,14 @@ def test_several_instances_encrypt_what_they_send_each_other() -> None:
 
 def test_the_number_of_instances_counts_scenes_of_the_collection_that_jobs_search() -> None:
     assert Settings().stac.collection == STAC_COLLECTION
+
+
+def test_the_dag_and_the_commands_that_it_runs_agree() -> None:
+    """Airflow's environment lacks the project, so both sides state these."""
+    assert aws.THEN == steps.THEN
+    assert command.NOT_DUE == status.NOT_DUE
+    reported = (stage_reports.RUNNING, stage_reports.INCOMPLETE, stage_reports.FAILED)
+    assert reported == (stage_record.RUNNING, stage_record.INCOMPLETE, stage_record.FAILED)
 
 
 def test_the_newest_export_with_a_manifest_is_transformed() -> None:

@@ -30,7 +30,8 @@ from lakehouse.transform_job import (
     is_not_found,
 )
 
-RUN_ID: Final = "run_id"  # key of an XCom
+RUN_ID: Final = "run_id"  # keys of XComs
+JOB_NAME: Final = "job_name"
 TRANSFORM_JOBS_A_RUN: Final = 2  # a later run exports again what these left without an answer
 
 
@@ -110,10 +111,13 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
             RuntimeError: the job failed.
         """
         history = self._find_jobs(context)
+        if history.latest is not None and history.latest.is_running:
+            context["ti"].xcom_push(key=JOB_NAME, value=history.latest.name)
         _wait_if_running(self, history, "Processing")
         instances = self._instances()
         self.log.info("%s: %d instances", history.next_name, instances)
         self.config = processing_request(self.job, history.next_name, _job_options(), self.card_folder, instances)
+        context["ti"].xcom_push(key=JOB_NAME, value=history.next_name)
         with self._message_of_job(context, history.next_name):
             return super().execute(context)
 
@@ -131,16 +135,17 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         return result
 
     def reports(self, context: Any) -> list[StageReport]:
-        """Return what the stages of the newest job have reported."""
-        job = self._find_jobs(context).latest
-        if job is None:
+        """Return what the stages of the job of this task have reported."""
+        name = context["ti"].xcom_pull(task_ids=self.task_id, key=JOB_NAME)
+        if not name or find_processing_job(self.hook, name) is None:
             return []
-        since = self.hook.describe_processing_job(job.name)["CreationTime"]
+        since = self.hook.describe_processing_job(name)["CreationTime"]
         return read_s3(self.reports_uri, self.region_name, since)
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
-        return find_processing_jobs(self.hook, self.job["ProcessingJobName"])
+        find = _finder(self.hook.describe_processing_job, "ProcessingJobStatus")
+        return find_jobs(self.job["ProcessingJobName"], find)
 
 
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
@@ -235,14 +240,14 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
 
 
-def find_processing_jobs(hook: SageMakerHook, work: str) -> JobHistory:
-    """Find the processing jobs that were started for some work.
+def find_processing_job(hook: SageMakerHook, name: str) -> Job | None:
+    """Find a processing job by its name; None if there is none.
 
     Args:
         hook: reaches SageMaker.
-        work: name of the jobs without their number.
+        name: of the job.
     """
-    return find_jobs(work, _finder(hook.describe_processing_job, "ProcessingJobStatus"))
+    return _finder(hook.describe_processing_job, "ProcessingJobStatus")(name)
 
 
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:

@@ -10,9 +10,18 @@ from airflow.sdk import BaseOperator
 from typing_extensions import override
 
 from chiplake_airflow.compatibility import AirflowSkipException
-from chiplake_airflow.operators.sagemaker import find_processing_jobs
-from chiplake_airflow.stage_reports import FAILED, INCOMPLETE, RUNNING, ReportedError, add_asset_events, read_s3
+from chiplake_airflow.operators.sagemaker import find_processing_job
+from chiplake_airflow.stage_reports import (
+    FAILED,
+    INCOMPLETE,
+    RUNNING,
+    ReportedError,
+    StageError,
+    add_asset_events,
+    read_s3,
+)
 from chiplake_airflow.stages import alias_of
+from lakehouse.transform_job import Job
 
 
 class StageOperator(BaseOperator):
@@ -22,7 +31,7 @@ class StageOperator(BaseOperator):
 
     Args:
         stage: name of the stage.
-        job_name: name of the job without its number.
+        job_name: name of the job; empty: its task has started none.
         reports_uri: s3:// address of the reports of this run.
         schema: schema of the models.
         is_optional: whether the job may leave the stage out.
@@ -57,10 +66,10 @@ class StageOperator(BaseOperator):
         Raises:
             AirflowSkipException: the job did not run the stage.
             ReportedError: the stage failed, and with it the job.
-            RuntimeError: the stage failed, and the job went on; or the job completed without a word of the stage.
+            StageError: the stage failed, and the job went on; or the job completed without a word of the stage.
         """
         hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
-        job = find_processing_jobs(hook, self.job_name).latest
+        job = find_processing_job(hook, self.job_name) if self.job_name else None
         if job is None:
             raise AirflowSkipException("no job was started")
         since = hook.describe_processing_job(job.name)["CreationTime"]
@@ -68,12 +77,18 @@ class StageOperator(BaseOperator):
         report = reports.get(self.stage)
         if report is None:
             if job.status == "Completed" and not self.is_optional:
-                raise RuntimeError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
+                raise StageError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
             raise AirflowSkipException(f"{job.name} did not run this stage")
         self.log.info(report.line)
-        error = report.error or f"{job.name} ended in this stage: {job.failure_reason}"
         if report.state in (RUNNING, FAILED):
-            raise (RuntimeError if job.status == "Completed" else ReportedError)(error)
+            raise (StageError if job.status == "Completed" else ReportedError)(report.error or _unfinished(job))
         if report.state == INCOMPLETE:
             self.log.warning("Incomplete: %s", report.error)
         add_asset_events(report, context, alias_of(self.stage, self.schema), self.schema)
+
+
+def _unfinished(job: Job) -> str:
+    """Say what became of a stage whose last report is that of its start."""
+    if job.status == "Completed":
+        return f"{job.name} completed, but the end of this stage was not recorded; see its log in CloudWatch"
+    return f"{job.name} ended in this stage: {job.failure_reason or job.status}"

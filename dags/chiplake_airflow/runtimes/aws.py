@@ -23,7 +23,7 @@ from chiplake_airflow.days import LAST_DAY, RUN_KEY
 from chiplake_airflow.environment import Environment
 from chiplake_airflow.job_settings import settings_of_stage
 from chiplake_airflow.jobs import AFTER_ENCODER, BEFORE_ENCODER, NOT_NIGHTLY, STAGES_OF_JOBS, job_name
-from chiplake_airflow.operators.sagemaker import ProcessingJobOperator, TransformJobOperator
+from chiplake_airflow.operators.sagemaker import JOB_NAME, ProcessingJobOperator, TransformJobOperator
 from chiplake_airflow.operators.stage import StageOperator
 from chiplake_airflow.processing_request import s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
@@ -75,7 +75,7 @@ class AwsRuntime(Runtime):
             ingest_command(from_files=False),
             ("run", "chip_extraction", *DAYS),
             ("run", "temporal_merge", *DAYS),
-            # First load the answers that an earlier run left, so that no chip is embedded twice.
+            # First load the answers that an earlier run of these days left, so that no chip is embedded twice.
             ("embed", "export", "--load-leftovers", *DAYS),
         )
         with TaskGroup(BEFORE_ENCODER, tooltip="one job; each of its stages is a task after it"):
@@ -101,8 +101,8 @@ class AwsRuntime(Runtime):
             ("embed", "load"),
             ("run", "change_detection", *DAYS),
             ("run", "tests", "--if-due"),
-            ("run", "operations"),
-            ("run", "freshness"),  # at the end, as it fails if a source is stale
+            ("run", "freshness"),
+            ("run", "operations"),  # the record of all the others
         )
         docs = s3_output("docs", DOCS, _template("chiplake_docs_s3_uri"))
         with TaskGroup(AFTER_ENCODER, tooltip="one job; each of its stages is a task after it"):
@@ -127,7 +127,7 @@ class AwsRuntime(Runtime):
             StageOperator(
                 task_id=stage,
                 stage=stage,
-                job_name=_name_in_run(job),
+                job_name=f"{{{{ ti.xcom_pull(task_ids='{job}.job', key='{JOB_NAME}') or '' }}}}",
                 reports_uri=REPORTS,
                 schema=schema,
                 region_name=_template("chiplake_region"),

@@ -1,7 +1,7 @@
 """What a runtime offers: a method for each part of a run, which adds its stages to the DAG that is being defined.
 
 Before the encoder: ingest, chip_extraction, temporal_merge, export. After it: load, change_detection, all tests with
-the docs (when they are due), operations, freshness of the sources.
+the docs (when they are due), freshness of the sources, operations.
 
 A task that nothing waits for shows what a person should look at, and stops nothing: Airflow takes the state of a run
 from the tasks that nothing waits for.

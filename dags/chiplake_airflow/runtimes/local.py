@@ -60,7 +60,7 @@ class LocalRuntime(Runtime):
             export = self._chiplake("export", "embed", "export", "--load-leftovers", *DAYS)
             ingest >> chips >> self._dbt_stage("temporal_merge") >> export
         # Nothing waits for this task: if it is red, the run goes on with the chips that could be read, and then fails.
-        chips >> self._chiplake("unreadable", "status", "--check", *DAYS)
+        chips >> self._chiplake("unreadable", "status", "--check", *DAYS, retries=0)
         return group
 
     @override
@@ -74,7 +74,7 @@ class LocalRuntime(Runtime):
             self._chiplake("load", "embed", "load") >> changes
             changes >> self._tests_and_docs()
         # Nothing waits for this task, either.
-        changes >> self._command("freshness", self._dbt("source", "freshness"))
+        changes >> self._command("freshness", self._dbt("source", "freshness"), retries=0)
         return group
 
     def _tests_and_docs(self) -> TaskGroup:
@@ -85,13 +85,13 @@ class LocalRuntime(Runtime):
                 "tests", self._dbt("test", "--resource-type", "test", "--selector", "tests"), stage="tests"
             )
             docs = self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs"))
-            # It reads the record of the tests, and is built also without them.
+            # It reads the record of the tests, and is built also if they are not due or have failed.
             operations = self._command(
                 "operations",
                 self._dbt("build", *STAGE_TESTS, "--exclude-resource-type", "unit_test", "--selector", "operations"),
                 stage="operations",
                 outlets=outlets_of("operations", self.environment.target_schema),
-                trigger_rule="none_failed",
+                trigger_rule="all_done",
             )
             is_due >> tests >> [docs, operations]
         return group
@@ -100,8 +100,8 @@ class LocalRuntime(Runtime):
     def maintain(self) -> Stage:
         return self._chiplake("maintain", "maintain")
 
-    def _chiplake(self, task_id: str, *arguments: str) -> CommandOperator:
-        return self._command(task_id, (str(self.environment.bin / "chiplake"), *arguments))
+    def _chiplake(self, task_id: str, *arguments: str, **kwargs: Any) -> CommandOperator:
+        return self._command(task_id, (str(self.environment.bin / "chiplake"), *arguments), **kwargs)
 
     def _command(self, task_id: str, command: Sequence[str], **kwargs: Any) -> CommandOperator:
         schema = self.environment.target_schema

@@ -19,8 +19,8 @@ _GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "D
 # PyIceberg and Spark look for a namespace of this name and create it if it is missing.
 _DEFAULT_DATABASE: Final = "default"
 _SAGEMAKER_ACTIONS: Final = {
-    "processing-job": ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "AddTags"),
-    "transform-job": ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob", "AddTags"),
+    "processing-job": ("CreateProcessingJob", "DescribeProcessingJob"),
+    "transform-job": ("CreateTransformJob", "DescribeTransformJob"),
 }
 
 
@@ -100,7 +100,7 @@ def make_orchestrator_policy(
             conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
         ),
         aws_iam.PolicyStatement(
-            actions=["ssm:GetParameter", "ssm:GetParameters"],
+            actions=["ssm:GetParameter"],
             resources=[_arn("ssm", f"parameter{parameter_prefix(config.name)}/chiplake_*")],
         ),
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),

@@ -28,7 +28,7 @@ from chiplake.status import (
 )
 from lakehouse.catalog import ensure_sources
 from lakehouse.days import Days
-from lakehouse.errors import ChiplakeError, IncompleteError, TooManyUnreadableError
+from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError
 from lakehouse.settings import Settings, get_settings
 
 EARLY, LATE = (datetime(2023, 8, day, 9, 50, tzinfo=UTC) for day in (5, 10))
@@ -84,8 +84,8 @@ def test_the_check_ends_with_the_number_of_unreadable_chips(lake: Settings, cata
     add_chips(catalog)
     with pytest.raises(IncompleteError, match=r"^3 chips could not be read, see .*: nir: no such file$") as some:
         raise_if_unreadable(lake.replace(max_unreadable_fraction=0.75), Days())
-    assert not isinstance(some.value, TooManyUnreadableError)
-    with pytest.raises(TooManyUnreadableError, match=r"^3 chips could not be read \(75.0%, more than CHIPLAKE_MAX_"):
+    assert not isinstance(some.value, AttentionError)
+    with pytest.raises(AttentionError, match=r"^3 chips could not be read \(75.0%, more than CHIPLAKE_MAX_"):
         raise_if_unreadable(lake, Days())
     raise_if_unreadable(lake, Days(start=date(2023, 8, 11)))
     assert isinstance(run("--check").exception, IncompleteError)

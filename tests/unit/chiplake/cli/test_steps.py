@@ -10,7 +10,7 @@ import pytest
 
 from chiplake import jobs
 from chiplake.cli.main import main
-from lakehouse.errors import ChiplakeError, IncompleteError, TooManyUnreadableError
+from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
 
 STEPS = (
@@ -78,7 +78,7 @@ def test_steps_that_are_incomplete_stop_nothing(
     monkeypatch: pytest.MonkeyPatch, ran: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     errors = {
-        "chip_extraction": TooManyUnreadableError("5 chips could not be read (50.0%)"),
+        "chip_extraction": AttentionError("5 chips could not be read (50.0%)"),
         "temporal_merge": IncompleteError("1 chip is not filled"),
     }
     assert run(monkeypatch, ran, STEPS, **errors) == 3
@@ -86,6 +86,11 @@ def test_steps_that_are_incomplete_stop_nothing(
     assert capsys.readouterr().err.splitlines()[-1] == (
         "chiplake: run chip_extraction: 5 chips could not be read (50.0%); run temporal_merge: 1 chip is not filled"
     )
+
+
+def test_the_debug_option_is_for_all_steps(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> None:
+    with pytest.raises(ChiplakeError, match=r"^run temporal_merge: no server answers$"):
+        run(monkeypatch, ran, f"--debug {STEPS}", temporal_merge=ChiplakeError("no server answers"))
 
 
 def test_a_wrong_step_is_wrong_usage(
