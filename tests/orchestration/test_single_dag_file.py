@@ -38,11 +38,12 @@ def test_one_file_has_the_dag_of_the_package(managed: Airflow) -> None:
         assert list(alone[name]["dags"]) == [DAG]
         assert without_speed(alone[name]) == without_speed(whole[name])
     graph = alone["plain"]["dags"][DAG]
-    assert graph["edges"]["ingest"] == ["chip_extraction"]
-    job = graph["templates"]["ingest"]["job"]
+    assert graph["edges"]["batch_transform"] == ["after_encoder.job"]
+    job = graph["templates"]["before_encoder.job"]["job"]
     assert job["AppSpecification"]["ContainerEntrypoint"] == ["smspark-submit", "chiplake"]
-    assert "chiplake.fct_chips" in graph["outlets"]["chip_extraction"]
-    assert "dev_ann.fct_chips" in alone["other"]["dags"][DAG]["outlets"]["chip_extraction"]
+    stage = "before_encoder.chip_extraction"
+    assert graph["outlets"][stage] == ["chiplake.chip_extraction"]
+    assert alone["other"]["dags"][DAG]["outlets"][stage] == ["dev_ann.chip_extraction"]
     # The triggerer of Airflow imports a trigger by this name.
     classes = {trigger["class"] for trigger in alone["plain"]["triggers"]}
     assert classes == {"airflow.providers.amazon.aws.triggers.sagemaker.SageMakerTrigger"}

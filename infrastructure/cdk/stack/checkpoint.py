@@ -108,7 +108,14 @@ def main() -> None:
     bucket = outputs["BucketName"]
     with plain_errors("cannot upload the checkpoint"):
         s3 = client(session(), "s3")
-    version = raw_version(bucket, s3)
+    try:
+        version = raw_version(bucket, s3)
+    except ChiplakeError as error:
+        if files:
+            raise
+        # Whoever deploys by roles of the CDK may have no right to the bucket.
+        print(f"    {error}; the model stays as it was", file=sys.stderr)
+        return
     if files:
         model, checkpoint = upload_checkpoint(Path(files[0]), bucket, s3)
     elif version is None or version == outputs.get("KnownCheckpointVersion"):
