@@ -176,6 +176,14 @@ def asset_of(mart: str, schema: str) -> Asset:
     return Asset(name=f"{schema}.{mart}", uri=f"x-iceberg://lake/{schema}/{mart}", group="chiplake")
 
 
+def all_assets(schema: str) -> list[Asset]:
+    """Return the assets of all marts, the inlets of the tests on the whole lake.
+
+    Airflow shows, and schedules by, only assets that a DAG names.
+    """
+    return [asset_of(mart, schema) for marts in MARTS_OF_DBT_STAGES.values() for mart in marts]
+
+
 def alias_of(stage: str, schema: str) -> AssetAlias:
     """Return the alias under which a stage publishes its marts.
 
@@ -2362,6 +2370,7 @@ class AwsRuntime(Runtime):
                 schema=schema,
                 region_name=_template("chiplake_region"),
                 is_optional=stage in NOT_NIGHTLY,
+                inlets=all_assets(schema) if stage == "tests" else [],
                 outlets=outlets_of(stage, schema),
                 trigger_rule="one_done",  # not if the job did not run at all
             )

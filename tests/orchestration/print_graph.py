@@ -105,6 +105,7 @@ def describe(dag: Any) -> dict[str, object]:
         "timeouts_h": sorted(
             {task.execution_timeout.total_seconds() / 3600 for task in tasks if task.execution_timeout}
         ),
+        "inlets": {task.task_id: sorted(asset.name for asset in task.inlets) for task in tasks if task.inlets},
         "outlets": {task.task_id: sorted(asset.name for asset in task.outlets) for task in tasks if task.outlets},
         "deferrable": sorted(task.task_id for task in tasks if is_deferrable(task)),
         "templates": {task.task_id: {name: getattr(task, name) for name in task.template_fields} for task in tasks},

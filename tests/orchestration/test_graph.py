@@ -119,6 +119,15 @@ def test_every_stage_of_dbt_publishes_what_it_has_written(graph_of: Callable[[st
     assert all(alias.removeprefix("chiplake.") in path for alias, path in stages.items())
 
 
+@pytest.mark.parametrize(("runtime", "task"), [("local", "tests_and_docs.tests"), ("aws", "after_encoder.tests")])
+def test_airflow_knows_all_marts_as_what_the_tests_read(
+    graph_of: Callable[[str], Graph], runtime: str, task: str
+) -> None:
+    marts = sorted(f"chiplake.{mart}" for marts in MARTS_OF_DBT_STAGES.values() for mart in marts)
+    assert len(marts) == 9
+    assert graph_of(runtime)["inlets"] == {task: marts}
+
+
 def test_assets_have_the_schema_of_the_models() -> None:
     assert Environment.read({}).target_schema == "chiplake"
     schema = Environment.read({"CHIPLAKE_TARGET_SCHEMA": "dev_ann"}).target_schema

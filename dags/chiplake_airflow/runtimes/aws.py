@@ -27,7 +27,7 @@ from chiplake_airflow.operators.sagemaker import JOB_NAME, ProcessingJobOperator
 from chiplake_airflow.operators.stage import StageOperator
 from chiplake_airflow.processing_request import s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import outlets_of
+from chiplake_airflow.stages import all_assets, outlets_of
 from chiplake_airflow.variables import STAC_COLLECTION, variable
 
 PROJECT: Final = "/opt/chiplake"
@@ -132,6 +132,7 @@ class AwsRuntime(Runtime):
                 schema=schema,
                 region_name=_template("chiplake_region"),
                 is_optional=stage in NOT_NIGHTLY,
+                inlets=all_assets(schema) if stage == "tests" else [],
                 outlets=outlets_of(stage, schema),
                 trigger_rule="one_done",  # not if the job did not run at all
             )

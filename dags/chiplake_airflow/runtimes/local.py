@@ -25,7 +25,7 @@ from chiplake_airflow.job_settings import PRODUCER, add_job_settings
 from chiplake_airflow.operators.command import CommandOperator
 from chiplake_airflow.operators.dbt import StageTestsOperator, raise_cause
 from chiplake_airflow.runtimes.base import Runtime, Stage
-from chiplake_airflow.stages import outlets_of
+from chiplake_airflow.stages import all_assets, outlets_of
 
 # Tests that also read models of a later stage run with that stage.
 STAGE_TESTS: Final = ("--indirect-selection", "buildable")
@@ -82,7 +82,10 @@ class LocalRuntime(Runtime):
         with TaskGroup("tests_and_docs", tooltip="the whole lake once a week or when the code has changed") as group:
             is_due = self._chiplake("is_due", "status", "--due", "tests")
             tests = self._command(
-                "tests", self._dbt("test", "--resource-type", "test", "--selector", "tests"), stage="tests"
+                "tests",
+                self._dbt("test", "--resource-type", "test", "--selector", "tests"),
+                stage="tests",
+                inlets=all_assets(self.environment.target_schema),
             )
             docs = self._command("docs", self._dbt("docs", "generate", "--target-path", "target/docs"))
             # It reads the record of the tests, and is built also if they are not due or have failed.
