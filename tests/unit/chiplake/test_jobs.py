@@ -14,7 +14,7 @@ from dbt.cli import main as dbt
 from chiplake import jobs
 from chiplake.jobs import JOBS, RECOMPUTING_JOBS, Window, check_job, dbt_build, nightly
 from lakehouse.catalog import open_catalog
-from lakehouse.errors import ChiplakeError, IncompleteError
+from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError
 from lakehouse.settings import PROJECT_DIR, Settings, get_settings
 
 ALL_DAYS = Window()
@@ -180,3 +180,22 @@ def test_a_failed_build_names_the_first_node_and_its_reason(
     monkeypatch.setattr(dbt, "dbtRunner", lambda **_: SimpleNamespace(invoke=lambda _arguments: done))
     with pytest.raises(ChiplakeError, match=message):
         dbt_build("temporal_merge", ALL_DAYS, forget)
+
+
+@pytest.mark.parametrize("job", ["freshness", "tests"])
+def test_a_stale_source_and_a_failed_test_need_somebody_and_stop_no_other_job(
+    monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    failed = SimpleNamespace(status="fail", message="Got 2 results", node=SimpleNamespace(name="a_test"))
+    done = SimpleNamespace(exception=None, success=False, result=SimpleNamespace(results=[failed]))
+    monkeypatch.setattr(dbt, "dbtRunner", lambda **_: SimpleNamespace(invoke=lambda _arguments: done))
+    with pytest.raises(AttentionError, match="1 of dbt's nodes failed, first a_test: Got 2 results"):
+        JOBS[job](ALL_DAYS, forget)
+
+
+def test_a_command_of_dbt_that_cannot_run_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = SimpleNamespace(exception=ValueError("no profile"), success=False, result=None)
+    monkeypatch.setattr(dbt, "dbtRunner", lambda **_: SimpleNamespace(invoke=lambda _arguments: done))
+    with pytest.raises(ChiplakeError, match="dbt source freshness cannot run: no profile") as error:
+        JOBS["freshness"](ALL_DAYS, forget)
+    assert not isinstance(error.value, AttentionError)
