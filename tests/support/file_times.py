@@ -28,6 +28,9 @@ LONGEST_FIRST: Final = (
     "test_chip_statistics",
     "test_grid",
     "test_sagemaker_transform",
+    "test_deploy",
+    "test_graph",
+    "test_stack",
 )
 BUDGETS: Final = {"unit": 20.0}  # seconds for the tests of one file that are not marked slow, by folder of tests
 BUDGET: Final = 120.0  # seconds in the other folders
