@@ -1135,7 +1135,11 @@ class StageReport:
     @property
     def line(self) -> str:
         """The state and the numbers in one line; zeros are left out."""
-        numbers = [f"{name} {value:g}" for name, value in self.numbers.items() if value]
+        numbers = [
+            f"{name} {value if isinstance(value, int) else round(value, 4)}"
+            for name, value in self.numbers.items()
+            if value
+        ]
         return f"{self.stage}: {', '.join([self.state, *numbers])}"
 
 
@@ -2186,7 +2190,7 @@ def _list(name: str) -> list[str]:
 
 
 class StageOperator(BaseOperator):
-    """Ends as its stage did in the newest job, logs its numbers, and publishes the marts that it has written.
+    """Ends as its stage did in the job, logs its numbers, and publishes the marts that it has written.
 
     It is skipped if the job did not reach the stage, or left it out because it was not due.
 

@@ -57,7 +57,11 @@ class StageReport:
     @property
     def line(self) -> str:
         """The state and the numbers in one line; zeros are left out."""
-        numbers = [f"{name} {value:g}" for name, value in self.numbers.items() if value]
+        numbers = [
+            f"{name} {value if isinstance(value, int) else round(value, 4)}"
+            for name, value in self.numbers.items()
+            if value
+        ]
         return f"{self.stage}: {', '.join([self.state, *numbers])}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from chiplake_airflow import stage_reports
@@ -81,6 +83,27 @@ def test_the_dag_and_the_commands_that_it_runs_agree() -> None:
     assert command.NOT_DUE == status.NOT_DUE
     reported = (stage_reports.RUNNING, stage_reports.INCOMPLETE, stage_reports.FAILED)
     assert reported == (stage_record.RUNNING, stage_record.INCOMPLETE, stage_record.FAILED)
+
+
+def test_a_report_has_its_numbers_in_one_line() -> None:
+    report = stage_reports.StageReport.parse(
+        json.dumps(
+            {
+                "stage": "temporal_merge",
+                "state": "done",
+                "started_at": "2026-01-02 03:04:05+00:00",
+                "error": None,
+                "is_recompute": True,
+                "chips_filled": 1_234_567,
+                "complete_fraction": 0.71834,
+                "chips_unreadable": 0,
+                "image": None,
+                "marts_written": ["fct_filled_chips"],
+            }
+        )
+    )
+    assert report.line == "temporal_merge: done, chips_filled 1234567, complete_fraction 0.7183"
+    assert report.started_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def test_the_newest_export_with_a_manifest_is_transformed() -> None:

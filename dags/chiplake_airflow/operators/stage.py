@@ -25,7 +25,7 @@ from lakehouse.transform_job import Job
 
 
 class StageOperator(BaseOperator):
-    """Ends as its stage did in the newest job, logs its numbers, and publishes the marts that it has written.
+    """Ends as its stage did in the job, logs its numbers, and publishes the marts that it has written.
 
     It is skipped if the job did not reach the stage, or left it out because it was not due.
 
