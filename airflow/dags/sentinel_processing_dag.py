@@ -1503,7 +1503,7 @@ _GENERAL: Final = frozenset(
     | {"HiveSQLException", "PythonException", "SparkIllegalArgumentException", "UnknownException", "SqlBaseException"}
     | {"DbtRuntimeError", "DbtDatabaseError", "DbtInternalError", "CompilationError", "ClientError", "Failure"}
     | {"ChiplakeError", "IncompleteError", "AttentionError", "LockedError", "InvalidSettingError"}
-    | {"RasterError", "NoAnswerError"}
+    | {"RasterError", "NoAnswerError", "StageError", "ReportedError"}
 )
 
 # Calls of AWS. S3's permissions have other names than its operations.
