@@ -1146,7 +1146,7 @@ class StageReport:
 def local_folder(run_id: str) -> Path:
     """Return the folder for reports of a run on this machine: in Airflow's home."""
     home = Path(ENVIRONMENT.get("AIRFLOW_HOME") or "~/airflow").expanduser()
-    return home / "chiplake_reports" / quote(run_id, safe="")
+    return home / "chiplake-stage-reports" / quote(run_id, safe="")
 
 
 def read_local(run_id: str, stage: str) -> StageReport | None:

@@ -100,4 +100,4 @@ def test_alarms_count_the_jobs_of_one_deployment(both: tuple[Synthesised, Synthe
             for rule in rules
             if isinstance(rule, dict)
         }
-        assert prefixes == {f"{name}-"}
+        assert prefixes == {f"{name}-", f"{name}-after-encoder-"}

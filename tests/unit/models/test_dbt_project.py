@@ -171,7 +171,7 @@ def test_stages_of_the_night_are_folders_from_left_to_right(manifest: Node, mode
         part["value"]
         for selector in manifest["selectors"].values()
         for part in selector["definition"]["union"]
-        if part["method"] == "path"
+        if part.get("method") == "path"
     ]
     folders = [path.split("/")[1] for path in paths]
     assert list(dict.fromkeys(folders)) == list(STAGES)
