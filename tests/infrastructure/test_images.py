@@ -240,7 +240,7 @@ def test_pyspark_processor_drives_the_image(aws: AwsServer, tmp_path: Path) -> N
     assert job["ProcessingJobStatus"] == "Completed", log
     assert "of a helper ['--start-date', '2023-08-01'] 6 tables\n21s false\n" in log
     databases = {one["Name"] for one in aws.client("glue").get_databases()["DatabaseList"]}
-    assert databases == {"default", "raw", "chiplake"}
+    assert databases == {"default", "raw", "ops", "chiplake"}
     written = s3.list_objects_v2(Bucket=BUCKET, Prefix="spark-events/")["Contents"]
     (event_log,) = (one for one in written if "/events_" in one["Key"])  # each application has a folder
     assert event_log["Size"] > 1000
