@@ -75,7 +75,7 @@ class ReleaseLake:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CHIPLAKE_")}
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
         environment["CHIPLAKE_HOME"] = str(self.root / "lake")
-        environment["CHIPLAKE_MAX_UNREADABLE_FRACTION"] = "1"  # the lake has more, in a raster that the test breaks
+        environment["CHIPLAKE_MAX_UNREADABLE_FRACTION"] = "1"  # one of its few scenes cannot be read
         done = subprocess.run(
             [str(BIN / command[0]), *command[1:]], cwd=PROJECT, env=environment, capture_output=True, text=True
         )
