@@ -138,7 +138,7 @@ def check_job(name: str, recompute: bool) -> None:
         raise ChiplakeError(f"the job '{name}' makes no chips; recompute with {', '.join(RECOMPUTING_JOBS)}")
 
 
-def check_is_regular(name: str) -> None:
+def check_can_wait(name: str) -> None:
     """Check that a job can be run only when it is due.
 
     Raises:

@@ -30,7 +30,7 @@ from lakehouse.causes import root_cause
 from lakehouse.code_digest import code_digest
 from lakehouse.commits import commit
 from lakehouse.days import Days
-from lakehouse.errors import AttentionError, IncompleteError
+from lakehouse.errors import only_some_failed
 from lakehouse.notices import notice
 from lakehouse.settings import PROJECT_DIR, Settings
 from lakehouse.source_schemas import CLAY_EMBEDDINGS, STAC_ITEMS, STAC_REJECTS, STAGES, STAGES_SCHEMA
@@ -66,9 +66,7 @@ _STATES_OF_TESTS: Final = {
 
 def state_of(error: BaseException | str) -> str:
     """Return the state of a stage that ended with an error."""
-    if isinstance(error, IncompleteError) and not isinstance(error, AttentionError):
-        return INCOMPLETE
-    return FAILED
+    return INCOMPLETE if only_some_failed(error) else FAILED
 
 
 def new_run_id() -> str:

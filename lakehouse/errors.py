@@ -28,6 +28,11 @@ class AttentionError(IncompleteError):
     """
 
 
+def only_some_failed(error: BaseException | str) -> bool:
+    """Return whether an error says that everything was done except for some chips, and that nobody has to look."""
+    return isinstance(error, IncompleteError) and not isinstance(error, AttentionError)
+
+
 def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
     """Return one error with the messages of several; at least one."""
     needs_attention = any(isinstance(error, AttentionError) for error in errors)

@@ -1230,6 +1230,11 @@ class AttentionError(IncompleteError):
     """
 
 
+def only_some_failed(error: BaseException | str) -> bool:
+    """Return whether an error says that everything was done except for some chips, and that nobody has to look."""
+    return isinstance(error, IncompleteError) and not isinstance(error, AttentionError)
+
+
 def joined(errors: Sequence[IncompleteError]) -> IncompleteError:
     """Return one error with the messages of several; at least one."""
     needs_attention = any(isinstance(error, AttentionError) for error in errors)
@@ -2022,10 +2027,7 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
     def reports(self, context: Any) -> list[StageReport]:
         """Return what the stages of the job of this task have reported."""
         name = context["ti"].xcom_pull(task_ids=self.task_id, key=JOB_NAME)
-        if not name or find_processing_job(self.hook, name) is None:
-            return []
-        since = self.hook.describe_processing_job(name)["CreationTime"]
-        return read_s3(self.reports_uri, self.region_name, since)
+        return job_and_reports(self.hook, name, self.reports_uri)[1] if name else []
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
@@ -2125,14 +2127,22 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
 
 
-def find_processing_job(hook: SageMakerHook, name: str) -> Job | None:
-    """Find a processing job by its name; None if there is none.
+def job_and_reports(hook: SageMakerHook, name: str, reports_uri: str) -> tuple[Job | None, list[StageReport]]:
+    """Find a processing job by its name, and read what its stages have reported.
 
     Args:
         hook: reaches SageMaker.
         name: of the job.
+        reports_uri: s3:// address of the reports of the run; those of earlier jobs are left out.
+
+    Returns:
+        The job, or None if there is none, and its reports.
     """
-    return _finder(hook.describe_processing_job, "ProcessingJobStatus")(name)
+    description = _describe(hook.describe_processing_job, name)
+    if description is None:
+        return None, []
+    reports = read_s3(reports_uri, hook.region_name, description["CreationTime"])
+    return _job(name, description, "ProcessingJobStatus"), reports
 
 
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:
@@ -2144,16 +2154,26 @@ def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callab
     """
 
     def find(name: str) -> Job | None:
-        try:
-            job = describe(name)
-        except ClientError as error:
-            if is_not_found(error.response):
-                return None
-            raise
-        # The message is that of the job's container; SageMaker's own reason only refers to the log.
-        return Job(name, str(job[status]), job.get("ExitMessage") or job.get("FailureReason") or "")
+        description = _describe(describe, name)
+        return None if description is None else _job(name, description, status)
 
     return find
+
+
+def _describe(describe: Callable[[str], Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Return what SageMaker says of a job; None if it has no job of that name."""
+    try:
+        return describe(name)
+    except ClientError as error:
+        if is_not_found(error.response):
+            return None
+        raise
+
+
+def _job(name: str, description: Mapping[str, Any], status: str) -> Job:
+    # The message is that of the job's container; SageMaker's own reason only refers to the log.
+    reason = description.get("ExitMessage") or description.get("FailureReason") or ""
+    return Job(name, str(description[status]), reason)
 
 
 def _wait_if_running(operator: Any, history: JobHistory, job_type: str) -> None:
@@ -2234,12 +2254,10 @@ class StageOperator(BaseOperator):
             StageError: the stage failed, and the job went on; or the job completed without a word of the stage.
         """
         hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
-        job = find_processing_job(hook, self.job_name) if self.job_name else None
+        job, reports = job_and_reports(hook, self.job_name, self.reports_uri) if self.job_name else (None, [])
         if job is None:
             raise AirflowSkipException("no job was started")
-        since = hook.describe_processing_job(job.name)["CreationTime"]
-        reports = {one.stage: one for one in read_s3(self.reports_uri, self.region_name, since)}
-        report = reports.get(self.stage)
+        report = next((one for one in reports if one.stage == self.stage), None)
         if report is None:
             if job.status == "Completed" and not self.is_optional:
                 raise StageError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")
@@ -2272,7 +2290,6 @@ def _unfinished(job: Job) -> str:
 # The image holds the project in /opt/chiplake and the programs `smspark-submit`, `chiplake` and `dbt` on its path.
 # `smspark-submit` starts every job, see chiplake/processing_job.py.
 
-PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
 CARDS: Final = "/opt/ml/processing/card"
 DOCS: Final = "/opt/ml/processing/docs"
@@ -2355,12 +2372,12 @@ class AwsRuntime(Runtime):
 
     @override
     def maintain(self) -> Stage:
-        return self._job("maintain", "maintain", CHIPLAKE, ("maintain",))
+        return self._job("maintain", "maintain", ("maintain",))
 
     def _steps(self, group: str, commands: Sequence[Sequence[str]], **kwargs: Any) -> ProcessingJobOperator:
         """Add the job that runs several commands of `chiplake` one after the other."""
         words = [word for command in commands for word in (THEN, *command)][1:]
-        return self._job("job", group, CHIPLAKE, ("steps", *words), **kwargs)
+        return self._job("job", group, ("steps", *words), **kwargs)
 
     def _stages(self, job: str) -> list[StageOperator]:
         """Add the tasks that show the stages of a job."""
@@ -2385,7 +2402,6 @@ class AwsRuntime(Runtime):
         self,
         task_id: str,
         name: str,
-        program: Sequence[str],
         arguments: Sequence[str],
         outputs: Sequence[dict[str, Any]] = (),
         **kwargs: Any,
@@ -2395,7 +2411,7 @@ class AwsRuntime(Runtime):
             "RoleArn": _template("chiplake_job_role_arn"),
             "AppSpecification": {
                 "ImageUri": _template("chiplake_spark_image"),
-                "ContainerEntrypoint": list(program),
+                "ContainerEntrypoint": list(CHIPLAKE),
                 "ContainerArguments": list(arguments),
             },
             "ProcessingResources": {

@@ -22,7 +22,7 @@ from chiplake.cli.status import status_command
 from chiplake.cli.steps import steps_command
 from chiplake.version import project_version
 from lakehouse.causes import root_cause
-from lakehouse.errors import AttentionError, ChiplakeError, IncompleteError
+from lakehouse.errors import ChiplakeError, only_some_failed
 from lakehouse.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -80,8 +80,7 @@ def main() -> None:
         if options.debug:
             raise
         print(f"chiplake: {_message(error)}", file=sys.stderr)
-        is_incomplete = isinstance(error, IncompleteError) and not isinstance(error, AttentionError)
-        sys.exit(get_settings().jobs.incomplete_exit_code if is_incomplete else 1)
+        sys.exit(get_settings().jobs.incomplete_exit_code if only_some_failed(error) else 1)
 
 
 def _message(error: Exception) -> str:

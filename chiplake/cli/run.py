@@ -11,7 +11,7 @@ import typer
 from rich.filesize import decimal
 
 from chiplake.cli.options import AsJson, Day, usage_errors
-from chiplake.jobs import JOBS, Window, check_is_regular, check_job, run_job
+from chiplake.jobs import JOBS, Window, check_can_wait, check_job, run_job
 from chiplake.output import print_json, print_line, print_table
 from lakehouse.errors import ChiplakeError, IncompleteError
 from lakehouse.settings import get_settings
@@ -57,7 +57,7 @@ def run_command(
     with usage_errors():
         check_job(job, recompute)
         if if_due:
-            check_is_regular(job)
+            check_can_wait(job)
     if if_due and not is_due(get_settings(), job):
         print_line(f"{job}: not due")
         return

@@ -9,7 +9,7 @@ import typer
 from rich.filesize import decimal
 
 from chiplake.cli.options import AsJson, Day, usage_errors
-from chiplake.jobs import check_is_regular
+from chiplake.jobs import check_can_wait
 from chiplake.output import print_json, print_line, print_table
 from lakehouse.days import Days
 from lakehouse.settings import get_settings
@@ -73,7 +73,7 @@ def _say_if_due(job: str) -> None:
     from chiplake.due import is_due
 
     with usage_errors("--due"):
-        check_is_regular(job)
+        check_can_wait(job)
     if not is_due(get_settings(), job):
         print_line(f"{job}: not due")
         raise typer.Exit(NOT_DUE)

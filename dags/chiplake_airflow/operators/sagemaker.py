@@ -137,10 +137,7 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
     def reports(self, context: Any) -> list[StageReport]:
         """Return what the stages of the job of this task have reported."""
         name = context["ti"].xcom_pull(task_ids=self.task_id, key=JOB_NAME)
-        if not name or find_processing_job(self.hook, name) is None:
-            return []
-        since = self.hook.describe_processing_job(name)["CreationTime"]
-        return read_s3(self.reports_uri, self.region_name, since)
+        return job_and_reports(self.hook, name, self.reports_uri)[1] if name else []
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
@@ -240,14 +237,22 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
 
 
-def find_processing_job(hook: SageMakerHook, name: str) -> Job | None:
-    """Find a processing job by its name; None if there is none.
+def job_and_reports(hook: SageMakerHook, name: str, reports_uri: str) -> tuple[Job | None, list[StageReport]]:
+    """Find a processing job by its name, and read what its stages have reported.
 
     Args:
         hook: reaches SageMaker.
         name: of the job.
+        reports_uri: s3:// address of the reports of the run; those of earlier jobs are left out.
+
+    Returns:
+        The job, or None if there is none, and its reports.
     """
-    return _finder(hook.describe_processing_job, "ProcessingJobStatus")(name)
+    description = _describe(hook.describe_processing_job, name)
+    if description is None:
+        return None, []
+    reports = read_s3(reports_uri, hook.region_name, description["CreationTime"])
+    return _job(name, description, "ProcessingJobStatus"), reports
 
 
 def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callable[[str], Job | None]:
@@ -259,16 +264,26 @@ def _finder(describe: Callable[[str], Mapping[str, Any]], status: str) -> Callab
     """
 
     def find(name: str) -> Job | None:
-        try:
-            job = describe(name)
-        except ClientError as error:
-            if is_not_found(error.response):
-                return None
-            raise
-        # The message is that of the job's container; SageMaker's own reason only refers to the log.
-        return Job(name, str(job[status]), job.get("ExitMessage") or job.get("FailureReason") or "")
+        description = _describe(describe, name)
+        return None if description is None else _job(name, description, status)
 
     return find
+
+
+def _describe(describe: Callable[[str], Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Return what SageMaker says of a job; None if it has no job of that name."""
+    try:
+        return describe(name)
+    except ClientError as error:
+        if is_not_found(error.response):
+            return None
+        raise
+
+
+def _job(name: str, description: Mapping[str, Any], status: str) -> Job:
+    # The message is that of the job's container; SageMaker's own reason only refers to the log.
+    reason = description.get("ExitMessage") or description.get("FailureReason") or ""
+    return Job(name, str(description[status]), reason)
 
 
 def _wait_if_running(operator: Any, history: JobHistory, job_type: str) -> None:

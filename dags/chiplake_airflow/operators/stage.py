@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from typing_extensions import override
 
 from chiplake_airflow.compatibility import AirflowSkipException
-from chiplake_airflow.operators.sagemaker import find_processing_job
+from chiplake_airflow.operators.sagemaker import job_and_reports
 from chiplake_airflow.stage_reports import (
     FAILED,
     INCOMPLETE,
@@ -18,7 +18,6 @@ from chiplake_airflow.stage_reports import (
     ReportedError,
     StageError,
     add_asset_events,
-    read_s3,
 )
 from chiplake_airflow.stages import alias_of
 from lakehouse.transform_job import Job
@@ -69,12 +68,10 @@ class StageOperator(BaseOperator):
             StageError: the stage failed, and the job went on; or the job completed without a word of the stage.
         """
         hook = SageMakerHook(aws_conn_id=None, region_name=self.region_name)
-        job = find_processing_job(hook, self.job_name) if self.job_name else None
+        job, reports = job_and_reports(hook, self.job_name, self.reports_uri) if self.job_name else (None, [])
         if job is None:
             raise AirflowSkipException("no job was started")
-        since = hook.describe_processing_job(job.name)["CreationTime"]
-        reports = {one.stage: one for one in read_s3(self.reports_uri, self.region_name, since)}
-        report = reports.get(self.stage)
+        report = next((one for one in reports if one.stage == self.stage), None)
         if report is None:
             if job.status == "Completed" and not self.is_optional:
                 raise StageError(f"{job.name} completed without a report of {self.stage}; see its log in CloudWatch")

@@ -30,7 +30,6 @@ from chiplake_airflow.runtimes.base import Runtime, Stage
 from chiplake_airflow.stages import all_assets, outlets_of
 from chiplake_airflow.variables import STAC_COLLECTION, variable
 
-PROJECT: Final = "/opt/chiplake"
 HOME: Final = "/opt/ml/processing/chiplake"
 CARDS: Final = "/opt/ml/processing/card"
 DOCS: Final = "/opt/ml/processing/docs"
@@ -113,12 +112,12 @@ class AwsRuntime(Runtime):
 
     @override
     def maintain(self) -> Stage:
-        return self._job("maintain", "maintain", CHIPLAKE, ("maintain",))
+        return self._job("maintain", "maintain", ("maintain",))
 
     def _steps(self, group: str, commands: Sequence[Sequence[str]], **kwargs: Any) -> ProcessingJobOperator:
         """Add the job that runs several commands of `chiplake` one after the other."""
         words = [word for command in commands for word in (THEN, *command)][1:]
-        return self._job("job", group, CHIPLAKE, ("steps", *words), **kwargs)
+        return self._job("job", group, ("steps", *words), **kwargs)
 
     def _stages(self, job: str) -> list[StageOperator]:
         """Add the tasks that show the stages of a job."""
@@ -143,7 +142,6 @@ class AwsRuntime(Runtime):
         self,
         task_id: str,
         name: str,
-        program: Sequence[str],
         arguments: Sequence[str],
         outputs: Sequence[dict[str, Any]] = (),
         **kwargs: Any,
@@ -153,7 +151,7 @@ class AwsRuntime(Runtime):
             "RoleArn": _template("chiplake_job_role_arn"),
             "AppSpecification": {
                 "ImageUri": _template("chiplake_spark_image"),
-                "ContainerEntrypoint": list(program),
+                "ContainerEntrypoint": list(CHIPLAKE),
                 "ContainerArguments": list(arguments),
             },
             "ProcessingResources": {
