@@ -33,6 +33,7 @@ from embedding.model.weights import describe_model
 from embedding.runs.export import EMBEDDING_INPUTS, FILLED_CHIPS, export_chips
 from embedding.runs.files import OUT_SUFFIX, ExportedObject, Run, new_run
 from embedding.runs.load import load_run
+from embedding.runs.stores import run_store
 from embedding.wire import ANSWER_SCHEMA, ARROW_STREAM, read_table, write_table
 from lakehouse.bands import BAND_NAMES
 from lakehouse.catalog import ensure_sources
@@ -80,7 +81,7 @@ def measure_export(card: ModelCard, folder: Path) -> Result:
     settings, spark, runs = get_settings(), get_spark(), list[Run]()
 
     def export() -> None:
-        run = export_chips(spark, settings, card, Days())
+        run = export_chips(spark, settings, run_store(settings), card, Days())
         if not isinstance(run, Run):
             raise SystemExit("nothing was exported to this machine")
         runs.append(run)

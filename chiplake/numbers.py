@@ -12,6 +12,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 
+from chiplake.keys import with_key_of, without_key_of
 from lakehouse.catalog import open_catalog
 from lakehouse.days import Days
 from lakehouse.errors import AttentionError, IncompleteError
@@ -24,7 +25,7 @@ FILLED: Final = "fct_filled_chips"
 _TO_EMBED: Final = "int_embedding_inputs"
 CHANGES: Final = "fct_chip_changes"
 _TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, CLAY_EMBEDDINGS)
-_KEY: Final = ["chip_id", "input_hash"]
+_KEY: Final = ("chip_id", "input_hash")
 
 
 def unreadable_error(unreadable: int, readable: int, largest_share: float, example: str = "") -> IncompleteError | None:
@@ -133,7 +134,7 @@ class Counter:
     def start(cls, settings: Settings) -> Counter:
         """Remember the state of the tables before a run."""
         catalog = open_catalog(settings)
-        return cls(catalog, settings, {name: _sequence_number(catalog, _full(settings, name)) for name in _TABLES})
+        return cls(catalog, settings, {name: _sequence_number(catalog, full_name(settings, name)) for name in _TABLES})
 
     def numbers(self, job: str, days: Days) -> LakeNumbers:
         """Return the numbers of a job.
@@ -176,12 +177,12 @@ class Counter:
             return None
         least = self.settings.embedding.min_complete
         has_box = self.settings.embedding.bbox is not None
-        wanted = _with_key_of(wanted, filled)
+        wanted = with_key_of(wanted, filled, *_KEY)
         is_error = pc.is_valid(answers["error"])
-        embedded = _with_key_of(wanted, answers.filter(pc.invert(is_error)))
-        failed = _without_key_of(_with_key_of(wanted, answers.filter(is_error)), embedded)
-        left_out = _without_key_of(filled, wanted)
-        too_open = _with_key_of(left_out, filled.filter(pc.less(filled["complete_fraction"], least)))
+        embedded = with_key_of(wanted, answers.filter(pc.invert(is_error)), *_KEY)
+        failed = without_key_of(with_key_of(wanted, answers.filter(is_error), *_KEY), embedded, *_KEY)
+        left_out = without_key_of(filled, wanted, *_KEY)
+        too_open = with_key_of(left_out, filled.filter(pc.less(filled["complete_fraction"], least)), *_KEY)
         elsewhere = "outside of CHIPLAKE_EMBED_BBOX" if has_box else "filled since int_embedding_inputs was built"
         reasons = {
             f"less complete than CHIPLAKE_EMBED_MIN_COMPLETE={least:g}": len(too_open),
@@ -197,12 +198,12 @@ class Counter:
 
     def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
         """Read some columns of the rows of some days; None if there is no such table."""
-        return read_columns(self.catalog, _full(self.settings, name), days.conditions("acquired_at"), *columns)
+        return read_columns(self.catalog, full_name(self.settings, name), days.conditions("acquired_at"), *columns)
 
     def _added(self, name: str) -> tuple[int, int]:
         """Return the rows, and the bytes of their files, that were added to a table since the run began."""
         try:
-            snapshots = self.catalog.load_table(_full(self.settings, name)).metadata.snapshots
+            snapshots = self.catalog.load_table(full_name(self.settings, name)).metadata.snapshots
         except NoSuchTableError:
             return 0, 0
         summaries = [
@@ -226,8 +227,8 @@ def read_columns(catalog: Catalog, name: str, conditions: Sequence[str], *column
     return table.scan(rows, selected_fields=columns).to_arrow()
 
 
-def _full(settings: Settings, name: str) -> str:
-    """Return the name with the schema; a name without one is a model's."""
+def full_name(settings: Settings, name: str) -> str:
+    """Return the name of a table with its schema; a name without one is a model's."""
     return name if "." in name else settings.lake.table(name)
 
 
@@ -237,16 +238,3 @@ def _sequence_number(catalog: Catalog, name: str) -> int:
     except NoSuchTableError:
         return 0
     return max((snapshot.sequence_number or 0 for snapshot in snapshots), default=0)
-
-
-def _keys(chips: pa.Table) -> pa.Table:
-    """Return the key columns in one type, as PyIceberg reads a text in one or the other."""
-    return pa.table({name: chips[name].cast(pa.large_string()) for name in _KEY})
-
-
-def _with_key_of(chips: pa.Table, others: pa.Table) -> pa.Table:
-    return _keys(chips).join(_keys(others), _KEY, join_type="left semi")
-
-
-def _without_key_of(chips: pa.Table, others: pa.Table) -> pa.Table:
-    return _keys(chips).join(_keys(others), _KEY, join_type="left anti")

@@ -77,7 +77,7 @@ def run_embedding(settings: Settings, days: Days = ALL_DAYS, on_progress: Progre
     with only_embedding_run(settings.lake.transform_dir):
         remove_partial_exports(settings.lake.transform_dir)
         finished = [_finish(settings, card, store, run_id, on_progress) for run_id in store.unfinished()]
-        exported = export_chips(get_spark(settings), settings, card, days)
+        exported = export_chips(get_spark(settings), settings, store, card, days)
         if exported is not None:
             finished.append(_finish(settings, card, store, exported.run_id, on_progress))
     return EmbeddingSummary(
@@ -118,7 +118,7 @@ def run_export(settings: Settings, days: Days = ALL_DAYS, load_leftovers: bool =
                 f"{run_id} is not loaded yet; run `chiplake embed transform` and `load` first, "
                 "or export with --load-leftovers"
             )
-        return export_chips(get_spark(settings), settings, card, days)
+        return export_chips(get_spark(settings), settings, store, card, days)
 
 
 def run_transform(

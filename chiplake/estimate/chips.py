@@ -14,7 +14,6 @@ from chiplake.estimate.grid import cells_in_box, cells_of_raster, in_box
 from chiplake.estimate.model import Certainty
 from chiplake.estimate.rows import (
     CHIP_SCHEMA,
-    TEXT,
     Lake,
     chips_of,
     last_change,
@@ -22,11 +21,10 @@ from chiplake.estimate.rows import (
     pairs_with,
     rows_added_since,
     union,
-    with_key_of,
-    without_key_of,
 )
 from chiplake.estimate.scenes import chips_of_scenes, pending_scenes
 from chiplake.jobs import Window
+from chiplake.keys import TEXT, with_key_of, without_key_of
 from chiplake.numbers import CHIPS, FILLED
 from lakehouse.box import BBox
 from lakehouse.days import Days

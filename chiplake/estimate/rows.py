@@ -17,10 +17,10 @@ from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Snapshot
 
-from chiplake.numbers import read_columns
+from chiplake.keys import TEXT, with_key_of, without_key_of
+from chiplake.numbers import full_name, read_columns
 from lakehouse.settings import Settings
 
-TEXT: Final = pa.large_string()  # PyIceberg reads a text in one type or another
 TIME: Final = pa.timestamp("us", tz="UTC")
 CHIP_SCHEMA: Final = pa.schema([("chip_id", TEXT), ("cell_id", TEXT), ("acquired_at", TIME)])
 _DAY_US: Final = 86_400 * 1_000_000
@@ -41,18 +41,15 @@ class Lake:
             schema: names and types of the columns.
             conditions: filters of PyIceberg.
         """
-        found = read_columns(self.catalog, self._full(name), conditions, *schema.names)
+        found = read_columns(self.catalog, full_name(self.settings, name), conditions, *schema.names)
         return schema.empty_table() if found is None else found.select(schema.names).cast(schema)
 
     def table(self, name: str) -> Table | None:
         """Return a table, given as for `read`; None if there is none."""
         try:
-            return self.catalog.load_table(self._full(name))
+            return self.catalog.load_table(full_name(self.settings, name))
         except NoSuchTableError:
             return None
-
-    def _full(self, name: str) -> str:
-        return name if "." in name else self.settings.lake.table(name)
 
 
 def last_change(table: Table | None) -> int:
@@ -90,26 +87,6 @@ def _changing(table: Table) -> list[Snapshot]:
 def chips_of(rows: pa.Table) -> pa.Table:
     """Return the columns of CHIP_SCHEMA."""
     return rows.select(CHIP_SCHEMA.names)
-
-
-def with_key_of(rows: pa.Table, others: pa.Table, *keys: str) -> pa.Table:
-    """Return the rows whose key is one of the others'."""
-    return rows.filter(_has_key_of(rows, others, keys))
-
-
-def without_key_of(rows: pa.Table, others: pa.Table, *keys: str) -> pa.Table:
-    """Return the rows whose key is none of the others'."""
-    return rows.filter(pc.invert(_has_key_of(rows, others, keys)))
-
-
-def _has_key_of(rows: pa.Table, others: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
-    return pc.is_in(_joined(rows, keys), value_set=_joined(others, keys))
-
-
-def _joined(rows: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
-    """Return the key of each row as one text; no part of a key has a line break."""
-    columns = [rows[key] for key in keys]
-    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, pa.scalar("\n", TEXT))
 
 
 def union(*tables: pa.Table) -> pa.Table:

@@ -21,7 +21,8 @@ import shapely
 from pyiceberg.expressions import In
 
 from chiplake.estimate.grid import Bounds, cells_of_raster
-from chiplake.estimate.rows import CHIP_SCHEMA, TEXT, TIME, Lake
+from chiplake.estimate.rows import CHIP_SCHEMA, TIME, Lake
+from chiplake.keys import TEXT
 from ingestion.item.footprints import to_metres
 from ingestion.store.items import Version, current_version
 from lakehouse.bands import PROBABILITIES

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from chiplake.estimate.rows import TEXT, TIME, Lake
+from chiplake.estimate.rows import TIME, Lake
+from chiplake.keys import TEXT
 from chiplake.stage_record import DONE, INCOMPLETE
 from chiplake.status import size_of
 from lakehouse.settings import Settings

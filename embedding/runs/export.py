@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from embedding.runs.files import ExportedObject
 from embedding.runs.object_writer import ENTRY_DDL, BatchFunction, objects_writer
-from embedding.runs.stores import NewRun, run_store
+from embedding.runs.stores import NewRun, RunStore
 from embedding.wire import MAX_OBJECT_BYTES
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from lakehouse.catalog import ensure_sources
@@ -38,6 +38,7 @@ _TASKS_PER_CORE: Final = 4  # so that cores end at about the same time
 def export_chips(
     spark: SparkSession,
     settings: Settings,
+    store: RunStore,
     card: ModelCard,
     days: Days,
 ) -> NewRun | None:
@@ -45,7 +46,8 @@ def export_chips(
 
     Args:
         spark: the session.
-        settings: catalog, where runs are, and chips per object.
+        settings: catalog, and chips per object.
+        store: where the run belongs.
         card: the model that will embed them.
         days: days of acquisition to export.
 
@@ -56,7 +58,6 @@ def export_chips(
         ChiplakeError: a table to export from is missing, a data file was removed by maintenance meanwhile, or executors
             write to their own file systems.
     """
-    store = run_store(settings)
     catalog = ensure_sources(settings)
     filled, inputs = settings.lake.table(FILLED_CHIPS), settings.lake.table(EMBEDDING_INPUTS)
     for table in (filled, inputs):
