@@ -67,7 +67,7 @@ class ClusterResources:
         return self.worker_cores(is_primary=True) + (self.hosts - 1) * self.worker_cores(is_primary=False)
 
     def worker_cores(self, is_primary: bool) -> int:
-        """Return the cores that a host lends to its executor. The driver keeps one, which has a Python process, too."""
+        """Return the cores of a host's executor. On the primary, one core is left for the driver."""
         return max(self.machine.cores - is_primary, 1)
 
     def settings(self) -> dict[str, str]:

@@ -62,7 +62,7 @@ class Work:
         certainty: how exact their number is.
         scenes: scenes whose rasters are read; None if the job reads none.
         retried: chips among them that have an error.
-        sources: earlier chips that are read, too.
+        sources: number of earlier chips that are also read.
     """
 
     chips: pa.Table

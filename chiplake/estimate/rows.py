@@ -45,7 +45,7 @@ class Lake:
         return schema.empty_table() if found is None else found.select(schema.names).cast(schema)
 
     def table(self, name: str) -> Table | None:
-        """Return a table, given as for `read`; None if there is none."""
+        """Return a table; None if it does not exist. The name is as for `read`."""
         try:
             return self.catalog.load_table(full_name(self.settings, name))
         except NoSuchTableError:
@@ -62,7 +62,7 @@ def rows_added_since(table: Table | None, moment_ms: int, schema: pa.Schema) -> 
     """Return columns of the rows in data files that were added to a table since a moment.
 
     Args:
-        table: None: there is none.
+        table: None if it does not exist.
         moment_ms: milliseconds since 1970.
         schema: names and types of the columns.
     """

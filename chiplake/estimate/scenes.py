@@ -1,8 +1,8 @@
 """The scenes whose chips are not planned yet.
 
 The models decide this by hashes that SQL computes. Here an item counts as planned if `int_scenes` has its current
-version, or a version that differs in nothing that a chip depends on. The parts of a split pass are told apart by one
-clock, where int_scene_parts compares two. Changes of the models themselves are not seen.
+version, or a version that makes the same chips. One clock tells the parts of a split pass apart, where int_scene_parts
+compares two. Changes of the models themselves are not seen.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def upload_checkpoint(checkpoint: Path, bucket: str, s3: Any) -> tuple[str, str]
 
 
 def raw_version(bucket: str, s3: Any) -> str | None:
-    """Return the version of the checkpoint that somebody copied to the bucket; None if there is none.
+    """Return the version of the checkpoint that somebody copied to the bucket; None if nobody did.
 
     Raises:
         ChiplakeError: AWS refuses it.
