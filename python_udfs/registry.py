@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from lakehouse.settings.runtime import RuntimeSettings
+from python_udfs.change.connected import GROUPS, connected_groups
 from python_udfs.extract.header import RASTER_HEADER, raster_header
 from python_udfs.functions.indices import chip_index
 from python_udfs.functions.masks import chip_fraction, chip_mask, chip_valid
@@ -50,6 +51,7 @@ FUNCTIONS: Final = (
         NEAREST,
         nearest_embeddings,
     ),
+    SqlFunction("connected_groups", "scalar", "pairs array<struct<string, string>>", GROUPS, connected_groups),
 )
 
 

@@ -18,6 +18,7 @@ from lakehouse.settings.clay import ClaySettings
 from lakehouse.settings.composites import CompositeSettings
 from lakehouse.settings.cutting import CuttingSettings
 from lakehouse.settings.embedding import EmbeddingSettings
+from lakehouse.settings.events import EventSettings
 from lakehouse.settings.filling import FillingSettings
 from lakehouse.settings.jobs import JobSettings
 from lakehouse.settings.lake import LakeSettings
@@ -58,6 +59,7 @@ class Settings(BaseModel):
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings.from_environment)
     transform: TransformSettings = Field(default_factory=TransformSettings.from_environment)
     change: ChangeSettings = Field(default_factory=ChangeSettings.from_environment)
+    events: EventSettings = Field(default_factory=EventSettings.from_environment)
     maintenance: MaintenanceSettings = Field(default_factory=MaintenanceSettings.from_environment)
     jobs: JobSettings = Field(default_factory=JobSettings.from_environment)
 

@@ -1,0 +1,22 @@
+"""Which anomalies are change events."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from lakehouse.settings.base import PREFIX, SettingsGroup
+
+
+class EventSettings(SettingsGroup):
+    """The alarm level of `fct_change_events`, and what is one event."""
+
+    model_config = SettingsConfigDict(env_prefix=f"{PREFIX}EVENT_")
+
+    min_score: float = Field(6.0, gt=0, description="Lowest score of an event. docs/change.md shows what it costs.")
+    min_area_ha: float = Field(
+        0.64, ge=0, description="Least area of an event within a cell, hectares; a patch has 0.64."
+    )
+    join_days: int = Field(
+        40, ge=0, description="How many days the parts of an event in neighbouring cells may differ in their first day."
+    )

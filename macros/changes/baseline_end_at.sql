@@ -1,0 +1,3 @@
+{% macro baseline_end_at(month_start_at) -%}
+    {{ month_start_at }} - interval 25 days
+{%- endmacro %}

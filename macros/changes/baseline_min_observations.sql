@@ -1,0 +1,1 @@
+{% macro baseline_min_observations() -%} 10 {%- endmacro %}

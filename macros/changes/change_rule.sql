@@ -1,0 +1,1 @@
+{% macro change_rule() -%} '{"method": "patch-season-v1"}' {%- endmacro %}

@@ -1,0 +1,1 @@
+{% macro patch_area_ha() -%} 0.64D {%- endmacro %}

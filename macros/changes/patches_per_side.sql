@@ -1,0 +1,1 @@
+{% macro patches_per_side() -%} 32 {%- endmacro %}
