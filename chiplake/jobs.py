@@ -68,7 +68,7 @@ def embedding_generation(window: Window, on_line: OnLine) -> None:
 
 
 def change_detection(window: Window, on_line: OnLine) -> None:
-    """raw.clay_embeddings to fct_chip_changes, for all days: the window does not limit this job."""
+    """Embeddings and patches to fct_chip_changes and fct_change_events, for all days: the window does not limit it."""
     dbt_build("change_detection", window, on_line)
 
 

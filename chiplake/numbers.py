@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,7 +25,8 @@ CHIPS: Final = "fct_chips"
 FILLED: Final = "fct_filled_chips"
 _TO_EMBED: Final = "int_embedding_inputs"
 CHANGES: Final = "fct_chip_changes"
-_TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, CLAY_EMBEDDINGS)
+EVENTS: Final = "fct_change_events"
+_TABLES: Final = (STAC_ITEMS, STAC_REJECTS, SCENES, CHIPS, FILLED, CHANGES, EVENTS, CLAY_EMBEDDINGS)
 _KEY: Final = ("chip_id", "input_hash")
 
 
@@ -77,10 +79,11 @@ class EmbeddedNumbers:
 
 @dataclass(frozen=True)
 class ChangeNumbers:
-    """Compared pairs of chips."""
+    """Compared pairs of chips, and change events."""
 
     pairs: int
     changes: int
+    events: Mapping[str, int]  # number of events last seen in these days, by state
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class LakeNumbers:
         if self.changed:
             yield "pairs compared", f"{self.changed.pairs:,}", self._written(CHANGES)
             yield "changes", f"{self.changed.changes:,}", ""
+            for state, events in self.changed.events.items():
+                yield f"events: {state}", f"{events:,}", ""
 
     def _written(self, table: str) -> str:
         return f"{self.written[table]:,}" if table in self.written else ""
@@ -194,7 +199,11 @@ class Counter:
 
     def _changed(self, days: Days) -> ChangeNumbers | None:
         pairs = self._columns(CHANGES, days, "is_change")
-        return None if pairs is None else ChangeNumbers(len(pairs), pc.sum(pairs["is_change"]).as_py() or 0)
+        if pairs is None:
+            return None
+        events = read_columns(self.catalog, full_name(self.settings, EVENTS), days.conditions("last_seen_at"), "state")
+        states = Counts([] if events is None else events["state"].to_pylist())
+        return ChangeNumbers(len(pairs), pc.sum(pairs["is_change"]).as_py() or 0, dict(sorted(states.items())))
 
     def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
         """Read some columns of the rows of some days; None if there is no such table."""

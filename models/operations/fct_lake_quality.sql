@@ -24,6 +24,12 @@ changes as (
 
 ),
 
+change_events as (
+
+    select * from {{ ref('fct_change_events') }}
+
+),
+
 cut as (
 
     select
@@ -73,6 +79,17 @@ compared as (
 
 ),
 
+seen_again as (
+
+    select
+        to_date(provisional_at) as acquired_on,
+        count(*) as events
+    from change_events
+    where provisional_at is not null
+    group by to_date(provisional_at)
+
+),
+
 final as (
 
     select
@@ -97,11 +114,13 @@ final as (
         coalesce(embedded.chips_embedded / filled.chips_filled, 0) as embedded_fraction,
         coalesce(compared.pairs_compared, 0) as pairs_compared,
         coalesce(compared.pairs_comparable, 0) as pairs_comparable,
-        coalesce(compared.changes, 0) as changes
+        coalesce(compared.changes, 0) as changes,
+        coalesce(seen_again.events, 0) as events
     from cut
     left join filled on cut.acquired_on = filled.acquired_on
     left join embedded on cut.acquired_on = embedded.acquired_on
     left join compared on cut.acquired_on = compared.acquired_on
+    left join seen_again on cut.acquired_on = seen_again.acquired_on
 
 )
 

@@ -37,6 +37,14 @@ KEYS = {
     "chiplake.fct_composites": ["composite_id"],
     "chiplake.fct_chip_embeddings": ["chip_id", "model_id"],
     "chiplake.fct_chip_changes": ["chip_id", "model_id"],
+    "chiplake.fct_chip_patches": ["chip_id"],
+    "chiplake.int_baseline_inputs": ["cell_id", "feature_kind", "month_start_at"],
+    "chiplake.int_patch_baselines": ["cell_id", "feature_kind", "month_start_at"],
+    "chiplake.int_anomaly_inputs": ["chip_id", "feature_kind"],
+    "chiplake.fct_chip_anomalies": ["chip_id", "feature_kind"],
+    "chiplake.int_event_inputs": ["cell_id", "feature_kind"],
+    "chiplake.int_cell_events": ["cell_id", "feature_kind"],
+    "chiplake.fct_change_events": ["event_id"],
 }
 
 Rows = dict[str, dict[str, Any]]  # by the values of the key, joined by " | "

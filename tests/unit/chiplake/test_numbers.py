@@ -55,6 +55,13 @@ def add_chips(catalog: Catalog) -> None:
         {"chip_id": "a", "acquired_at": EARLY, "is_change": False},
     ]
     add(catalog, "fct_chip_changes", pairs, pa.schema([("chip_id", pa.string()), ("is_change", pa.bool_()), *fields]))
+    events = [
+        {"event_id": "e", "state": "provisional", "last_seen_at": LATE},
+        {"event_id": "f", "state": "confirmed", "last_seen_at": LATE},
+        {"event_id": "g", "state": "provisional", "last_seen_at": EARLY},
+    ]
+    of_events = [("event_id", pa.string()), ("state", pa.string()), ("last_seen_at", TIME)]
+    add(catalog, "fct_change_events", events, pa.schema(of_events))
 
 
 def add_answers(catalog: Catalog, *answers: tuple[str, str, str | None]) -> None:
@@ -81,7 +88,7 @@ def test_a_night_counts_what_is_in_the_lake_and_what_it_wrote(settings: Settings
     assert numbers.cut == CutNumbers(scenes=2, chips=3, unreadable=1)
     assert numbers.filled == FilledNumbers(chips=3, complete=2, complete_fraction=0.75)
     assert numbers.embedded == EmbeddedNumbers(1, {OPEN: 1, "an error, see column error of raw.clay_embeddings": 1})
-    assert numbers.changed == ChangeNumbers(pairs=2, changes=1)
+    assert numbers.changed == ChangeNumbers(2, 1, {"confirmed": 1, "provisional": 2})
     assert list(numbers.rows()) == [
         ("scenes", "2", "2"),
         ("chips cut", "3", "4"),
@@ -94,6 +101,8 @@ def test_a_night_counts_what_is_in_the_lake_and_what_it_wrote(settings: Settings
         ("not embedded: an error, see column error of raw.clay_embeddings", "1", ""),
         ("pairs compared", "2", "2"),
         ("changes", "1", ""),
+        ("events: confirmed", "1", ""),
+        ("events: provisional", "2", ""),
     ]
 
 
@@ -110,7 +119,7 @@ def test_days_limit_the_numbers(settings: Settings, catalog: Catalog) -> None:
     assert numbers.cut == CutNumbers(scenes=1, chips=1, unreadable=1)
     assert numbers.filled == FilledNumbers(chips=1, complete=1, complete_fraction=1.0)
     assert numbers.embedded == EmbeddedNumbers(0, {"not yet": 1})
-    assert numbers.changed == ChangeNumbers(pairs=1, changes=1)
+    assert numbers.changed == ChangeNumbers(1, 1, {"confirmed": 1, "provisional": 1})
 
 
 def test_chips_outside_of_the_box_of_the_embedding_are_named(settings: Settings, catalog: Catalog) -> None:

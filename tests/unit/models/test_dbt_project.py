@@ -28,7 +28,7 @@ from lakehouse.source_schemas import (
 )
 
 # Folders of models, from left to right.
-STAGES = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "changes", "operations")
+STAGES = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "anomalies", "changes", "operations")
 MARTS = ("dim_", "fct_")
 ACCESS = {True: ("public",), False: ("protected", "private")}
 RUN_VARIABLES = {"start_date", "end_date", "recompute"}  # variables that are not settings
