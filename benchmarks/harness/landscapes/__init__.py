@@ -7,6 +7,7 @@ families differ in the parameters of the generator. Constants of a rule may be c
 from __future__ import annotations
 
 from harness.landscapes.families import FAMILIES, HALVES, NUISANCES, Family, Nuisances
+from harness.landscapes.folder import load, read_landscape, save
 from harness.landscapes.landscape import Landscape, Truth
 from harness.landscapes.make import make_landscape
 
@@ -18,5 +19,8 @@ __all__ = [
     "Landscape",
     "Nuisances",
     "Truth",
+    "load",
     "make_landscape",
+    "read_landscape",
+    "save",
 ]

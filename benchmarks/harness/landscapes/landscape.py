@@ -78,6 +78,11 @@ def date_of(day: float) -> date:
     return _EPOCH + timedelta(days=int(np.floor(day)))
 
 
+def origin_of(day: float) -> int:
+    """Return 1 January of a day's year, both in days since 1970-01-01."""
+    return day_of(date_of(day).replace(month=1, day=1))
+
+
 def day_of(when: date) -> int:
     """Return the days from 1970-01-01 to a date."""
     return (when - _EPOCH).days

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from harness.landscapes.events import Event, plant
 from harness.landscapes.families import Family, Nuisances
-from harness.landscapes.landscape import Landscape, Truth, date_of, day_of
-from harness.landscapes.mosaic import Mosaic, make_mosaic
+from harness.landscapes.landscape import Landscape, Truth, date_of, origin_of
+from harness.landscapes.mosaic import WOODS, Mosaic, make_mosaic
 from harness.landscapes.noise import SIDE, Field, chance_of, fractal, smooth
 from harness.landscapes.scene import Light, Night, classify, look_at
 from harness.landscapes.seasons import part_shares, unit_shares
@@ -37,6 +36,9 @@ _TEXTURE: Final = {
     "water": (0.0, 0.05),
 }
 _EVENT_TEXTURE: Final = (0.3, 0.08)
+# How much of the pattern of growth is another each year.
+_YEARLY: Final = {"crop": 0.8, "meadow": 0.4, "pasture": 0.4, "heath": 0.2}
+_YEARLY_WOODS: Final = 0.15
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def make_landscape(family: Family, seed: int, nuisances: Nuisances | None = None
 
 
 def _truth(events: list[Event], days: NDArray[np.float64]) -> Truth:
-    origin = day_of(date(date_of(days[0]).year, 1, 1))
+    origin = origin_of(days[0])
     end = np.array([event.end for event in events])
     return Truth(
         origin,
@@ -121,16 +123,22 @@ class _Textures:
 
     still: Field  # of growth, the same in all years
     yearly: dict[int, Field]  # of growth, by year
+    turnover: Field  # share of the pattern of growth that is the year's
     bright: Field
     melt: Field  # where snow stays
 
 
-def _textures(family: Family, seed: int, days: NDArray[np.float64]) -> _Textures:
+def _textures(family: Family, seed: int, days: NDArray[np.float64], mosaic: Mosaic) -> _Textures:
     chance = chance_of(family.name, seed, "texture")
     still = 0.6 * smooth(chance, 4) + 0.5 * smooth(chance, 1.2) + 0.6 * fractal(chance, 2.0)
     years = sorted({date_of(day).year for day in days})
-    yearly = {year: 0.6 * still + 0.6 * fractal(chance_of(family.name, seed, f"texture {year}"), 2.2) for year in years}
-    return _Textures(still, yearly, 0.8 * smooth(chance, 0.8) + 0.6 * smooth(chance, 3), smooth(chance, 5))
+    yearly = {year: fractal(chance_of(family.name, seed, f"texture {year}"), 2.2) for year in years}
+    turnover = np.array([_turnover(str(cover)) for cover in mosaic.cover], np.float32)[mosaic.label]
+    return _Textures(still, yearly, turnover, 0.8 * smooth(chance, 0.8) + 0.6 * smooth(chance, 3), smooth(chance, 5))
+
+
+def _turnover(cover: str) -> float:
+    return _YEARLY.get(cover, _YEARLY_WOODS if cover in WOODS else 0.0)
 
 
 def _render(
@@ -144,7 +152,7 @@ def _render(
     nuisances: Nuisances,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.str_]]:
     days = np.array([one.day for one in passes])
-    textures = _textures(family, seed, days)
+    textures = _textures(family, seed, days, mosaic)
     snow = weather.at(weather.snow, days)
     chance = chance_of(family.name, seed, "light")
     light = Light(family, chance, mosaic)
@@ -169,7 +177,7 @@ def _mixed_ground(
     mosaic: Mosaic, ground: _Ground, textures: _Textures, events: list[Event], number: int, day: float
 ) -> Field:
     """Return the reflectance of the ground, (10, 256, 256)."""
-    growth = textures.yearly[date_of(day).year]
+    growth = textures.still + textures.turnover * (textures.yearly[date_of(day).year] - textures.still)
     image = _take(ground.spectra[number], mosaic.label)
     image += _take(ground.growth[number], mosaic.label) * growth
     image *= 1 + ground.bright[mosaic.label] * textures.bright
