@@ -6,6 +6,15 @@ from typing import Final
 
 from lakehouse.settings.runtime import RuntimeSettings
 from python_udfs.change.connected import GROUPS, connected_groups
+from python_udfs.change.functions import (
+    ANOMALY,
+    EVENTS,
+    PATCHES,
+    cell_events,
+    chip_anomaly,
+    chip_patches,
+    patch_baseline,
+)
 from python_udfs.extract.header import RASTER_HEADER, raster_header
 from python_udfs.functions.indices import chip_index
 from python_udfs.functions.masks import chip_fraction, chip_mask, chip_valid
@@ -50,6 +59,34 @@ FUNCTIONS: Final = (
         "file string, positions array<bigint>, query_file string, query_position bigint, column string, k int",
         NEAREST,
         nearest_embeddings,
+    ),
+    SqlFunction(
+        "chip_patches",
+        "scalar",
+        "bands struct<binary>, source_index binary, suspect binary",
+        PATCHES,
+        chip_patches,
+    ),
+    SqlFunction(
+        "patch_baseline",
+        "scalar",
+        "history array<struct<bigint, string, binary>>",
+        "binary",
+        patch_baseline,
+    ),
+    SqlFunction(
+        "chip_anomaly",
+        "scalar",
+        "acquired_us bigint, patches binary, baseline binary",
+        ANOMALY,
+        chip_anomaly,
+    ),
+    SqlFunction(
+        "cell_events",
+        "scalar",
+        "rule string, history array<struct<bigint, string, binary>>",
+        EVENTS,
+        cell_events,
     ),
     SqlFunction("connected_groups", "scalar", "pairs array<struct<string, string>>", GROUPS, connected_groups),
 )

@@ -13,9 +13,15 @@ class EventSettings(SettingsGroup):
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}EVENT_")
 
-    min_score: float = Field(6.0, gt=0, description="Lowest score of an event. docs/change.md shows what it costs.")
+    min_score: float = Field(
+        2.7,
+        ge=2,
+        description="Lowest score of an event; a lower one finds more, and more that are none.",
+    )
     min_area_ha: float = Field(
-        0.64, ge=0, description="Least area of an event within a cell, hectares; a patch has 0.64."
+        1.28,
+        ge=0,
+        description="Least area of an event within a cell when it begins, hectares; a patch has 0.64.",
     )
     join_days: int = Field(
         40, ge=0, description="How many days the parts of an event in neighbouring cells may differ in their first day."

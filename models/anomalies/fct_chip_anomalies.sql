@@ -36,7 +36,7 @@ judged as (
         patches.*,
         pending.input_hash as anomaly_hash,
         coalesce(baselines.observations, 0) as baseline_observations,
-        chip_anomaly(patches.acquired_at, patches.patches, baselines.baseline) as anomaly
+        chip_anomaly(unix_micros(patches.acquired_at), patches.patches, baselines.baseline) as anomaly
     from pending
     inner join patches
         on pending.chip_id = patches.chip_id and pending.feature_kind = patches.feature_kind

@@ -29,7 +29,7 @@ histories as (
         pending.feature_kind,
         pending.month_start_at,
         pending.input_hash,
-        collect_list(struct(patches.acquired_at, patches.chip_id, patches.patches)) as history
+        collect_list(struct(unix_micros(patches.acquired_at), patches.chip_id, patches.patches)) as history
     from pending
     inner join patches
         on
@@ -49,7 +49,7 @@ final as (
         feature_kind,
         month_start_at,
         size(history) as observations,
-        patch_baseline(month_start_at, history) as baseline,
+        patch_baseline(history) as baseline,
         input_hash
     from histories
 

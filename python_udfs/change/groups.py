@@ -1,0 +1,99 @@
+"""Patches alike: groups by their season, and what all of a group have in common on one night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+_COMPONENTS: Final = 4  # principal components that the grouping looks at
+_ROUNDS: Final = 12  # of k-means, more than it needs
+_MIN_PATCHES: Final = 12  # of a group, for a median of its own
+_SAMPLE: Final = 48  # patches of a group whose median is taken
+_WINSOR: Final = 2.5  # deviations beyond which a residual counts as so many
+_WINSOR_GAIN: Final = 1.12  # makes up for the cut: variance of a normal distribution / that of a cut one
+_MAD: Final = 1.4826  # median absolute deviations in a standard deviation (Rousseeuw and Croux 1993)
+_LEAST: Final = 1e-4  # smallest deviation
+
+
+def groups_of(seasons: Floats, number: int) -> Numbers:
+    """Group patches by the mean and the amplitudes of their seasons: k-means with fixed starting points.
+
+    Args:
+        seasons: (5, channels, patches), coefficients of 1, cos, sin, cos 2, sin 2.
+        number: of groups.
+
+    Returns:
+        (patches,) group of each patch.
+    """
+    mean, cos, sin = seasons[:3]
+    traits = np.concatenate([mean, np.hypot(cos, sin), cos / 2, sin / 2]).T
+    quarter, half, three = np.quantile(traits, (0.25, 0.5, 0.75), axis=0)
+    traits = (traits - half) / (three - quarter + 0.05)
+    left, sizes, _ = np.linalg.svd(traits - traits.mean(axis=0), full_matrices=False)
+    points = left[:, :_COMPONENTS] * sizes[:_COMPONENTS]
+    in_order = np.argsort(points[:, 0], kind="stable")
+    centres = points[in_order[(np.arange(number) * 2 + 1) * len(points) // (2 * number)]]
+    found = np.zeros(len(points), np.intp)
+    for _ in range(_ROUNDS):
+        distances = ((points[:, None] - centres[None]) ** 2).sum(axis=2)
+        found = distances.argmin(axis=1)
+        centres = np.stack(
+            [
+                points[found == one].mean(axis=0) if (found == one).any() else centre
+                for one, centre in enumerate(centres)
+            ]
+        )
+    return found
+
+
+def members_of(group: Numbers, number: int) -> list[Numbers]:
+    """Return the patches of each group."""
+    return [np.flatnonzero(group == one) for one in range(number)]
+
+
+def common_residual(residual: Floats, seen: Mask, members: Sequence[Numbers]) -> Floats:
+    """Return the median residual of each patch's group on one night; that of the whole chip for a small group.
+
+    Args:
+        residual: (channels, patches).
+        seen: (patches,) patches that count.
+        members: from `members_of`.
+
+    Returns:
+        (channels, patches).
+    """
+    everywhere = np.flatnonzero(seen)
+    overall = _median(residual, everywhere) if len(everywhere) else np.zeros(len(residual))
+    common = np.empty_like(residual)
+    for of_group in members:
+        counted = of_group[seen[of_group]]
+        median = _median(residual, counted) if len(counted) >= _MIN_PATCHES else overall
+        common[:, of_group] = median[:, None]
+    return common
+
+
+def _median(residual: Floats, patches: Numbers) -> Floats:
+    step = -(-len(patches) // _SAMPLE)
+    return np.asarray(np.median(residual[:, patches[::step]], axis=1))
+
+
+def robust_covariance(residuals: Floats) -> Floats:
+    """Return the covariance of residuals about their medians, each cut at 2.5 robust deviations.
+
+    Args:
+        residuals: (channels, n), n > 0.
+
+    Returns:
+        (channels, channels).
+    """
+    centred = residuals - np.median(residuals, axis=1, keepdims=True)
+    deviation = _MAD * np.median(np.abs(centred), axis=1, keepdims=True) + _LEAST
+    cut = np.clip(centred, -_WINSOR * deviation, _WINSOR * deviation)
+    return np.asarray(_WINSOR_GAIN * (cut @ cut.T) / residuals.shape[1])
