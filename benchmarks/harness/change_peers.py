@@ -188,14 +188,15 @@ def square_means(features: NDArray[np.float32], shares: NDArray[np.float32]) -> 
     return np.asarray(means.reshape(*features.shape[:2], -1).swapaxes(1, 2), np.float32)
 
 
-def former_scores(vectors: NDArray[np.float32]) -> list[tuple[int, float]]:
+def former_scores(vectors: NDArray[np.float32], bands: Sequence[str] = BAND_NAMES) -> list[tuple[int, float]]:
     """Return the place and the robust score of each vector that has enough earlier distances.
 
     Args:
         vectors: (n, bands) reflectances, in order of time.
+        bands: their names.
     """
     rule = ChangeSettings()
-    scale = np.array([STATISTICS[name].std for name in BAND_NAMES]) / VALUE_PER_REFLECTANCE
+    scale = np.array([STATISTICS[name].std for name in bands]) / VALUE_PER_REFLECTANCE
     distances: Sequence[float] = np.linalg.norm(np.diff(vectors, axis=0) / scale, axis=1).tolist()
     scores = []
     for place, distance in enumerate(distances):
