@@ -101,6 +101,7 @@ class Family:
     texture: float  # factor on the variation within fields and stands
     years: tuple[float, float]  # length of the series
     repeat: tuple[float, ...]  # days of passes within ten days
+    changes: tuple[int, int] = (4, 6)  # fewest and most planted ones
 
 
 TUNE: Final = Family(
