@@ -20,6 +20,7 @@ from chiplake.synthetic.noise import Grid
 from chiplake.synthetic.sky import Sun, make_sky
 from chiplake.synthetic.view import classify, reflectance
 from harness.floors import VALID
+from harness.forest import read_cube
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from python_udfs.valid_pixels import CLOUD_CLASSES, BandPixels, Mask, data_mask, to_10m
 
@@ -33,11 +34,6 @@ TILE_SOURCES: Final[Mapping[str, Sequence[int]]] = {"tile, clear source": (13,),
 
 TILE_DAYS: Final = {"S2B_33TWL_20230810_0_L2A": 10, "S2B_33TWL_20230813_0_L2A": 13, "S2A_33TWL_20230815_0_L2A": 15}
 TILE_CODES: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
-_CUBE: Final = "nrt/data/sentinel2_cube_subset_romania_{}m.nc"
-_CUBE_BANDS: Final = {
-    **{name: (10, code) for name, code in (("blue", "B2"), ("green", "B3"), ("red", "B4"), ("nir", "B8"))},
-    **{name: (20, code) for name, code in (("nir08", "B8A"), ("swir16", "B11"))},
-}
 _CUBE_MAX_AGE_DAYS: Final = 60
 _HISTORY_DAYS: Final = 120  # a filled pixel depends on chips of so many days
 _LANDSCAPE_SEEDS: Final = (101, 102, 103, 104)
@@ -170,7 +166,7 @@ def forest_cases(folder: Path) -> Iterator[Case]:
     Args:
         folder: the unpacked wheel of nrt 0.2.1, whose cubes of 100 x 100 pixels have 140 dates.
     """
-    nights = _read_cube(folder)
+    nights = _nights_of_cube(folder)
     share = (100 / SIDE) ** 2  # of a chip that the cube covers
     cloudy = [night.clouds for night in nights if 0.1 * share < night.clouds.mean() < 0.6 * share]
     is_clear = [night.valid.mean() > 0.7 * share for night in nights]
@@ -188,28 +184,22 @@ def forest_cases(folder: Path) -> Iterator[Case]:
                         yield case
 
 
-def _read_cube(folder: Path) -> list[Night]:
+def _nights_of_cube(folder: Path) -> list[Night]:
     """Return the nights of the cube in the north-west corner of a chip; the rest of the chip is nodata."""
-    layers, days = {}, list[int]()
-    for name, (gsd, code) in {**_CUBE_BANDS, "scl": (10, "SCL")}.items():
-        with rasterio.open(f"netcdf:{folder / _CUBE.format(gsd)}:{code}") as dataset:
-            layers[name] = dataset.read()
-            days = [int(day) for day in dataset.tags()["NETCDF_DIM_time_VALUES"].strip("{}").split(",")]
-    nights = []
-    for number, day in enumerate(days):
+    cube, nights = read_cube(folder), []
+    for number, day in enumerate(cube.days):
         bands = {
-            name: _in_chip(layers[name][number], SIDE // (BAND_BY_NAME[name].gsd // 10)).astype(np.uint16)
-            for name in _CUBE_BANDS
+            name: _in_chip(pixels[number], SIDE // (BAND_BY_NAME[name].gsd // 10))
+            for name, pixels in cube.bands.items()
         }
-        scl = layers["scl"][number][::2, ::2].astype(np.uint8)
-        nights.append(_night(day, bands, _in_chip(scl, SIDE // 2)))
+        nights.append(_night(int(day), bands, _in_chip(cube.scl[number, ::2, ::2], SIDE // 2)))
     return nights
 
 
 def _in_chip(pixels: NDArray[Any], side: int) -> NDArray[Any]:
     whole = np.zeros((side, side), pixels.dtype)
     rows, cols = pixels.shape
-    whole[:rows, :cols] = np.nan_to_num(pixels)
+    whole[:rows, :cols] = pixels
     return whole
 
 

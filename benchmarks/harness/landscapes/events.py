@@ -77,12 +77,12 @@ class Event:
 
 
 def plant(family: Family, seed: int, mosaic: Mosaic, year: Year) -> list[Event]:
-    """Plant four to six changes, apart from each other, with at least 15 months of nights before each."""
+    """Plant changes apart from each other, with at least 15 months of nights before each."""
     chance = chance_of(family.name, seed, "events")
     cover = mosaic.cover_map
     taken = np.zeros((SIDE, SIDE), np.bool_)
     first, last = year.days[0] + _HISTORY_DAYS, year.days[-1] - _AFTER_DAYS
-    wanted = int(chance.integers(4, 7))
+    wanted = int(chance.integers(family.changes[0], family.changes[1] + 1))
     kinds = [*chance.permutation(list(_PLACES)), *chance.permutation(list(_PLACES))]
     events: list[Event] = []
     for kind in kinds:

@@ -101,6 +101,7 @@ class Family:
     texture: float  # factor on the variation within fields and stands
     years: tuple[float, float]  # length of the series
     repeat: tuple[float, ...]  # days of passes within ten days
+    changes: tuple[int, int] = (4, 6)  # fewest and most planted ones
 
 
 TUNE: Final = Family(
@@ -120,9 +121,9 @@ TUNE: Final = Family(
     stand_shift=4,
     green_range=(0.80, 0.93),
     drought=0.45,
-    forest=(0.2, 0.55),
+    forest=(0.1, 0.45),
     conifers=(0.25, 0.75),
-    grassland=(0.2, 0.5),
+    grassland=(0.1, 0.35),
     field_ha=(1.0, 12.0),
     crops=("wheat", "wheat", "rape", "maize", "beet", "spring_barley", "alfalfa"),
     soils=("loam", "chernozem"),
@@ -131,7 +132,7 @@ TUNE: Final = Family(
     relief_m=90,
     haze=0.012,
     hazy=0.35,
-    missed_clouds=1.2,
+    missed_clouds=2.0,
     missed_shadows=0.3,
     cirrus=0.15,
     gain_sigma=0.02,
@@ -159,9 +160,9 @@ TEST: Final = Family(
     stand_shift=5.5,
     green_range=(0.72, 0.9),
     drought=0.6,
-    forest=(0.15, 0.6),
+    forest=(0.08, 0.5),
     conifers=(0.15, 0.85),
-    grassland=(0.15, 0.6),
+    grassland=(0.08, 0.4),
     field_ha=(1.5, 20.0),
     crops=("wheat", "winter_barley", "rape", "maize", "sunflower", "potato", "spring_barley", "alfalfa"),
     soils=("terra_rossa", "loam"),
@@ -170,7 +171,7 @@ TEST: Final = Family(
     relief_m=60,
     haze=0.017,
     hazy=0.45,
-    missed_clouds=1.6,
+    missed_clouds=3.0,
     missed_shadows=0.4,
     cirrus=0.2,
     gain_sigma=0.025,

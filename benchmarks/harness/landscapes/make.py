@@ -88,10 +88,10 @@ def _truth(events: list[Event], days: NDArray[np.float64]) -> Truth:
     end = np.array([event.end for event in events])
     return Truth(
         origin,
-        np.array([event.mask for event in events]),
+        np.array([event.mask for event in events], np.bool_).reshape(-1, SIDE, SIDE),
         np.array([event.start for event in events]) - origin,
         np.where(np.isfinite(end), end - origin, -1),
-        np.array([event.kind for event in events]),
+        np.array([event.kind for event in events], np.str_),
     )
 
 

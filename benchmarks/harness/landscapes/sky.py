@@ -71,7 +71,7 @@ class Sky:
 
 
 def make_passes(family: Family, seed: int, nuisances: Nuisances) -> list[Pass]:
-    """Draw the passes of a landscape whose scenes a search by cloud cover finds."""
+    """Draw the passes of a landscape whose scenes a search by cloud cover finds; without `clouds` these are clear."""
     chance = chance_of(family.name, seed, "passes")
     start = day_of(date(int(chance.integers(2018, 2022)), 1, 1)) + int(chance.integers(0, 100))
     length = float(chance.uniform(*family.years)) * 365.25
@@ -81,7 +81,7 @@ def make_passes(family: Family, seed: int, nuisances: Nuisances) -> list[Pass]:
             day = start + cycle * _CYCLE_DAYS + int(offset)
             orbit, platform = number % 2, _PLATFORMS[number // 2]
             clouds = _cloud_share(family, chance, float(day))
-            if clouds <= _SEARCHED or not nuisances.clouds:
+            if clouds <= _SEARCHED:
                 passes.append(Pass(day + _TIMES[orbit], platform, orbit, clouds * nuisances.clouds))
     return passes
 

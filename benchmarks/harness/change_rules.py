@@ -1,0 +1,49 @@
+"""The rules for change that are compared. Each reports detections at several thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from harness.change_peers import FORMER_SCORES, SCCD_SHARE, SCCD_SHARES, former_detections, sccd_detections
+from harness.change_scores import Detection
+from harness.change_series import Series
+from harness.landscapes import Landscape
+from lakehouse.settings.change import ChangeSettings
+
+Reports = Mapping[float, Sequence[Detection]]  # by threshold
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule for change.
+
+    Attributes:
+        name: by which the program calls it.
+        prefix: of its keys in the JSON.
+        thresholds: of the curve.
+        threshold: at which its figures are told.
+        detect: what it reports on a landscape at each threshold.
+    """
+
+    name: str
+    prefix: str
+    thresholds: tuple[float, ...]
+    threshold: float
+    detect: Callable[[Landscape, Series], Reports]
+
+
+def _sccd(landscape: Landscape, _series: Series) -> Reports:
+    return sccd_detections(landscape.bands, landscape.scl, landscape.days)
+
+
+def _former(_landscape: Landscape, series: Series) -> Reports:
+    every = former_detections(series.features, series.shares, series.days)
+    return {limit: [one for one in every if one.score >= limit] for limit in FORMER_SCORES}
+
+
+SCCD: Final = Rule("S-CCD", "sccd_", SCCD_SHARES, SCCD_SHARE, _sccd)
+FORMER: Final = Rule("former", "former_", FORMER_SCORES, ChangeSettings().min_score, _former)
+RULES: Final = {rule.name: rule for rule in (SCCD, FORMER)}
+assert all(rule.threshold in rule.thresholds for rule in RULES.values())
