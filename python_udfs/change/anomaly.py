@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from python_udfs.change.baseline import Baseline, logarithms, season_terms, whitening
-from python_udfs.change.groups import Floats, Mask, common_residual, members_of, robust_covariance
+from python_udfs.change.baseline import Baseline, expected_values, logarithms, season_terms, whitening
+from python_udfs.change.groups import Floats, Mask, common_residuals, members_of, robust_covariance
 from python_udfs.change.patches import (
     PATCHES,
     SIDE,
@@ -131,9 +131,9 @@ def score_chip(rule: ChangeRule, baseline: Baseline, day: float, patches: PatchF
     if seen.sum() < rule.min_patches or patches.bands != baseline.bands:
         return None
     members = members_of(baseline.group, len(baseline.covariance))
-    expected = np.einsum("t,tcp->cp", season_terms(np.array([day]))[0], baseline.season)
-    residual = logarithms(patches.features) - expected
-    residual -= common_residual(residual, seen, members)
+    expected = expected_values(season_terms(np.array([day])), baseline.season)
+    residuals = logarithms(patches.features)[None] - expected
+    residual = (residuals - common_residuals(residuals, seen[None], members))[0].astype(np.float64)
     direction = np.empty_like(residual)
     for of_group, of_history in zip(members, baseline.covariance, strict=True):
         tonight = residual[:, of_group[seen[of_group]]]

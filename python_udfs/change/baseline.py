@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from python_udfs.change.groups import Floats, Mask, Numbers, common_residual, groups_of, members_of, robust_covariance
+from python_udfs.change.groups import Floats, Mask, Numbers, common_residuals, groups_of, members_of, robust_covariance
 from python_udfs.change.patches import PATCHES, PatchFeatures, bands_of_code, code_of_bands, decode_numbers
 from python_udfs.change.rule import ChangeRule
 from python_udfs.codec import encode_array
@@ -73,10 +73,10 @@ class Baseline:
         )
 
 
-def logarithms(features: NDArray[np.float32]) -> Floats:
+def logarithms(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return log reflectance, 0 where nothing was seen: light and haze multiply, so residuals of logarithms compare."""
-    seen = np.maximum(np.nan_to_num(features, nan=1.0), _DARKEST) + _LOG_OFFSET
-    return np.where(np.isnan(features), 0.0, np.log(seen, dtype=np.float64))
+    shifted = np.maximum(features, np.float32(_DARKEST)) + np.float32(_LOG_OFFSET)
+    return np.nan_to_num(np.log(shifted), copy=False, nan=0.0)
 
 
 def season_terms(days: Floats) -> Floats:
@@ -106,17 +106,15 @@ def fit_baseline(rule: ChangeRule, days: Floats, observations: Sequence[PatchFea
         return None
     values = np.stack([logarithms(observations[number].features) for number in chosen])
     terms = season_terms(days[chosen])
-    season = _fit(terms, values, seen.astype(np.float64), rule.ridge)
+    season = _fit(terms, values, seen.astype(np.float32), rule.ridge)
     group = np.zeros(PATCHES, np.intp)
     group[enough] = groups_of(season[:, :, enough], rule.groups)
     members = members_of(group, rule.groups)
     # What all of a group have in common on a night is weather, light or an early spring, and no part of the season.
-    residuals = values - np.einsum("nt,tcp->ncp", terms, season)
-    values -= np.stack([common_residual(one, at, members) for one, at in zip(residuals, seen, strict=True)])
-    residuals = values - np.einsum("nt,tcp->ncp", terms, season)
-    weights = seen * _weights(rule, residuals, seen, members)
+    values -= common_residuals(values - expected_values(terms, season), seen, members)
+    weights = seen * _weights(rule, values - expected_values(terms, season), seen, members)
     season = _fit(terms, values, weights, rule.ridge)
-    residuals = values - np.einsum("nt,tcp->ncp", terms, season)
+    residuals = values - expected_values(terms, season)
     covariance = np.stack([_covariance(residuals, seen, of_group) for of_group in members])
     own = np.empty(PATCHES)
     for of_group, one in zip(members, covariance, strict=True):
@@ -124,38 +122,51 @@ def fit_baseline(rule: ChangeRule, days: Floats, observations: Sequence[PatchFea
     return Baseline(bands, season, group, covariance, np.where(enough, own, np.nan))
 
 
-def _fit(terms: Floats, values: Floats, weights: Floats, ridge: float) -> Floats:
+def expected_values(terms: Floats, season: Floats) -> NDArray[np.float32]:
+    """Return the season's log reflectance, (n, bands, patches), at the terms of n days."""
+    flat = terms.astype(np.float32) @ season.reshape(TERMS, -1).astype(np.float32)
+    return flat.reshape(len(terms), *season.shape[1:])
+
+
+def _fit(terms: Floats, values: NDArray[np.float32], weights: NDArray[np.float32], ridge: float) -> Floats:
     """Return the weighted ridge fit of each patch, (5, bands, patches).
 
     Hoerl and Kennard 1970: (A'WA + R)^-1 A'W x, with a penalty R on the seasonal terms.
     """
     products = (terms[:, :, None] * terms[:, None, :]).reshape(len(terms), -1)
-    normal = (weights.T @ products).reshape(-1, TERMS, TERMS) + np.diag([1e-6, ridge, ridge, 2 * ridge, 2 * ridge])
-    right = np.stack([np.einsum("np,ncp->pc", weights * term[:, None], values) for term in terms.T], axis=1)
-    return np.ascontiguousarray(np.linalg.solve(normal, right).transpose(1, 2, 0))
+    penalty = np.diag([1e-6, ridge, ridge, 2 * ridge, 2 * ridge])
+    normal = (weights.T.astype(np.float64) @ products).reshape(-1, TERMS, TERMS) + penalty
+    weighted = (values * weights[:, None]).reshape(len(values), -1)
+    right = (terms.astype(np.float32).T @ weighted).reshape(TERMS, *values.shape[1:]).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.linalg.solve(normal, right.astype(np.float64)).transpose(1, 2, 0))
 
 
-def _weights(rule: ChangeRule, residuals: Floats, seen: Mask, members: Sequence[Numbers]) -> Floats:
+def _weights(
+    rule: ChangeRule, residuals: NDArray[np.float32], seen: Mask, members: Sequence[Numbers]
+) -> NDArray[np.float32]:
     """Return the weight of each observation of each patch, (n, patches): less than 1 for one that looks strange."""
-    counted = seen.sum(axis=0)
-    cut = np.minimum(residuals**2, _LARGEST**2)
-    spread = np.sqrt(np.einsum("ncp,np->cp", cut, seen.astype(np.float64)) / np.maximum(counted, 1))
-    distance = np.empty(seen.shape)
+    squares = residuals**2
+    cut = np.minimum(squares, np.float32(_LARGEST**2)) * seen[:, None]
+    spread = np.sqrt(cut.sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
+    distance = np.empty(seen.shape, np.float32)
     for of_group in members:
         unit = np.median(spread[:, of_group], axis=1) + rule.noise if len(of_group) else np.ones(len(spread))
-        distance[:, of_group] = np.sqrt(((residuals[:, :, of_group] / unit[None, :, None]) ** 2).mean(axis=1))
-    return np.asarray(np.minimum(1.0, rule.outlier / np.maximum(distance, 1e-6)) ** 2)
+        distance[:, of_group] = np.einsum("ncp,c->np", squares[:, :, of_group], (unit**-2).astype(np.float32))
+    mean = distance / np.float32(squares.shape[1])
+    return np.asarray(np.minimum(1.0, rule.outlier**2 / np.maximum(mean, 1e-12)), np.float32)
 
 
-def _covariance(residuals: Floats, seen: Mask, of_group: Numbers) -> Floats:
+def _covariance(residuals: NDArray[np.float32], seen: Mask, of_group: Numbers) -> Floats:
     """Return the covariance of a group's residuals; that of all patches for a group that was hardly seen."""
-    chosen = residuals[:, :, of_group].transpose(1, 0, 2)[:, seen[:, of_group]]
-    if chosen.shape[1] < _FEWEST:
-        chosen = residuals.transpose(1, 0, 2)[:, seen]
-    return robust_covariance(chosen[:, :: -(-chosen.shape[1] // _SAMPLES)])
+    night, member = np.nonzero(seen[:, of_group])
+    patch = of_group[member]
+    if len(patch) < _FEWEST:
+        night, patch = np.nonzero(seen)
+    step = -(-len(patch) // _SAMPLES)
+    return robust_covariance(residuals[night[::step], :, patch[::step]].T)
 
 
-def _own_scores(rule: ChangeRule, residuals: Floats, seen: Mask, covariance: Floats) -> Floats:
+def _own_scores(rule: ChangeRule, residuals: NDArray[np.float32], seen: Mask, covariance: Floats) -> Floats:
     """Return the quantile of each patch's earlier scores; at least the median one of its group.
 
     Args:
@@ -166,8 +177,8 @@ def _own_scores(rule: ChangeRule, residuals: Floats, seen: Mask, covariance: Flo
     """
     if not residuals.shape[2]:
         return np.empty(0)
-    whitened = np.einsum("dc,ncp->ndp", whitening(rule, covariance), residuals)
-    scores = np.where(seen, np.sqrt((whitened**2).mean(axis=1)), np.inf)
+    whitened = whitening(rule, covariance).astype(np.float32) @ residuals
+    scores = np.where(seen, np.sqrt((whitened**2).mean(axis=1, dtype=np.float64)), np.inf)
     scores.sort(axis=0)
     counted = seen.sum(axis=0)
     place = np.maximum(np.ceil(rule.own_quantile * counted).astype(np.intp) - 1, 0)

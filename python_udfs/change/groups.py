@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 Numbers = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
@@ -58,33 +59,37 @@ def members_of(group: Numbers, number: int) -> list[Numbers]:
     return [np.flatnonzero(group == one) for one in range(number)]
 
 
-def common_residual(residual: Floats, seen: Mask, members: Sequence[Numbers]) -> Floats:
-    """Return the median residual of each patch's group on one night; that of the whole chip for a small group.
+def common_residuals(residuals: Reals, seen: Mask, members: Sequence[Numbers]) -> Reals:
+    """Return the median residual of each patch's group on each night; that of the whole chip where few were seen.
 
     Args:
-        residual: (channels, patches).
-        seen: (patches,) patches that count.
+        residuals: (n, bands, patches).
+        seen: (n, patches) patches that count.
         members: from `members_of`.
 
     Returns:
-        (channels, patches).
+        (n, bands, patches), zero on a night of which nothing was seen.
     """
-    everywhere = np.flatnonzero(seen)
-    overall = _median(residual, everywhere) if len(everywhere) else np.zeros(len(residual))
-    common = np.empty_like(residual)
+    overall, _ = _medians(residuals, seen, np.arange(seen.shape[1]))
+    common = np.empty_like(residuals)
     for of_group in members:
-        counted = of_group[seen[of_group]]
-        median = _median(residual, counted) if len(counted) >= _MIN_PATCHES else overall
-        common[:, of_group] = median[:, None]
+        median, number = _medians(residuals, seen, of_group)
+        common[:, :, of_group] = np.where((number >= _MIN_PATCHES)[:, None], median, overall)[:, :, None]
     return common
 
 
-def _median(residual: Floats, patches: Numbers) -> Floats:
-    step = -(-len(patches) // _SAMPLE)
-    return np.asarray(np.median(residual[:, patches[::step]], axis=1))
+def _medians(residuals: Reals, seen: Mask, patches: Numbers) -> tuple[Reals, Numbers]:
+    """Return the median over some of the patches that were seen, (n, bands), and the number of these, (n,)."""
+    sample = patches[:: max(1, len(patches) // _SAMPLE)]
+    ordered = np.where(seen[:, None, sample], residuals[:, :, sample], np.inf)
+    ordered.sort(axis=2)
+    number = seen[:, sample].sum(axis=1)
+    places = np.maximum(np.stack([(number - 1) // 2, number // 2], axis=1), 0)[:, None, :]
+    middle = np.take_along_axis(ordered, places, axis=2) if len(sample) else np.full((*residuals.shape[:2], 2), np.inf)
+    return np.where((number > 0)[:, None], middle.mean(axis=2), 0).astype(residuals.dtype), number
 
 
-def robust_covariance(residuals: Floats) -> Floats:
+def robust_covariance(residuals: Reals) -> Floats:
     """Return the covariance of residuals about their medians, each cut at 2.5 robust deviations.
 
     Args:
@@ -96,4 +101,4 @@ def robust_covariance(residuals: Floats) -> Floats:
     centred = residuals - np.median(residuals, axis=1, keepdims=True)
     deviation = _MAD * np.median(np.abs(centred), axis=1, keepdims=True) + _LEAST
     cut = np.clip(centred, -_WINSOR * deviation, _WINSOR * deviation)
-    return np.asarray(_WINSOR_GAIN * (cut @ cut.T) / residuals.shape[1])
+    return np.asarray(_WINSOR_GAIN * (cut @ cut.T) / residuals.shape[1], np.float64)
