@@ -18,7 +18,7 @@ _ROUNDS: Final = 12  # of k-means, more than it needs
 _MIN_PATCHES: Final = 12  # of a group, for a median of its own
 _SAMPLE: Final = 48  # patches of a group whose median is taken
 _WINSOR: Final = 2.5  # deviations beyond which a residual counts as so many
-_WINSOR_GAIN: Final = 1.12  # makes up for the cut: variance of a normal distribution / that of a cut one
+_WINSOR_GAIN: Final = 1.023  # makes up for the cut: variance of a normal distribution / that of a cut one
 _MAD: Final = 1.4826  # median absolute deviations in a standard deviation (Rousseeuw and Croux 1993)
 _LEAST: Final = 1e-4  # smallest deviation
 

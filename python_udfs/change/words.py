@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 _LEAST: Final = 0.1  # log reflectance, or the difference of two; about 10 percent
 _MOST_WORDS: Final = 2
-_BURNT: Final = 0.5  # fall of log nir against log swir22 of a burn that is also darker in the near infrared
+_BURNT: Final = 0.5  # fall of log nir against log swir22 of a burn,
+_CHARRED: Final = 0.2  # in which red does not rise as it does on bare ground
 _SHORTEST_INFRARED: Final = ("rededge3", "nir", "nir08")
 _SHORTWAVE: Final = ("swir16", "swir22")
 
@@ -25,7 +26,8 @@ def looks_like(bands: Sequence[str], residual: NDArray[np.floating]) -> str:
     by_band = dict(zip(bands, np.asarray(residual, float), strict=True))
     nir, swir = _mean(by_band, _SHORTEST_INFRARED), _mean(by_band, _SHORTWAVE)
     red, swir22 = by_band.get("red"), by_band.get("swir22")
-    if nir is not None and swir22 is not None and nir < -_LEAST and nir - swir22 < -_BURNT:
+    is_charred = red is not None and red < _CHARRED
+    if is_charred and nir is not None and swir22 is not None and nir < -_LEAST and nir - swir22 < -_BURNT:
         return "burnt"
     signs = [(float(np.mean(list(by_band.values()))), "brighter", "darker")]
     if nir is not None and red is not None:
