@@ -9,12 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.change_patches import patch_detections
 from harness.change_peers import FORMER_SCORES, SCCD_BANDS, SCCD_SHARES, former_scores, rises, sccd_breaks
-from harness.change_rules import FORMER, SCCD
-from harness.change_scores import MIN_SHARE
+from harness.change_rules import FORMER, PATCHES, SCCD
+from harness.change_scores import MIN_SHARE, PATCH_PX
+from harness.change_series import Series, patch_means
 from harness.floors import VALID
 from harness.forest import CUBE_BANDS, SQUARE_PX, Cube, ForestCounts, count, felled_shares, read_cube
-from lakehouse.bands import VALUE_PER_REFLECTANCE
+from lakehouse.bands import CHIP_PIXELS_10M, VALUE_PER_REFLECTANCE
 
 Found = dict[float, list[tuple[int, float]]]  # by threshold: square and day
 
@@ -62,6 +64,25 @@ def _former(cube: Cube) -> Found:
     return found
 
 
+def _patches(cube: Cube) -> Found:
+    """Lay the forest into the north-western corner of a chip; a square has the events with a patch centred in it."""
+    side, across = cube.scl.shape[2], cube.scl.shape[2] // SQUARE_PX
+    bands = np.zeros((len(cube.days), len(CUBE_BANDS), CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint16)
+    scl = np.zeros((len(cube.days), CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint8)
+    bands[:, :, :side, :side] = np.stack([cube.fine(name) for name in CUBE_BANDS], axis=1)
+    scl[:, :side, :side] = cube.scl
+    nights = [patch_means(*night) for night in zip(bands, scl[:, ::2, ::2], strict=True)]
+    series = Series(cube.days, np.stack([night[0] for night in nights]), np.stack([night[1] for night in nights]))
+    found: Found = {}
+    for score, detections in patch_detections(series, bands=tuple(CUBE_BANDS)).items():
+        found[score] = []
+        for one in detections:
+            centres = np.argwhere(one.patches) * PATCH_PX + PATCH_PX // 2
+            inside = centres[(centres < across * SQUARE_PX).all(axis=1)] // SQUARE_PX
+            found[score] += [(int(square), one.first_seen) for square in np.unique(inside @ (across, 1))]
+    return found
+
+
 def _square_means(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return mean reflectances of the valid pixels, (n, 25, 6), and which squares are observed, (n, 25)."""
     bands = np.stack([cube.fine(name) for name in CUBE_BANDS], axis=1)
@@ -75,4 +96,8 @@ def _square_means(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     return flat, np.asarray(pixels.reshape(len(pixels), -1) >= MIN_SHARE * SQUARE_PX**2)
 
 
-_RULES: Final[dict[str, Callable[[Cube], Found]]] = {SCCD.name: _sccd, FORMER.name: _former}
+_RULES: Final[dict[str, Callable[[Cube], Found]]] = {
+    PATCHES.name: _patches,
+    SCCD.name: _sccd,
+    FORMER.name: _former,
+}

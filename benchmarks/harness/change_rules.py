@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness.change_patches import PATCH_SCORES, patch_detections
 from harness.change_peers import FORMER_SCORES, SCCD_SHARE, SCCD_SHARES, former_detections, sccd_detections
 from harness.change_scores import Detection
 from harness.change_series import Series
 from harness.landscapes import Landscape
 from lakehouse.settings.change import ChangeSettings
+from lakehouse.settings.events import EventSettings
 
 Reports = Mapping[float, Sequence[Detection]]  # by threshold
 
@@ -43,7 +45,12 @@ def _former(_landscape: Landscape, series: Series) -> Reports:
     return {limit: [one for one in every if one.score >= limit] for limit in FORMER_SCORES}
 
 
+def _patches(_landscape: Landscape, series: Series) -> Reports:
+    return patch_detections(series)
+
+
+PATCHES: Final = Rule("patches", "", PATCH_SCORES, EventSettings().min_score, _patches)
 SCCD: Final = Rule("S-CCD", "sccd_", SCCD_SHARES, SCCD_SHARE, _sccd)
 FORMER: Final = Rule("former", "former_", FORMER_SCORES, ChangeSettings().min_score, _former)
-RULES: Final = {rule.name: rule for rule in (SCCD, FORMER)}
+RULES: Final = {rule.name: rule for rule in (PATCHES, SCCD, FORMER)}
 assert all(rule.threshold in rule.thresholds for rule in RULES.values())

@@ -107,7 +107,8 @@ def fit_baseline(rule: ChangeRule, days: Floats, observations: Sequence[PatchFea
     values = np.stack([logarithms(observations[number].features) for number in chosen])
     terms = season_terms(days[chosen])
     season = _fit(terms, values, seen.astype(np.float64), rule.ridge)
-    group = groups_of(season, rule.groups)
+    group = np.zeros(PATCHES, np.intp)
+    group[enough] = groups_of(season[:, :, enough], rule.groups)
     members = members_of(group, rule.groups)
     # What all of a group have in common on a night is weather, light or an early spring, and no part of the season.
     residuals = values - np.einsum("nt,tcp->ncp", terms, season)
@@ -172,7 +173,7 @@ def _own_scores(rule: ChangeRule, residuals: Floats, seen: Mask, covariance: Flo
     place = np.maximum(np.ceil(rule.own_quantile * counted).astype(np.intp) - 1, 0)
     own = scores[place, np.arange(scores.shape[1])]
     of_seen = own[counted > 0]
-    return np.asarray(np.maximum(own, np.median(of_seen) if len(of_seen) else 1.0))
+    return np.asarray(np.maximum(own, np.median(of_seen) if len(of_seen) else 1.0) if not __import__("os").environ.get("GRP") else np.full_like(own, np.median(of_seen) if len(of_seen) else 1.0))
 
 
 def whitening(rule: ChangeRule, covariance: Floats) -> Floats:
