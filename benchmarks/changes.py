@@ -8,7 +8,8 @@ baseline, shifts by parts of a pixel. The halves differ in the parameters of the
 chosen on the half `tune`. The half `test` is for telling figures, and for nothing else.
 
 An observation is a square of 640 m on a night on which at least half of it is valid; the first year is history.
-`--nuisance NAME` makes a world that only has this one (or `none`), `--without NAME` one that has all others.
+`--nuisance NAME` makes a world that only has this one (or `none`), `--without NAME` one that has all others, and
+`--each-nuisance` runs one world after another. `--parts` also runs the rule with each of its parts left out.
 `--landscapes` takes folders with `items.json`, rasters and `truth.npz`; `--save FOLDER` writes made ones so.
 `--forest` counts fellings in a real forest (see harness/forest.py). The last line is JSON.
 """
@@ -17,27 +18,29 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from harness.change_forest import forest_counts
 from harness.change_plot import draw
-from harness.change_rules import RULES
-from harness.change_runs import ByThreshold, Made, Stored, run_all, totals
+from harness.change_rules import PATCHES, RULES, RULES_AND_PARTS, WITHOUT
+from harness.change_runs import ByThreshold, Made, Result, Stored, run_all, totals
 from harness.change_scores import HECTARES, Counts
 from harness.landscapes import FAMILIES, HALVES, NUISANCES, Nuisances, save
 from rich.console import Console
 from rich.table import Table
 
 NONE: Final = "none"
+WANTED_FALSE: Final = 5  # per 10,000 observations
+_COLUMNS: Final = ("found", "false / 10,000", "false / 1,000 km² and year", "precision", "delay")
 
 
 def main() -> None:
     """Run the rules, print tables, and end with a line of JSON."""
     options = _options()
-    console = Console(width=150)
+    console = Console(width=170)
     sources = _sources(options)
     if options.save:
         for source in sources:
@@ -45,32 +48,45 @@ def main() -> None:
             save(landscape, options.save / landscape.name)
             console.print(f"{landscape.name}: {len(landscape.days)} nights in {options.save / landscape.name}")
         return
-    results = []
-    for result in run_all(sources, options.rules, options.processes):
-        results.append(result)
-        at_rule = [f"{name} {_short(by[RULES[name].threshold])}" for name, by in result.counts.items()]
-        console.print(f"{result.name}: {'; '.join(at_rule)}")
-    total = totals(results)
-    at_threshold = {name: total[name][RULES[name].threshold] for name in total}
-    console.print(summary_table(at_threshold))
-    console.print(kind_table(at_threshold))
-    for name, by_threshold in total.items():
-        console.print(curve_table(name, by_threshold))
+    if options.each_nuisance:
+        console.print(nuisance_table(options))
+        return
+    rules = [*options.rules, *(WITHOUT if options.parts else ())]
+    total = totals(_results(console, sources, rules, options.processes))
+    at_threshold = {name: total[name][RULES_AND_PARTS[name].threshold] for name in total}
+    console.print(summary_table(total))
+    console.print(kind_table({name: counts for name, counts in at_threshold.items() if name in RULES}))
+    for name in options.rules:
+        console.print(curve_table(name, total[name]))
     if options.plot:
-        draw(options.plot, total)
-    figures: dict[str, object] = {"landscapes": len(results)}
+        draw(options.plot, {name: total[name] for name in options.rules})
+    figures: dict[str, object] = {"landscapes": len(sources)}
     for name, counts in at_threshold.items():
-        figures |= counts.figures(RULES[name].prefix)
+        figures |= counts.figures(RULES_AND_PARTS[name].prefix)
     if options.forest:
-        forest = forest_counts(options.forest)
-        for name, by_limit in forest.items():
-            for limit, count in by_limit.items():
-                console.print(
-                    f"forest, {name} at {limit:g}: {count.found} of {count.felled} found, {count.false} false"
-                )
-            chosen = by_limit[RULES[name].threshold]
-            figures |= {f"{RULES[name].prefix}forest_{key}": value for key, value in vars(chosen).items()}
+        figures |= _forest(console, options.forest, options.rules)
     print(json.dumps(figures))
+
+
+def _results(console: Console, sources: Sequence[Made | Stored], rules: Sequence[str], processes: int) -> list[Result]:
+    """Run rules, and print a line a landscape."""
+    results = []
+    for result in run_all(sources, rules, processes):
+        results.append(result)
+        at_rule = [f"{name} {_short(by[RULES[name].threshold])}" for name, by in result.counts.items() if name in RULES]
+        console.print(f"{result.name}: {'; '.join(at_rule)}")
+    return results
+
+
+def _forest(console: Console, folder: Path, rules: Sequence[str]) -> dict[str, int]:
+    """Print what rules find in the forest, and return keys of the JSON."""
+    figures: dict[str, int] = {}
+    for name, by_limit in forest_counts(folder, rules).items():
+        for limit, count in by_limit.items():
+            console.print(f"forest, {name} at {limit:g}: {count.found} of {count.felled} found, {count.false} false")
+        chosen = by_limit[RULES[name].threshold]
+        figures |= {f"{RULES[name].prefix}forest_{key}": value for key, value in vars(chosen).items()}
+    return figures
 
 
 def _options() -> argparse.Namespace:
@@ -85,6 +101,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--landscapes", type=Path, nargs="+", default=[], metavar="FOLDER", help="take these instead")
     parser.add_argument("--nuisance", choices=(NONE, *NUISANCES), help="a world with this nuisance alone")
     parser.add_argument("--without", choices=NUISANCES, help="a world with all nuisances but this")
+    parser.add_argument(
+        "--each-nuisance", action="store_true", help="a table of worlds with one nuisance each, and stop"
+    )
+    parser.add_argument("--parts", action="store_true", help="run the rule without each of its parts as well")
     parser.add_argument("--rules", nargs="+", choices=tuple(RULES), default=list(RULES), help="rules that are run")
     parser.add_argument("--forest", type=Path, metavar="FOLDER", help="the unpacked wheel of nrt 0.2.1")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the curves as PNG")
@@ -98,9 +118,17 @@ def _sources(options: argparse.Namespace) -> Sequence[Made | Stored]:
         return [Stored(folder) for folder in options.landscapes]
     nuisances = Nuisances()
     if options.nuisance:
-        nuisances = Nuisances.none() if options.nuisance == NONE else Nuisances.only(options.nuisance)
+        nuisances = _world(options.nuisance)
     if options.without:
         nuisances = nuisances.without(options.without)
+    return _made(options, nuisances)
+
+
+def _world(name: str) -> Nuisances:
+    return Nuisances.none() if name == NONE else Nuisances.only(name)
+
+
+def _made(options: argparse.Namespace, nuisances: Nuisances) -> list[Made]:
     return [Made(options.half, seed, nuisances) for seed in FAMILIES[options.half].seeds[: options.count]]
 
 
@@ -108,15 +136,30 @@ def _short(counts: Counts) -> str:
     return f"{counts.found.sum()} of {len(counts.found)} found, {counts.false} false"
 
 
-def summary_table(at_threshold: dict[str, Counts]) -> Table:
-    """Return a table with a row a rule, at the threshold of each."""
+def summary_table(total: Mapping[str, ByThreshold]) -> Table:
+    """Return a table with a row a rule at its threshold, and the most that it finds at few false alarms."""
     table = Table(title="At each rule's threshold")
     sizes = [f"{low:g}-{high:.0f} ha" for low, high in HECTARES]
-    for column in ("rule", "found", "false / 10,000", "false / 1,000 km² and year", "precision", "delay", *sizes):
+    wanted = f"found at {WANTED_FALSE} false"
+    for column in ("rule", *_COLUMNS, *sizes, wanted):
         table.add_column(column, justify="left" if column == "rule" else "right")
-    for name, counts in at_threshold.items():
+    for name, by_threshold in total.items():
+        counts = by_threshold[RULES_AND_PARTS[name].threshold]
         by_size = [counts.recall_of((counts.hectares >= low) & (counts.hectares < high)) for low, high in HECTARES]
-        table.add_row(name, *_cells(counts), *(f"{value:.2f}" for value in by_size))
+        best = max((one.recall for one in by_threshold.values() if one.false_per_10000 <= WANTED_FALSE), default=0.0)
+        table.add_row(name, *_cells(counts), *(f"{value:.2f}" for value in by_size), f"{best:.2f}")
+    return table
+
+
+def nuisance_table(options: argparse.Namespace) -> Table:
+    """Return a table with a row a world: none of the nuisances, each alone, and all of them."""
+    table = Table(title=f"{PATCHES.name}, by nuisance")
+    for column in ("nuisance", *_COLUMNS):
+        table.add_column(column, justify="left" if column == "nuisance" else "right")
+    worlds = {name: _world(name) for name in (NONE, *NUISANCES)} | {"all": Nuisances()}
+    for name, nuisances in worlds.items():
+        total = totals(list(run_all(_made(options, nuisances), [PATCHES.name], options.processes)))
+        table.add_row(name, *_cells(total[PATCHES.name][PATCHES.threshold]))
     return table
 
 
@@ -146,7 +189,7 @@ def kind_table(at_threshold: dict[str, Counts]) -> Table:
 def curve_table(name: str, by_threshold: ByThreshold) -> Table:
     """Return a table with a row a threshold of a rule."""
     table = Table(title=f"{name}, by threshold")
-    for column in ("threshold", "found", "false / 10,000", "false / 1,000 km² and year", "precision", "delay"):
+    for column in ("threshold", *_COLUMNS):
         table.add_column(column, justify="right")
     for limit, counts in by_threshold.items():
         table.add_row(f"{limit:g}", *_cells(counts))

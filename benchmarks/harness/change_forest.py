@@ -1,8 +1,8 @@
-"""Rules for change on the series of a real forest."""
+"""Rules for change on the series of a real forest. A change is counted on the first day that shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 from harness.change_patches import patch_detections
 from harness.change_peers import FORMER_SCORES, SCCD_BANDS, SCCD_SHARES, former_scores, rises, sccd_breaks
 from harness.change_rules import FORMER, PATCHES, SCCD
-from harness.change_scores import MIN_SHARE, PATCH_PX
-from harness.change_series import Series, patch_means
+from harness.change_scores import MIN_SHARE
+from harness.change_series import Night, patches_of
 from harness.floors import VALID
-from harness.forest import CUBE_BANDS, SQUARE_PX, Cube, ForestCounts, count, felled_shares, read_cube
-from lakehouse.bands import CHIP_PIXELS_10M, VALUE_PER_REFLECTANCE
+from harness.forest import CUBE_BANDS, SQUARE_PX, Cube, ForestCounts, count, felled_shares, in_chip, read_cube
+from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M, VALUE_PER_REFLECTANCE
+from python_udfs.change.patches import PATCH
 
 Found = dict[float, list[tuple[int, float]]]  # by threshold: square and day
 
 
-def forest_counts(folder: Path) -> dict[str, dict[float, ForestCounts]]:
+def forest_counts(folder: Path, rules: Iterable[str]) -> dict[str, dict[float, ForestCounts]]:
     """Return what each rule finds in the forest: by name of the rule, then by threshold.
 
     Args:
         folder: the unpacked wheel of nrt 0.2.1.
+        rules: names of rules.
 
     Raises:
         ChiplakeError: the cubes are not there.
     """
     cube = read_cube(folder)
     shares = felled_shares(cube)
-    return {
-        name: {limit: count(shares, found) for limit, found in detect(cube).items()} for name, detect in _RULES.items()
-    }
+    return {name: {limit: count(shares, found) for limit, found in _RULES[name](cube).items()} for name in rules}
 
 
 def _sccd(cube: Cube) -> Found:
@@ -46,7 +46,7 @@ def _sccd(cube: Cube) -> Found:
         share: [
             (number, day)
             for number in range(across**2)
-            for day, _ in rises(breaks, square == number, SQUARE_PX**2, share)
+            for _, day in rises(breaks, square == number, SQUARE_PX**2, share)
         ]
         for share in SCCD_SHARES
     }
@@ -66,21 +66,24 @@ def _former(cube: Cube) -> Found:
 
 def _patches(cube: Cube) -> Found:
     """Lay the forest into the north-western corner of a chip; a square has the events with a patch centred in it."""
-    side, across = cube.scl.shape[2], cube.scl.shape[2] // SQUARE_PX
-    bands = np.zeros((len(cube.days), len(CUBE_BANDS), CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint16)
-    scl = np.zeros((len(cube.days), CHIP_PIXELS_10M, CHIP_PIXELS_10M), np.uint8)
-    bands[:, :, :side, :side] = np.stack([cube.fine(name) for name in CUBE_BANDS], axis=1)
-    scl[:, :side, :side] = cube.scl
-    nights = [patch_means(*night) for night in zip(bands, scl[:, ::2, ::2], strict=True)]
-    series = Series(cube.days, np.stack([night[0] for night in nights]), np.stack([night[1] for night in nights]))
+    across = cube.scl.shape[2] // SQUARE_PX
     found: Found = {}
-    for score, detections in patch_detections(series, bands=tuple(CUBE_BANDS)).items():
+    for score, detections in patch_detections(patches_of(_nights(cube)), bands=tuple(CUBE_BANDS)).items():
         found[score] = []
         for one in detections:
-            centres = np.argwhere(one.patches) * PATCH_PX + PATCH_PX // 2
+            centres = np.argwhere(one.patches) * PATCH + PATCH // 2
             inside = centres[(centres < across * SQUARE_PX).all(axis=1)] // SQUARE_PX
             found[score] += [(int(square), one.first_seen) for square in np.unique(inside @ (across, 1))]
     return found
+
+
+def _nights(cube: Cube) -> Iterator[Night]:
+    for number, day in enumerate(cube.days):
+        bands = {
+            name: in_chip(pixels[number], CHIP_PIXELS_10M * 10 // BAND_BY_NAME[name].gsd)
+            for name, pixels in cube.bands.items()
+        }
+        yield Night(float(day), bands, in_chip(cube.scl[number, ::2, ::2], CHIP_PIXELS_20M))
 
 
 def _square_means(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

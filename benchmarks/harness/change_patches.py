@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import numpy as np
 
 from harness.change_scores import Detection
-from harness.change_series import Series
+from harness.change_series import EPOCH, Series
 from lakehouse.bands import BAND_NAMES
-from python_udfs.change.anomaly import score_chip
+from python_udfs.change.anomaly import Anomaly, score_chip
 from python_udfs.change.baseline import Baseline, fit_baseline
 from python_udfs.change.events import CellEvent, Observation, follow_cell
 from python_udfs.change.patches import SIDE, PatchFeatures
 from python_udfs.change.rule import RULE, ChangeRule
 
 PATCH_SCORES: Final = (2.0, 2.2, 2.4, 2.7, 3.0, 3.5, 4.0, 5.0, 6.0)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Judge = Callable[[ChangeRule, Baseline, float, PatchFeatures], Anomaly | None]
 # As macros baseline_first_at, baseline_end_at and baseline_min_observations.
 _LAG_DAYS, _SPAN_DAYS, _FEWEST = 25, 730, 10
 
 
 def patch_detections(
-    series: Series, rule: ChangeRule = RULE, bands: tuple[str, ...] = BAND_NAMES
+    series: Series, rule: ChangeRule = RULE, bands: tuple[str, ...] = BAND_NAMES, judge: Judge = score_chip
 ) -> dict[float, list[Detection]]:
     """Return the events that reach `provisional`, by least score.
 
@@ -32,11 +32,12 @@ def patch_detections(
         series: of a landscape.
         rule: the constants.
         bands: names of the features.
+        judge: scores the patches of a night.
     """
-    observations = observations_of(series, rule, bands)
+    observations = observations_of(series, rule, bands, judge)
     return {
         score: [
-            _detection(event)
+            Detection(day_of(event.provisional_at), day_of(event.first_seen_at), patches_of(event), event.score)
             for event in follow_cell(rule.model_copy(update={"min_score": score}), observations)
             if event.provisional_at is not None
         ]
@@ -44,25 +45,27 @@ def patch_detections(
     }
 
 
-def observations_of(series: Series, rule: ChangeRule, bands: tuple[str, ...]) -> list[Observation]:
-    """Return the evidence of each night that has any."""
+def observations_of(
+    series: Series, rule: ChangeRule, bands: tuple[str, ...] = BAND_NAMES, judge: Judge = score_chip
+) -> list[Observation]:
+    """Return the evidence of each night that has any; see `patch_detections`."""
     nights = [PatchFeatures(bands, *night) for night in zip(series.features, series.shares, strict=True)]
     baselines: dict[date, Baseline | None] = {}
     found = []
     for number, (day, night) in enumerate(zip(series.days, nights, strict=True)):
-        moment = _EPOCH + timedelta(days=float(day))
+        moment = EPOCH + timedelta(days=float(day))
         month = moment.date().replace(day=1)
         if month not in baselines:
             baselines[month] = _baseline(series, nights, rule, month)
         baseline = baselines[month]
-        anomaly = None if baseline is None else score_chip(rule, baseline, float(day), night)
+        anomaly = None if baseline is None else judge(rule, baseline, float(day), night)
         if anomaly is not None and anomaly.judged.any():
             found.append(Observation(moment, str(number), anomaly.evidence(rule)))
     return found
 
 
 def _baseline(series: Series, nights: Sequence[PatchFeatures], rule: ChangeRule, month: date) -> Baseline | None:
-    end = (month - _EPOCH.date()).days - _LAG_DAYS
+    end = (month - EPOCH.date()).days - _LAG_DAYS
     is_known = (series.days < end) & (series.days >= end - _SPAN_DAYS) & (series.shares >= rule.min_share).any(axis=1)
     known = np.flatnonzero(is_known)
     if len(known) < _FEWEST:
@@ -70,12 +73,13 @@ def _baseline(series: Series, nights: Sequence[PatchFeatures], rule: ChangeRule,
     return fit_baseline(rule, series.days[known], [nights[int(number)] for number in known])
 
 
-def _detection(event: CellEvent) -> Detection:
-    patches = np.zeros(SIDE * SIDE, np.bool_)
-    patches[list(event.patches)] = True
-    assert event.provisional_at is not None
-    return Detection(_day(event.provisional_at), _day(event.first_seen_at), patches.reshape(SIDE, SIDE), event.score)
+def patches_of(event: CellEvent) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Return the patches of an event, (32, 32)."""
+    patches = np.zeros((SIDE, SIDE), np.bool_)
+    patches.ravel()[list(event.patches)] = True
+    return patches
 
 
-def _day(moment: datetime) -> float:
-    return (moment - _EPOCH) / timedelta(days=1)
+def day_of(moment: datetime) -> float:
+    """Return days since 1970-01-01."""
+    return (moment - EPOCH) / timedelta(days=1)

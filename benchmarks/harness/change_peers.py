@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pyxccd import sccd_detect_flex
 
 from embedding.model.clay_bands import STATISTICS
-from harness.change_scores import PATCH_PX, PATCHES, SQUARE, SQUARES, Detection, observed_squares
+from harness.change_scores import SQUARE, SQUARES, Detection, observed_squares
 from lakehouse.bands import BAND_NAMES, VALUE_PER_REFLECTANCE
 from lakehouse.settings.change import ChangeSettings
+from python_udfs.change.patches import PATCH, SIDE
 
 SCCD_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 SCCD_SHARE: Final = 0.05
@@ -134,7 +135,7 @@ def sccd_detections(
     """
     used = [BAND_NAMES.index(name) for name in SCCD_BANDS]
     breaks = sccd_breaks(bands[:, used, ::_STEP, ::_STEP], scl, days)
-    patch = PATCH_PX // _STEP
+    patch = PATCH // _STEP
     side = SQUARE * patch
     square = breaks.row // side * SQUARES + breaks.column // side
     reports: dict[float, list[Detection]] = {}
@@ -144,7 +145,7 @@ def sccd_detections(
             chosen = square == number
             for day, first in rises(breaks, chosen, side * side, share):
                 lately = chosen & (breaks.confirmed > day - _SCCD_DAYS) & (breaks.confirmed <= day)
-                patches = np.zeros((PATCHES, PATCHES), np.bool_)
+                patches = np.zeros((SIDE, SIDE), np.bool_)
                 patches[breaks.row[lately] // patch, breaks.column[lately] // patch] = True
                 reports[share].append(Detection(day, first, patches, share))
     return reports
@@ -170,7 +171,7 @@ def former_detections(
         for place, score in former_scores(vectors[nights, square]):
             if score >= FORMER_SCORES[0]:
                 day = float(days[nights[place]])
-                reports.append(Detection(day, day, patches.reshape(PATCHES, PATCHES), score))
+                reports.append(Detection(day, day, patches.reshape(SIDE, SIDE), score))
     return reports
 
 

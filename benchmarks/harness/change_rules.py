@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from harness.change_parts import PARTS
 from harness.change_patches import PATCH_SCORES, patch_detections
 from harness.change_peers import FORMER_SCORES, SCCD_SHARE, SCCD_SHARES, former_detections, sccd_detections
 from harness.change_scores import Detection
@@ -53,4 +54,15 @@ PATCHES: Final = Rule("patches", "", PATCH_SCORES, EventSettings().min_score, _p
 SCCD: Final = Rule("S-CCD", "sccd_", SCCD_SHARES, SCCD_SHARE, _sccd)
 FORMER: Final = Rule("former", "former_", FORMER_SCORES, ChangeSettings().min_score, _former)
 RULES: Final = {rule.name: rule for rule in (PATCHES, SCCD, FORMER)}
-assert all(rule.threshold in rule.thresholds for rule in RULES.values())
+WITHOUT: Final = {
+    f"without {part}": Rule(
+        f"without {part}",
+        f"without_{part.replace(' ', '_').replace(chr(39), '')}_",
+        PATCH_SCORES,
+        PATCHES.threshold,
+        detect,
+    )
+    for part, detect in PARTS.items()
+}
+RULES_AND_PARTS: Final = RULES | WITHOUT
+assert all(rule.threshold in rule.thresholds for rule in RULES_AND_PARTS.values())

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.change_rules import RULES
+from harness.change_rules import RULES_AND_PARTS
 from harness.change_scores import Counts, evaluate, observed_squares
 from harness.change_series import series_of
 from harness.landscapes import FAMILIES, Landscape, Nuisances, make_landscape, read_landscape
@@ -55,13 +55,13 @@ def run(source: Made | Stored, rules: Sequence[str]) -> Result:
     """Run rules on a landscape."""
     landscape = source.landscape()
     series = series_of(landscape)
-    observed = observed_squares(series.shares)
+    observed = observed_squares(series.valid)
     counts = {}
     for name in rules:
-        reports = RULES[name].detect(landscape, series)
+        reports = RULES_AND_PARTS[name].detect(landscape, series)
         counts[name] = {
             limit: evaluate(landscape.truth, reports[limit], landscape.days, observed)
-            for limit in RULES[name].thresholds
+            for limit in RULES_AND_PARTS[name].thresholds
         }
     return Result(landscape.name, counts)
 

@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.landscapes import Truth
-from lakehouse.bands import CHIP_PIXELS_10M
+from python_udfs.change.patches import PATCH, SIDE
 
-PATCH_PX: Final = 8
-PATCHES: Final = CHIP_PIXELS_10M // PATCH_PX  # 32 a side
 SQUARE: Final = 8  # patches a side
-SQUARES: Final = PATCHES // SQUARE  # 4 a side
-SQUARE_KM2: Final = (SQUARE * PATCH_PX / 100) ** 2
+SQUARES: Final = SIDE // SQUARE  # 4 a side
+SQUARE_KM2: Final = (SQUARE * PATCH / 100) ** 2
 HISTORY_DAYS: Final = 365
 MIN_SHARE: Final = 0.5  # of a square that is valid in an observation
 REPEAT_DAYS: Final = 60  # detections of a square within these are one
@@ -164,11 +162,11 @@ def squares_of_events(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         mask: (events, 256, 256).
     """
     near = np.zeros((len(mask), SQUARES, SQUARES), np.bool_)
-    side = SQUARE * PATCH_PX
+    side = SQUARE * PATCH
     for row in range(SQUARES):
         for column in range(SQUARES):
-            rows = slice(max(0, row * side - PATCH_PX), (row + 1) * side + PATCH_PX)
-            columns = slice(max(0, column * side - PATCH_PX), (column + 1) * side + PATCH_PX)
+            rows = slice(max(0, row * side - PATCH), (row + 1) * side + PATCH)
+            columns = slice(max(0, column * side - PATCH), (column + 1) * side + PATCH)
             near[:, row, column] = mask[:, rows, columns].any(axis=(1, 2))
     return near.reshape(len(mask), SQUARES**2)
 

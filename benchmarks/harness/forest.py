@@ -87,6 +87,18 @@ def read_cube(folder: Path) -> Cube:
     return Cube(days, {name: layers[name].astype(np.uint16) for name in CUBE_BANDS}, layers["scl"].astype(np.uint8))
 
 
+def in_chip(pixels: NDArray[Any], side: int) -> NDArray[Any]:
+    """Lay pixels into the north-western corner of a square of 0.
+
+    Args:
+        pixels: (rows, columns), not more than the square's.
+        side: of the square, pixels.
+    """
+    whole = np.zeros((side, side), pixels.dtype)
+    whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return whole
+
+
 def _days(tags: dict[str, str]) -> NDArray[np.float64]:
     """Return the days of a netCDF file since 1970-01-01."""
     first = date.fromisoformat(tags["time#units"].removeprefix("days since ")[:10])

@@ -20,7 +20,7 @@ from chiplake.synthetic.noise import Grid
 from chiplake.synthetic.sky import Sun, make_sky
 from chiplake.synthetic.view import classify, reflectance
 from harness.floors import VALID
-from harness.forest import read_cube
+from harness.forest import in_chip, read_cube
 from lakehouse.bands import BAND_BY_NAME, BAND_NAMES, CHIP_PIXELS_10M
 from python_udfs.valid_pixels import CLOUD_CLASSES, BandPixels, Mask, data_mask, to_10m
 
@@ -189,18 +189,10 @@ def _nights_of_cube(folder: Path) -> list[Night]:
     cube, nights = read_cube(folder), []
     for number, day in enumerate(cube.days):
         bands = {
-            name: _in_chip(pixels[number], SIDE // (BAND_BY_NAME[name].gsd // 10))
-            for name, pixels in cube.bands.items()
+            name: in_chip(pixels[number], SIDE // (BAND_BY_NAME[name].gsd // 10)) for name, pixels in cube.bands.items()
         }
-        nights.append(_night(int(day), bands, _in_chip(cube.scl[number, ::2, ::2], SIDE // 2)))
+        nights.append(_night(int(day), bands, in_chip(cube.scl[number, ::2, ::2], SIDE // 2)))
     return nights
-
-
-def _in_chip(pixels: NDArray[Any], side: int) -> NDArray[Any]:
-    whole = np.zeros((side, side), pixels.dtype)
-    rows, cols = pixels.shape
-    whole[:rows, :cols] = pixels
-    return whole
 
 
 def landscape_cases() -> Iterator[Case]:

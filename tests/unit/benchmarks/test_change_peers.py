@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from harness.change_peers import Breaks, former_scores, rises, sccd_breaks, square_means
-from harness.change_series import patch_means
 
 from embedding.model.clay_bands import STATISTICS
 from lakehouse.bands import BAND_NAMES
@@ -39,19 +38,6 @@ def test_the_former_score_is_robust() -> None:
     assert [place for place, _ in scores] == [3, 4]
     assert scores[0][1] == pytest.approx(0, abs=1e-3)
     assert scores[1][1] == pytest.approx(8 / 1.4826, rel=1e-3)
-
-
-def test_patch_means_take_valid_pixels_alone() -> None:
-    bands = np.full((10, 256, 256), 1000, np.uint16)
-    bands[:, :8, :4] = 3000
-    scl = np.full((128, 128), 4, np.uint8)
-    scl[:4, :1] = 9  # clouds over the western quarter of the first patch
-    scl[:4, 4:8] = 9  # and over all of the second
-    means, shares = patch_means(bands, scl)
-    assert shares[:3].tolist() == [0.75, 0, 1]
-    # 16 of the 48 valid pixels have 0.3, the others 0.1.
-    assert means[:, 0] == pytest.approx(np.full(10, (16 * 0.3 + 32 * 0.1) / 48))
-    assert np.isnan(means[:, 1]).all()
 
 
 def test_means_of_squares_weigh_patches_by_their_valid_pixels() -> None:
