@@ -23,7 +23,17 @@ from lakehouse.settings.listing import list_settings
 from python_udfs.registry import FUNCTIONS
 
 FOLDER: Final = PROJECT_DIR / "docs" / "reference"
-STAGES: Final = ("staging", "scenes", "chips", "filling", "composites", "embeddings", "anomalies", "changes", "operations")
+STAGES: Final = (
+    "staging",
+    "scenes",
+    "chips",
+    "filling",
+    "composites",
+    "embeddings",
+    "anomalies",
+    "changes",
+    "operations",
+)
 _HEAD: Final = "<!-- Written by scripts/write_reference.py. Do not edit. -->\n"
 
 

@@ -166,7 +166,13 @@ def _check(name: str) -> None:
 MARTS_OF_DBT_STAGES: Final[dict[str, tuple[str, ...]]] = {
     "chip_extraction": ("dim_grid_cells", "fct_chips"),
     "temporal_merge": ("fct_filled_chips", "fct_chip_statistics", "fct_composites"),
-    "change_detection": ("fct_chip_embeddings", "fct_chip_changes"),
+    "change_detection": (
+        "fct_chip_embeddings",
+        "fct_chip_patches",
+        "fct_chip_anomalies",
+        "fct_chip_changes",
+        "fct_change_events",
+    ),
     "operations": ("fct_lake_quality", "fct_pipeline_runs"),
 }
 

@@ -31,11 +31,11 @@ def season(kind: int, day: float) -> NDArray[np.float64]:
 def series(nights: int = 60, seed: int = 3) -> tuple[NDArray[np.float64], list[PatchFeatures]]:
     """Two years of 1,024 patches with noise, a haze a night and some clouds."""
     chance = np.random.default_rng(seed)
-    days = FIRST + np.sort(chance.choice(730, nights, replace=False)) + 0.4
+    days = np.asarray(FIRST + np.sort(chance.choice(730, nights, replace=False)) + 0.4, np.float64)
     kinds = np.arange(1024) % 3
     observations = []
     for day in days:
-        truth = np.stack([season(kind, day) for kind in kinds], axis=1)
+        truth = np.stack([season(int(kind), day) for kind in kinds], axis=1)
         seen = (truth + 0.01 * chance.random()) * chance.normal(1, 0.03, truth.shape)
         share = np.where(chance.random(1024) < 0.2, 0.3, 1.0).astype(np.float32)
         observations.append(PatchFeatures(BANDS, seen.astype(np.float32), share))
@@ -63,7 +63,7 @@ def test_the_season_is_a_weighted_ridge_fit(fitted: Any) -> None:
         """Return (5, bands) of one patch."""
         rows = np.vstack([terms * np.sqrt(weights)[:, None], penalty])
         right = np.vstack([values * np.sqrt(weights)[:, None], np.zeros((5, 3))])
-        return np.linalg.lstsq(rows, right, rcond=None)[0]
+        return np.asarray(np.linalg.lstsq(rows, right, rcond=None)[0])
 
     first = np.stack([fit(logs[:, :, patch], seen[:, patch].astype(float)) for patch in range(1024)], axis=2)
     residual = logs - np.einsum("nt,tcp->ncp", terms, first)
