@@ -21,6 +21,8 @@ All choices of a deployment are in infrastructure/deployment.yaml.
   --allow-removal    remove resources that the choices no longer ask for; without it, the deployment is refused
   --checkpoint FILE  upload this Clay checkpoint for the model; later deployments keep it
 
+The first deployment writes the digests of the base images into the file of the choices: commit it.
+
 A Clay checkpoint that was copied to models/clay/v1.0/model.pth of the bucket since the last deployment becomes the
 model without an option.
 
@@ -94,6 +96,14 @@ if [[ -n $account ]]; then
     export AWS_REGION=$region AWS_DEFAULT_REGION=$region
     echo "    account $account, region $region"
 fi
+
+if [[ -n $account ]]; then
+    step "Look at encryption and Lake Formation in the account"
+    stack_module account "$file"
+fi
+
+step "Pin the base images of the images by their digests"
+stack_module bases "$file" ${plan:+--plan}
 
 step "Synthesise the stack, check it with cdk-nag, check the Airflow Variables"
 mkdir -p .chiplake

@@ -24,6 +24,9 @@ JVM_ENDED: Final = (
 WORKER_ENDED: Final = (
     "a Python worker of Spark was killed, probably because the machine has too little memory; take fewer cores or days"
 )
+# What Glue says of an account whose catalogue Lake Formation governs; IAM policies are then not enough.
+_LAKE_FORMATION: Final = "Insufficient Lake Formation permission"
+_GRANT: Final = "grant it to the role of the jobs in Lake Formation (docs/operations.md, Lake Formation)"
 _GEOMETRY: Final = "the Hive protocol has no geometries: select st_astext(…) or st_asewkb(…) of a geometry"
 
 # A line that a command of this project, or `failures_line`, has written already; perhaps with the exit code before it.
@@ -405,7 +408,8 @@ def _call_line(code: str, service: str, operation: str, place: str, said: str) -
         code = f"{code} {HTTPStatus(int(code)).phrase}"
     is_echo = why.replace(" ", "") in code.replace(" ", "") or f"HTTP status code {code[:3]}" in why
     line = f"{code} on {action}" if action else code
-    return line + (f" of {place}" if place else "") + ("" if is_echo else f": {why}")
+    line += (f" of {place}" if place else "") + ("" if is_echo else f": {why}")
+    return f"{line.rstrip('.')}; {_GRANT}" if _LAKE_FORMATION in said else line
 
 
 def _place(bucket: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""The assemblies of two deployments, each synthesised once for all tests."""
+"""The assemblies of three deployments, each synthesised once for all tests."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ def managed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
         transform_retention_days=7,
         transform_instance_type="ml.g5.xlarge",
         bucket_name="lake-of-tests",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Synthesised(folder)
+
+
+@pytest.fixture(scope="session")
+def enclosed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """A deployment with a key of KMS, and with subnets for its jobs."""
+    folder = tmp_path_factory.mktemp("cdk") / "enclosed"
+    done = synthesise(
+        folder,
+        account="123456789012",
+        region="eu-central-1",
+        bucket_name="lake-of-tests",
+        kms_key="arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        job_subnets=["subnet-0a1b2c3d", "subnet-4e5f6a7b"],
+        job_security_groups=["sg-0a1b2c3d"],
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Synthesised(folder)

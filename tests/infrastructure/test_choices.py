@@ -13,6 +13,8 @@ from support.assemblies import write_choices
 
 from lakehouse.errors import ChiplakeError
 
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
 
 def choices(folder: Path, **given: Any) -> Config:
     return read_config(write_choices(folder / "deployment.yaml", **given))
@@ -56,6 +58,15 @@ def test_the_committed_file_shows_and_explains_every_choice_at_its_default() -> 
         ({"area": [16.3, 45.7, 16.5]}, "area: [16.3, 45.7, 16.5]: expected four numbers"),
         ({"area": [16.3, 46.7, 16.5, 45.8]}, "is not a box of west, south, east, north in degrees"),
         ({"subnet_ids": ["subnet-1"]}, "subnet_ids must be two subnets, with security_group_ids"),
+        ({"job_subnets": ["subnet-1"]}, "job_subnets and job_security_groups go together; set both, or leave both []"),
+        ({"job_subnets": ["vpc-1"]}, "job_subnets.0: \"vpc-1\": String should match pattern '^subnet-[0-9a-f]+$'"),
+        ({"job_security_groups": ["sg-1"] * 6}, "at most 5 items"),
+        ({"variables": {"chiplake_kms_key": "arn"}}, "chiplake_kms_key follows from the key kms_key of this file"),
+        ({"variables": {"chiplake_subnets": "s"}}, "chiplake_subnets follows from the key job_subnets of this file"),
+        ({"kms_key": "alias/lake"}, 'kms_key: "alias/lake": String should match pattern'),
+        ({"kms_key": KEY, "managed_airflow": True, "area": [16, 45, 17, 46]}, "with a key of yours is not supported"),
+        ({"kms_key": KEY, "spark_instance_type": "ml.m5d.4xlarge"}, "whose own disks SageMaker encrypts without a key"),
+        ({"spark_base": "python:3.11@sha256:12"}, 'spark_base: "python:3.11@sha256:12": String should match pattern'),
         ({"airflow_version": "2.11.0"}, "the DAG does not support 2.11.0; choose from 3.0.6, 3.2.1, 3.3.1"),
         (
             {"night_hours": 0},
@@ -107,7 +118,11 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
 def test_the_examples_of_errors_are_valid() -> None:
     for key, field in Config.model_fields.items():
         for example in field.examples or ():
-            given = {"security_group_ids": ["sg-1"]} if key == "subnet_ids" else {}
+            given = {
+                "subnet_ids": {"security_group_ids": ["sg-1"]},
+                "job_subnets": {"job_security_groups": ["sg-1"]},
+                "job_security_groups": {"job_subnets": ["subnet-1"]},
+            }.get(key, {})
             written = yaml.safe_load(yaml.safe_dump({key: example}))
             assert Config.model_validate(written | given)
 

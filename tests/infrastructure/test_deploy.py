@@ -28,13 +28,21 @@ from lakehouse.settings import PROJECT_DIR
 SCRIPT = PROJECT_DIR / "deploy.sh"
 TEMPLATE = PROJECT_DIR / ".chiplake" / "cdk.out" / "chiplake.template.json"
 RAW = "models/clay/v1.0/model.pth"
+BASES = {"spark_base": "python:3.11-slim-bookworm", "clay_base": "python:3.11-slim"}
+# The calls that look up the digests of the base images.
+LOOK_UPS = [
+    f"docker buildx imagetools inspect {image} --format {{{{json .Manifest.Digest}}}}" for image in BASES.values()
+]
 WITHOUT_CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 ANSWERS = {
-    "docker": "exit 0",
+    "docker": """
+case $1 in
+    buildx) if [[ $4 == *bookworm ]]; then printf '"sha256:%064d"' 1; else printf '"sha256:%064d"' 2; fi ;;
+esac""",
     "cdk": """
 case $1 in
     deploy)
@@ -73,6 +81,12 @@ def _outputs() -> Iterator[None]:
     shutil.rmtree(PROJECT_DIR / ".chiplake" / "cdk.out", ignore_errors=True)
 
 
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """A copy of the committed file of choices, which deploy.sh may write into."""
+    return Path(shutil.copy(DEPLOYMENT_FILE, tmp_path / "deployment.yaml"))
+
+
 def deploy(*arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     return deploy_from(PROJECT_DIR, *arguments, path=path, **environment)
 
@@ -96,6 +110,8 @@ def test_a_plan_without_credentials_shows_everything_that_would_be_made(programs
         "--parameters chiplake:ModelDataKey=models/DIGEST/model.tar.gz",
         "docker/spark.Dockerfile: ",
         "docker/clay.Dockerfile: ",
+        "    spark_base: python:3.11-slim-bookworm, whose digest a deployment looks up and writes into "
+        "infrastructure/deployment.yaml\n    clay_base: python:3.11-slim, whose digest",
         "    airflow/dags/",
         "/airflow/variables/chiplake/chiplake_warehouse = s3://",
         "AWS::Glue::Database: DatabaseChiplake, DatabaseChiplakeOps, DatabaseChiplakeRaw",
@@ -106,6 +122,7 @@ def test_a_plan_without_credentials_shows_everything_that_would_be_made(programs
         assert line in done.stdout, f"{line!r} is not in\n{done.stdout}"
     assert "there are no usable AWS credentials" in done.stderr
     assert not (tmp_path / "calls").exists(), "a plan starts nothing"
+    assert "\nspark_base: null\n" in DEPLOYMENT_FILE.read_text()
 
 
 @pytest.mark.usefixtures("_outputs")
@@ -121,13 +138,13 @@ def test_a_choice_that_is_gone_removes_nothing_unasked(
     assert "      - AWS::MWAA::Environment  Airflow\n" in done.stdout
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("deploy.sh: "))
     assert "Airflow (AWS::MWAA::Environment)" in line
-    assert "Nothing was changed. If that is meant, run the command again with --allow-removal" in line
-    assert (tmp_path / "calls").read_text().splitlines() == ["docker info"]
+    assert "Nothing was deployed. If that is meant, run the command again with --allow-removal" in line
+    assert (tmp_path / "calls").read_text().splitlines() == ["docker info", *LOOK_UPS]
 
 
 @pytest.mark.usefixtures("_outputs")
 def test_the_first_deployment_calls_docker_and_cdk_in_order_and_the_same_again_has_no_difference(
-    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path
+    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path, committed: Path
 ) -> None:
     aws.client("s3").create_bucket(
         Bucket="lake-of-tests", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
@@ -135,20 +152,21 @@ def test_the_first_deployment_calls_docker_and_cdk_in_order_and_the_same_again_h
     checkpoint = sample_data / "clay" / "encoder-48.ckpt"
     environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
     with stacks_without_resources():
-        done = deploy("--checkpoint", str(checkpoint), path=str(programs), **environment)
+        file = ("--file", str(committed))
+        done = deploy(*file, "--checkpoint", str(checkpoint), path=str(programs), **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         deploy_template(aws, TEMPLATE)
-        again = deploy("--plan", "--file", str(DEPLOYMENT_FILE), path=str(programs), **environment)
+        again = deploy("--plan", *file, path=str(programs), **environment)
     assert "    the stack does not exist yet\n      + AWS::" in done.stdout
     assert "    no difference to what is deployed\n" in again.stdout, again.stdout + again.stderr
-    assert f"        ./deploy.sh --file {DEPLOYMENT_FILE} --checkpoint clay-v1.5.ckpt\n" in again.stdout
+    assert f"        ./deploy.sh --file {committed} --checkpoint clay-v1.5.ckpt\n" in again.stdout
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [" ".join(call.split()[:2]) for call in calls] == [
-        "docker info",
-        "cdk bootstrap",
-        "cdk deploy",
-        "cdk deploy",
+        *("docker info", "docker buildx", "docker buildx"),
+        *("cdk bootstrap", "cdk deploy", "cdk deploy"),
     ]
+    assert calls[1:3] == LOOK_UPS
+    calls = calls[2:]
     assert calls[1] == "cdk bootstrap aws://123456789012/eu-central-1"
     assert "--import-existing-resources" in calls[2], "what an earlier deployment left is taken over"
     assert "--parameters" not in calls[2]
@@ -180,7 +198,7 @@ def test_an_allowed_removal_is_deployed_and_a_failure_names_the_other_versions_o
         f"set airflow_version in {file} to 3.3.1 or 3.0.6"
     )
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.split()[1] for call in calls] == ["info", "bootstrap", "deploy"]
+    assert [call.split()[1] for call in calls] == ["info", "buildx", "buildx", "bootstrap", "deploy"]
 
 
 def test_a_checkpoint_in_the_bucket_is_not_sent_again(
@@ -204,8 +222,8 @@ def bucket(aws: AwsServer) -> str:
 
 
 @pytest.mark.usefixtures("_outputs")
-def test_a_checkpoint_that_was_copied_to_the_bucket_becomes_the_model_once(
-    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path, bucket: str
+def test_a_checkpoint_in_the_bucket_becomes_the_model_once_and_later_deployments_build_from_the_same_bases(
+    aws: AwsServer, programs: Path, tmp_path: Path, sample_data: Path, bucket: str, committed: Path
 ) -> None:
     s3 = aws.client("s3")
     for suffix in (".ckpt", ".json"):
@@ -213,9 +231,10 @@ def test_a_checkpoint_that_was_copied_to_the_bucket_becomes_the_model_once(
         s3.upload_file(str(sample_data / "clay" / f"encoder-48{suffix}"), bucket, key)
     environment = AWS_ENVIRONMENT | {"AWS_ENDPOINT_URL": aws.url}
     with stacks_without_resources():
-        done = deploy(path=str(programs), **environment)
+        done = deploy("--file", str(committed), path=str(programs), **environment)
+        pinned = committed.read_text()
         aws.calls.clear()
-        again = deploy(path=str(programs), **environment)
+        again = deploy("--file", str(committed), path=str(programs), **environment)
     read = {call.resource for call in aws.calls if call.action == "s3:GetObject"}
     assert read == {f"arn:aws:s3:::{bucket}/{RAW}"}, "its head; a download would also read model.json"
     assert done.returncode == 0, done.stdout + done.stderr
@@ -234,6 +253,50 @@ def test_a_checkpoint_that_was_copied_to_the_bucket_becomes_the_model_once(
     assert given["CheckpointKey"].endswith("/model.pth")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "is new" not in again.stderr
+
+    digests = {"spark_base": f"sha256:{1:064d}", "clay_base": f"sha256:{2:064d}"}
+    expected = DEPLOYMENT_FILE.read_text()
+    for key, image in BASES.items():
+        expected = expected.replace(f"\n{key}: null\n", f"\n{key}: {image}@{digests[key]}\n")
+    assert pinned == committed.read_text() == expected
+    assert f"written into {committed}: commit it" in done.stdout
+    assert "written into" not in again.stdout
+    started = (tmp_path / "calls").read_text().splitlines()
+    assert [call for call in started if "buildx" in call] == LOOK_UPS, "the second deployment looks up nothing"
+    assets = json.loads(TEMPLATE.with_name("chiplake.assets.json").read_text())["dockerImages"].values()
+    assert {one["source"]["dockerFile"]: one["source"]["dockerBuildArgs"] for one in assets} == {
+        "docker/spark.Dockerfile": {"BASE": f"python:3.11-slim-bookworm@{digests['spark_base']}"},
+        "docker/clay.Dockerfile": {"BASE": f"python:3.11-slim@{digests['clay_base']}"},
+    }
+
+
+@pytest.mark.usefixtures("_outputs")
+def test_a_base_image_that_is_not_found_deploys_nothing(aws: AwsServer, programs: Path, tmp_path: Path) -> None:
+    docker = programs / "docker"
+    docker.write_text(
+        docker.read_text().replace("buildx)", "buildx) echo 'ERROR: no route to host' >&2; exit 1 ;;\n x)")
+    )
+    file = write_choices(tmp_path / "x.yaml", name="chiplake")
+    before = file.read_text()
+    done = deploy("--file", str(file), path=str(programs), **AWS_ENVIRONMENT, AWS_ENDPOINT_URL=aws.url)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "deploy.sh: cannot find the digest of the base image python:3.11-slim-bookworm: ERROR: no route to host. Check"
+    )
+    assert file.read_text() == before
+    assert (tmp_path / "calls").read_text().splitlines() == ["docker info", LOOK_UPS[0]]
+
+
+@pytest.mark.usefixtures("_outputs")
+def test_a_catalogue_with_another_key_deploys_nothing(aws: AwsServer, programs: Path, tmp_path: Path) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    at_rest = {"CatalogEncryptionMode": "SSE-KMS", "SseAwsKmsKeyId": key}
+    aws.client("glue").put_data_catalog_encryption_settings(DataCatalogEncryptionSettings={"EncryptionAtRest": at_rest})
+    file = write_choices(tmp_path / "x.yaml", name="chiplake")
+    done = deploy("--file", str(file), path=str(programs), **AWS_ENVIRONMENT, AWS_ENDPOINT_URL=aws.url)
+    assert done.returncode == 1
+    assert f"deploy.sh: the Glue Data Catalog of this account is encrypted with the key {key}, which" in done.stderr
+    assert (tmp_path / "calls").read_text().splitlines() == ["docker info"]
 
 
 def test_an_object_that_is_no_checkpoint_is_named_and_gives_no_keys(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 import pytest
+from pydantic import ValidationError
+from stack.config import Config
 from support.assemblies import Synthesised, listed, synthesise, text_of
 
 NAMES = ("chiplake", "chiplake2")
@@ -89,6 +91,42 @@ def test_the_policies_of_a_deployment_cover_its_own_and_nothing_of_the_other(
         patterns = granted(mine)
         assert [arn for arn in made_later(own) if not is_covered(arn, patterns)] == []
         assert [arn for arn in made_later(other) if is_covered(arn, patterns)] == []
+
+
+@pytest.mark.parametrize("other", ["chiplake_b", "chiplakeb", "chiplake3"])
+def test_no_policy_covers_names_that_only_begin_like_its_own(both: tuple[Synthesised, Synthesised], other: str) -> None:
+    """The database `chiplake_b` may be another deployment's, as its CHIPLAKE_TARGET_SCHEMA, or of no deployment."""
+    for mine in both:
+        patterns = granted(mine)
+        assert [arn for arn in made_later(other) if is_covered(arn, patterns)] == []
+
+
+def test_no_deployment_has_a_name_with_an_underscore_or_a_hyphen() -> None:
+    """Else `chiplake_raw` could be a database of `chiplake` or a deployment, and `chiplake-b` a job or a deployment."""
+    for name in ("chiplake_b", "chiplake_raw", "chiplake-b"):
+        with pytest.raises(ValidationError, match="name"):
+            Config(name=name)
+
+
+def test_every_prefix_of_the_bucket_ends_at_a_folder(both: tuple[Synthesised, Synthesised]) -> None:
+    for synthesised in both:
+        of_roles = ("JobRole", "TransformRole", "OrchestratorPolicy", "AirflowRole")
+        policies = {**synthesised.of_type("AWS::IAM::Policy"), **synthesised.of_type("AWS::IAM::ManagedPolicy")}
+        statements = [
+            statement
+            for name, policy in policies.items()
+            if name.startswith(of_roles)
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        ]
+        objects = {text_of(one) for statement in statements for one in listed(statement.get("Resource", []))}
+        keys = {one.partition(".Arn")[2] for one in objects if one.startswith("Bucket") and one.endswith("*")}
+        listing = {
+            prefix
+            for statement in statements
+            for prefix in listed(statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix", []))
+        }
+        assert {"/warehouse/*", "/transform/*"} <= keys
+        assert all(one.endswith("/*") for one in keys | (listing - {"*"})), keys | listing
 
 
 def test_alarms_count_the_jobs_of_one_deployment(both: tuple[Synthesised, Synthesised]) -> None:

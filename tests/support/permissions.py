@@ -82,6 +82,26 @@ class Policies:
         }[self.resources[logical_id]["Type"]]
 
 
+def key_calls(calls: Iterable[Call], bucket: str, key: str) -> set[Call]:
+    """Return what S3 asks of KMS for calls, if all objects of a bucket are encrypted with a key.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#require-sse-kms: GenerateDataKey to
+    write, Decrypt to read, and both to write in parts.
+
+    Args:
+        calls: calls of S3, among others.
+        bucket: name of the bucket.
+        key: ARN of the key.
+    """
+    asked = {"s3:GetObject": ("kms:Decrypt",), "s3:PutObject": ("kms:GenerateDataKey", "kms:Decrypt")}
+    return {
+        Call(one.principal, action, key)
+        for one in calls
+        if one.resource.startswith(f"arn:aws:s3:::{bucket}/")
+        for action in asked.get(one.action, ())
+    }
+
+
 def refused(calls: Iterable[Call], policies: Mapping[str, list[Document]]) -> list[str]:
     """Return the calls that the policies do not allow, each with the reason.
 

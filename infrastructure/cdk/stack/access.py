@@ -18,6 +18,8 @@ from stack.storage import databases
 _GLUE_TABLES: Final = ("GetTable", "GetTables", "CreateTable", "UpdateTable", "DeleteTable")
 # PyIceberg and Spark look for a namespace of this name and create it if it is missing.
 _DEFAULT_DATABASE: Final = "default"
+# S3 asks for them to read objects, to write them, and to write them in parts.
+_READ_AND_WRITE_BY_KEY: Final = ("kms:Decrypt", "kms:GenerateDataKey")
 _SAGEMAKER_ACTIONS: Final = {
     "processing-job": ("CreateProcessingJob", "DescribeProcessingJob"),
     "transform-job": ("CreateTransformJob", "DescribeTransformJob"),
@@ -53,6 +55,9 @@ def make_job_role(
         )
     )
     _allow(role, _log_statements("/aws/sagemaker/ProcessingJobs"))
+    # Glue asks for the same three if its catalog has this key; SageMaker makes a grant for the disks of the job.
+    _allow(role, _key_statements(config, *_READ_AND_WRITE_BY_KEY, "kms:Encrypt", "kms:CreateGrant"))
+    _allow(role, _network_statements(config))
     image.repository.grant_pull(role)
     return role
 
@@ -64,6 +69,8 @@ def make_transform_role(
     role = _make_sagemaker_role(stack, "TransformRole", f"{config.name}-transform", "Chiplake: batch transform jobs")
     _allow(role, _object_statements(bucket, read=[layout.MODELS], write=[layout.TRANSFORM]))
     _allow(role, _log_statements("/aws/sagemaker/TransformJobs"))
+    _allow(role, _key_statements(config, *_READ_AND_WRITE_BY_KEY, "kms:Encrypt"))
+    _allow(role, _network_statements(config))
     image.repository.grant_pull(role)
     return role
 
@@ -106,6 +113,7 @@ def make_orchestrator_policy(
         aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
         aws_iam.PolicyStatement(actions=list(TOPIC_KEY_ACTIONS), resources=[key.key_arn]),
         *_object_statements(bucket, read=[layout.CODE], write=[layout.TRANSFORM]),
+        *_key_statements(config, *_READ_AND_WRITE_BY_KEY),
         # HeadBucket, by which the amazon provider checks the input of a transform job, is a request without a prefix.
         aws_iam.PolicyStatement(
             actions=["s3:ListBucket"], resources=[bucket.bucket_arn], conditions={"Null": {"s3:prefix": "true"}}
@@ -155,6 +163,42 @@ def _object_statements(
             )
         )
     return statements
+
+
+def _key_statements(config: Config, *actions: str) -> list[aws_iam.PolicyStatement]:
+    """Return the statement for the key of the bucket; none if the deployment has no key.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html names what SageMaker needs: kms:Decrypt of
+    inputs, kms:Encrypt for outputs, kms:CreateGrant for disks.
+    """
+    return [aws_iam.PolicyStatement(actions=list(actions), resources=[config.kms_key])] if config.kms_key else []
+
+
+def _network_statements(config: Config) -> list[aws_iam.PolicyStatement]:
+    """Return the statements by which SageMaker puts network interfaces into the subnets of jobs; none without subnets.
+
+    The actions are those of https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html.
+    """
+    if not config.job_subnets:
+        return []
+    # A subnet may be shared by another account; its id is unique.
+    place = f"arn:{Pseudo.PARTITION}:ec2:{Pseudo.REGION}:*"
+    subnets = [f"{place}:subnet/{name}" for name in config.job_subnets]
+    groups = [f"{place}:security-group/{name}" for name in config.job_security_groups]
+    interfaces = _arn("ec2", "network-interface/*")
+    described = ("NetworkInterfaces", "Vpcs", "DhcpOptions", "Subnets", "SecurityGroups")
+    return [
+        aws_iam.PolicyStatement(actions=["ec2:CreateNetworkInterface"], resources=[*subnets, *groups, interfaces]),
+        aws_iam.PolicyStatement(
+            actions=[
+                *("ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"),
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            resources=[interfaces],
+            conditions={"ArnLike": {"ec2:Subnet": subnets}},
+        ),
+        aws_iam.PolicyStatement(actions=[f"ec2:Describe{name}" for name in described], resources=["*"]),
+    ]
 
 
 def _log_statements(group: str) -> list[aws_iam.PolicyStatement]:

@@ -1,4 +1,4 @@
-"""Notices and alarms: failed jobs, nights without a success, a managed Airflow whose scheduler has stopped."""
+"""Notices and alarms: jobs that failed or were stopped, nights without success, managed Airflow that stands still."""
 
 from __future__ import annotations
 
@@ -28,15 +28,38 @@ _PUBLISHERS: Final = ("events.amazonaws.com", "cloudwatch.amazonaws.com")
 
 @dataclass(frozen=True)
 class _JobEvent:
-    """An event of SageMaker about jobs of one kind."""
+    """An event of SageMaker about jobs of one kind. SageMaker has no event of a model that concerns a night."""
 
-    detail_type: str
-    status_field: str
-    name_field: str
+    kind: str  # processing or transform
+
+    @property
+    def detail_type(self) -> str:
+        return f"SageMaker {self.kind.title()} Job State Change"
+
+    @property
+    def status_field(self) -> str:
+        return f"{self.kind.title()}JobStatus"
+
+    @property
+    def name_field(self) -> str:
+        return f"{self.kind.title()}JobName"
 
 
-_PROCESSING: Final = _JobEvent("SageMaker Processing Job State Change", "ProcessingJobStatus", "ProcessingJobName")
-_TRANSFORM: Final = _JobEvent("SageMaker Transform Job State Change", "TransformJobStatus", "TransformJobName")
+_PROCESSING: Final = _JobEvent("processing")
+_TRANSFORM: Final = _JobEvent("transform")
+# By the state in which a job ends: what it means, and what to do first.
+_BAD_ENDS: Final = {
+    (_PROCESSING, "Failed"): "A processing job failed: read its log, then clear its task in Airflow",
+    (_PROCESSING, "Stopped"): (
+        "A processing job was stopped, by a person or at its time limit: clear its task in Airflow"
+    ),
+    (_TRANSFORM, "Failed"): (
+        "A batch transform job failed: its answers are loaded, and the next run exports the other chips again"
+    ),
+    (_TRANSFORM, "Stopped"): (
+        "A batch transform job was stopped: its answers are loaded, and the next run exports the other chips again"
+    ),
+}
 
 
 def make_key(stack: Stack) -> aws_kms.Key:
@@ -75,32 +98,18 @@ def make_alarms(stack: Stack, config: Config, alerts: aws_sns.Topic, completed: 
     Args:
         stack: the stack.
         config: the choices of the deployment.
-        alerts: topic that gets failed jobs and alarms.
+        alerts: topic that gets jobs that failed or were stopped, and alarms.
         completed: topic that gets the last job of a night if it succeeded; CloudWatch counts no rule without a target.
     """
     if config.alarm_email:
         alerts.add_subscription(aws_sns_subscriptions.EmailSubscription(config.alarm_email))
-    failed_processing = _rule(stack, config, "ProcessingFailed", _PROCESSING, "Failed", alerts)
-    failed_transform = _rule(stack, config, "TransformFailed", _TRANSFORM, "Failed", alerts)
+    for (event, status), description in _BAD_ENDS.items():
+        rule = _rule(stack, config, event, status, alerts)
+        name = f"{config.name}-{event.kind}-{status.lower()}"
+        _alarm(stack, alerts, name, _matched(rule, Duration.minutes(5)), description, at_least=1)
     # The last job of a night: an earlier one that succeeds says nothing of the rest.
     last_job = job_name(config.name, AFTER_ENCODER)
-    succeeded = _rule(stack, config, "ProcessingSucceeded", _PROCESSING, "Completed", completed, last_job)
-    _alarm(
-        stack,
-        alerts,
-        f"{config.name}-processing-failed",
-        _matched(failed_processing, Duration.minutes(5)),
-        "A processing job failed: read its log, then clear its task in Airflow",
-        at_least=1,
-    )
-    _alarm(
-        stack,
-        alerts,
-        f"{config.name}-transform-failed",
-        _matched(failed_transform, Duration.minutes(5)),
-        "A batch transform job failed: its answers are loaded, and the next run exports the other chips again",
-        at_least=1,
-    )
+    succeeded = _rule(stack, config, _PROCESSING, "Completed", completed, last_job)
     _alarm(
         stack,
         alerts,
@@ -135,16 +144,16 @@ def make_airflow_alarm(stack: Stack, config: Config, alerts: aws_sns.Topic, envi
 def _rule(
     stack: Stack,
     config: Config,
-    name: str,
     event: _JobEvent,
     status: str,
     topic: aws_sns.Topic,
     jobs: str = "",
 ) -> aws_events.Rule:
+    end = "Succeeded" if status == "Completed" else status  # ids of resources stay, else CloudFormation removes them
     return aws_events.Rule(
         stack,
-        f"Rule{name}",
-        rule_name=f"{config.name}-{event.name_field.removesuffix('JobName').lower()}-{status.lower()}",
+        f"Rule{event.kind.title()}{end}",
+        rule_name=f"{config.name}-{event.kind}-{status.lower()}",
         description=f"Jobs of Chiplake: {event.detail_type}, {status}",
         event_pattern=aws_events.EventPattern(
             source=["aws.sagemaker"],

@@ -116,7 +116,7 @@ def check_permission(found: Sequence[Change], stack_name: str) -> None:
     if named:
         raise ChiplakeError(
             f"this would remove or replace {len(named)} resources of the stack {stack_name}: {', '.join(named)}. "
-            "Nothing was changed. If that is meant, run the command again with --allow-removal; otherwise set the "
+            "Nothing was deployed. If that is meant, run the command again with --allow-removal; otherwise set the "
             "choice that makes them, such as managed_airflow, in the deployment's file"
         )
 

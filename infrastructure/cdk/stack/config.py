@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import yaml
 from chiplake_airflow.managed_versions import MANAGED_VERSIONS
 from chiplake_airflow.variables import REQUIRED_ON_AWS, VARIABLES
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from lakehouse.box import BBox
 from lakehouse.errors import ChiplakeError
@@ -21,11 +22,22 @@ DEPLOYMENT_FILE: Final = PROJECT_DIR / "infrastructure" / "deployment.yaml"
 CHECKPOINT_VARIABLE: Final = "chiplake_clay_checkpoint_uri"  # written once a checkpoint was uploaded
 
 _INSTANCE: Final = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+# Types with disks of their own. SageMaker encrypts these itself, and refuses a job that brings a key for them.
+_LOCAL_DISKS: Final = re.compile(r"^ml\.(?:[a-z]+[0-9]+[a-z]*d[a-z]*|g4dn|g5|g6e?|p4de?|p5[a-z]*|trn[0-9]n?)\.")
+_IMAGE: Final = r"^[a-z0-9][A-Za-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$"
 _TARGET_SCHEMA: Final = "CHIPLAKE_TARGET_SCHEMA"
 _RAW_SCHEMA: Final = "CHIPLAKE_RAW_SCHEMA"
 _OPS_SCHEMA: Final = "CHIPLAKE_OPS_SCHEMA"
 # What other keys of the file decide.
-_OF_OTHER_KEYS: Final = {"chiplake_bbox": "area", "CHIPLAKE_BBOX": "area", _RAW_SCHEMA: "name", _OPS_SCHEMA: "name"}
+_OF_OTHER_KEYS: Final = {
+    **{"chiplake_bbox": "area", "CHIPLAKE_BBOX": "area", _RAW_SCHEMA: "name", _OPS_SCHEMA: "name"},
+    # These keys also give the roles their permissions.
+    **{"chiplake_kms_key": "kms_key", "chiplake_subnets": "job_subnets"},
+    "chiplake_security_groups": "job_security_groups",
+}
+
+_Subnet = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")]
+_SecurityGroup = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")]
 
 
 class Config(BaseModel):
@@ -51,6 +63,12 @@ class Config(BaseModel):
         examples=["my-chiplake-lake"],
         description="a name of S3, or null",
     )
+    kms_key: str | None = Field(
+        None,
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$",
+        examples=["arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+        description="the ARN of a key, or null",
+    )
     create_databases: bool = Field(True, description="true or false")
     transform_retention_days: int = Field(14, ge=1, description="days, at least 1")
     version_retention_days: int = Field(30, ge=1, description="days, at least 1")
@@ -61,6 +79,16 @@ class Config(BaseModel):
     spark_volume_gb: int = Field(200, ge=30, le=16384, description="GB, 30 to 16384")
     transform_instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE, description="an instance type of SageMaker")
     transform_instance_count: int = Field(1, ge=1, le=100, description="1 to 100")
+    job_subnets: tuple[_Subnet, ...] = Field(
+        (), max_length=16, examples=[["subnet-0a1b2c3d"]], description="a list of up to 16 subnets, or []"
+    )
+    job_security_groups: tuple[_SecurityGroup, ...] = Field(
+        (), max_length=5, examples=[["sg-0a1b2c3d"]], description="a list of up to 5 groups, or []"
+    )
+    spark_base: str | None = Field(
+        None, pattern=_IMAGE, examples=["python:3.11-slim-bookworm"], description="an image, or null"
+    )
+    clay_base: str | None = Field(None, pattern=_IMAGE, examples=["python:3.11-slim"], description="an image, or null")
     torch_index: str | None = Field(
         None, pattern=r"^https://\S+$", examples=["https://pypi.example.org/simple"], description="an address, or null"
     )
@@ -143,6 +171,26 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _job_network_is_whole(self) -> Config:
+        if bool(self.job_subnets) != bool(self.job_security_groups):
+            raise ValueError("job_subnets and job_security_groups go together; set both, or leave both []")
+        return self
+
+    @model_validator(mode="after")
+    def _key_is_supported(self) -> Config:
+        if self.kms_key and self.managed_airflow:
+            raise ValueError(
+                "kms_key is set and managed_airflow is true: managed Airflow on a bucket with a key of yours is not "
+                "supported; use your own Airflow (managed_airflow: false), or kms_key: null"
+            )
+        if self.kms_key and _LOCAL_DISKS.match(self.spark_instance_type):
+            raise ValueError(
+                f"kms_key is set and spark_instance_type is {self.spark_instance_type}, whose own disks SageMaker "
+                "encrypts without a key of yours; choose a type without them, such as ml.m5.4xlarge"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _airflow_has_an_area(self) -> Config:
         if self.managed_airflow and self.area is None:
             raise ValueError(
@@ -158,11 +206,28 @@ def read_config(path: Path = DEPLOYMENT_FILE) -> Config:
     Raises:
         ChiplakeError: the file cannot be read, a key does not exist, or a value is invalid. The message names all.
     """
-    shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
     try:
-        values = _parse(path.read_text())
+        text = path.read_text()
     except OSError as error:
-        raise ChiplakeError(f"{shown}: {error.strerror}; copy {DEPLOYMENT_FILE.relative_to(PROJECT_DIR)}") from None
+        raise ChiplakeError(
+            f"{_shown(path)}: {error.strerror}; copy {DEPLOYMENT_FILE.relative_to(PROJECT_DIR)}"
+        ) from None
+    return config_of(text, path)
+
+
+def config_of(text: str, path: Path) -> Config:
+    """Parse the choices of a deployment.
+
+    Args:
+        text: the content of its file.
+        path: the file, which errors name.
+
+    Raises:
+        ChiplakeError: as `read_config`.
+    """
+    shown = _shown(path)
+    try:
+        values = _parse(text)
     except yaml.YAMLError as error:
         raise ChiplakeError(f"{shown} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict | None):
@@ -192,6 +257,10 @@ def check_variables(known: Mapping[str, str], given: Mapping[str, str]) -> None:
     missing = sorted(set(REQUIRED_ON_AWS) - known.keys() - given.keys())
     if missing:
         raise ChiplakeError(f"the DAG needs the Variable {missing[0]} on AWS; set it under the key variables")
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
 
 
 def _parse(text: str) -> Any:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from aws_cdk import IgnoreMode, Stack, aws_ecr_assets
 
 from lakehouse.settings import PROJECT_DIR
+from stack.bases import CLAY_DOCKERFILE, SPARK_DOCKERFILE
 from stack.config import Config
 
-SPARK_DOCKERFILE: Final = "docker/spark.Dockerfile"
-CLAY_DOCKERFILE: Final = "docker/clay.Dockerfile"
 
-
-def make_spark_image(stack: Stack) -> aws_ecr_assets.DockerImageAsset:
+def make_spark_image(stack: Stack, config: Config) -> aws_ecr_assets.DockerImageAsset:
     """Make the image of processing jobs."""
-    return _make_image(stack, "SparkImage", SPARK_DOCKERFILE, {})
+    return _make_image(stack, "SparkImage", SPARK_DOCKERFILE, _given(BASE=config.spark_base))
 
 
 def make_clay_image(stack: Stack, config: Config) -> aws_ecr_assets.DockerImageAsset:
     """Make the image of the inference server."""
-    arguments = {"TORCH_INDEX": config.torch_index} if config.torch_index else {}
+    arguments = _given(BASE=config.clay_base, TORCH_INDEX=config.torch_index)
     return _make_image(stack, "ClayImage", CLAY_DOCKERFILE, arguments)
+
+
+def _given(**arguments: str | None) -> dict[str, str]:
+    """Return the arguments of a build that have a value; the Dockerfile has defaults for the others."""
+    return {name: value for name, value in arguments.items() if value}
 
 
 def _make_image(stack: Stack, name: str, dockerfile: str, arguments: dict[str, str]) -> aws_ecr_assets.DockerImageAsset:

@@ -114,7 +114,7 @@ def accept_exceptions(stack: Stack, config: Config, bucket: str) -> None:
         "account": "<AWS::AccountId>" if Token.is_unresolved(stack.account) else stack.account,
         "region": "<AWS::Region>" if Token.is_unresolved(stack.region) else stack.region,
     }
-    for exception in (*EXCEPTIONS, *_source_buckets(config)):
+    for exception in (*EXCEPTIONS, *_source_buckets(config), *_network(config), *_key(config)):
         findings = [finding.format_map(values) for finding in exception.findings]
         ids = [f"{exception.rule}[{finding}]" for finding in findings] or [exception.rule]
         for child in stack.node.children:
@@ -127,3 +127,27 @@ def _source_buckets(config: Config) -> tuple[Accepted, ...]:
         return ()
     findings = _arns(*(f"s3:::{name}/*" for name in config.source_buckets))
     return (Accepted("JobRole", _IAM5, "The user names these buckets of rasters; jobs read all of them.", findings),)
+
+
+def _network(config: Config) -> tuple[Accepted, ...]:
+    if not config.job_subnets:
+        return ()
+    interfaces = _arns(f"ec2:{_HERE}:network-interface/*")
+    shared = _arns(
+        *(f"ec2:<AWS::Region>:*:subnet/{name}" for name in config.job_subnets),
+        *(f"ec2:<AWS::Region>:*:security-group/{name}" for name in config.job_security_groups),
+    )
+    return tuple(
+        accepted
+        for role in ("JobRole", "TransformRole")
+        for accepted in (
+            Accepted(role, _IAM5, "SageMaker makes them in these subnets, for one job each.", interfaces),
+            Accepted(role, _IAM5, "Another account may share the subnets and groups; their ids are unique.", shared),
+        )
+    )
+
+
+def _key(config: Config) -> tuple[Accepted, ...]:
+    if not config.kms_key:
+        return ()
+    return (Accepted(_COPIER, _IAM5, _CDK, _actions("kms:GenerateDataKey*", "kms:ReEncrypt*")),)

@@ -51,7 +51,7 @@ class LakehouseStack(Stack):  # type: ignore[misc]
         bucket = storage.make_bucket(self, config)
         if config.create_databases:
             storage.make_databases(self, config, bucket)
-        spark_image = images.make_spark_image(self)
+        spark_image = images.make_spark_image(self, config)
         clay_image = images.make_clay_image(self, config)
         job_role = access.make_job_role(self, config, bucket, spark_image)
         transform_role = access.make_transform_role(self, config, bucket, clay_image)
@@ -110,6 +110,7 @@ def _make_model(
         "Model",
         execution_role_arn=role.role_arn,
         enable_network_isolation=True,  # the server needs no network
+        vpc_config=_vpc_config(config),
         primary_container=aws_sagemaker.CfnModel.ContainerDefinitionProperty(
             image=image.image_uri,
             model_data_url=Token.as_string(
@@ -120,6 +121,15 @@ def _make_model(
     )
     model.node.add_dependency(role)
     return model
+
+
+def _vpc_config(config: Config) -> aws_sagemaker.CfnModel.VpcConfigProperty | None:
+    """Return the network of batch transform jobs, which is that of their model."""
+    if not config.job_subnets:
+        return None
+    return aws_sagemaker.CfnModel.VpcConfigProperty(
+        subnets=list(config.job_subnets), security_group_ids=list(config.job_security_groups)
+    )
 
 
 def _remember_checkpoint_version(stack: Stack) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aws_cdk import Aws as Pseudo
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_s3
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_glue, aws_kms, aws_s3
 
 from stack import layout
 from stack.config import Config
@@ -20,6 +20,7 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
     logs = aws_s3.Bucket(
         stack,
         "AccessLogs",
+        # S3 writes access logs only to a bucket without a key of KMS.
         encryption=aws_s3.BucketEncryption.S3_MANAGED,
         block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
         object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
@@ -30,11 +31,14 @@ def make_bucket(stack: Stack, config: Config) -> aws_s3.Bucket:
             aws_s3.LifecycleRule(id="expire-logs", expiration=Duration.days(config.log_retention_days)),
         ],
     )
+    key = aws_kms.Key.from_key_arn(stack, "BucketKey", config.kms_key) if config.kms_key else None
     return aws_s3.Bucket(
         stack,
         "Bucket",
         bucket_name=config.bucket_name,
-        encryption=aws_s3.BucketEncryption.S3_MANAGED,
+        encryption=aws_s3.BucketEncryption.KMS if key else aws_s3.BucketEncryption.S3_MANAGED,
+        encryption_key=key,
+        bucket_key_enabled=True if key else None,  # one data key for many objects, so few calls of KMS
         block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
         object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         enforce_ssl=True,

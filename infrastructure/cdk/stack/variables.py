@@ -49,6 +49,11 @@ def values(stack: Stack, config: Config, resources: Resources) -> dict[str, str]
     }
     if config.area:
         known["chiplake_bbox"] = ",".join(map(str, config.area))
+    if config.kms_key:
+        known["chiplake_kms_key"] = config.kms_key
+    if config.job_subnets:
+        known["chiplake_subnets"] = ",".join(config.job_subnets)
+        known["chiplake_security_groups"] = ",".join(config.job_security_groups)
     check_variables(known, config.variables)
     return known | config.variables
 

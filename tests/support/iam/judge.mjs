@@ -4,6 +4,13 @@ import { runSimulation } from '@cloud-copilot/iam-simulate'
 import { readFileSync } from 'node:fs'
 
 const ACCOUNT = '123456789012'
+// The policy of a key as KMS makes it: IAM policies of the account decide. Without it no IAM policy gives access to a key.
+const KEY_POLICY = {
+  Version: '2012-10-17',
+  Statement: [
+    { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
+  ],
+}
 const { policies, calls } = JSON.parse(readFileSync(0, 'utf8'))
 const refused = []
 for (const call of calls) {
@@ -12,6 +19,7 @@ for (const call of calls) {
       identityPolicies: policies[call.principal].map((policy, number) => ({ name: `policy-${number}`, policy })),
       serviceControlPolicies: [],
       resourceControlPolicies: [],
+      ...(call.action.startsWith('kms:') ? { resourcePolicy: KEY_POLICY } : {}),
       request: {
         action: call.action,
         principal: `arn:aws:iam::${ACCOUNT}:role/${call.principal}`,

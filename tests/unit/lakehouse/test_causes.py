@@ -319,6 +319,36 @@ def test_other_services_of_aws_are_named_where_the_answer_names_them() -> None:
     )
 
 
+GRANT = "grant it to the role of the jobs in Lake Formation (docs/operations.md, Lake Formation)"
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ("GetTable", "Insufficient Lake Formation permission(s): Required Describe on fct_chips"),
+        ("GetTable", "Insufficient Lake Formation permission(s) on fct_chips"),
+        ("CreateDatabase", "Insufficient Lake Formation permission(s): Required Create Database on Catalog"),
+    ],
+)
+def test_a_catalogue_that_lake_formation_governs_is_named_with_the_remedy_by_python_and_java(
+    operation: str, said: str
+) -> None:
+    """The texts are those of public reports of boto3, Terraform and Iceberg."""
+    of_python = exceptions.ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, operation)
+    assert root_cause(of_python) == f"AccessDeniedException on {operation}: {said}; {GRANT}"
+    of_java = (
+        "An error occurred while calling o45.sql.\n"
+        f": software.amazon.awssdk.services.glue.model.AccessDeniedException: {said} "
+        "(Service: Glue, Status Code: 400, Request ID: ee1f5acf-0a7a-4098-b80b-6308f8ff63e9)\n"
+        "\tat software.amazon.awssdk.core.internal.http.CombinedResponseHandler.handleErrorResponse"
+        "(CombinedResponseHandler.java:125)\n"
+        f"\tat software.amazon.awssdk.services.glue.DefaultGlueClient.{operation[0].lower()}{operation[1:]}"
+        "(DefaultGlueClient.java:8000)\n"
+        "\tat org.apache.iceberg.aws.glue.GlueTableOperations.getGlueTable(GlueTableOperations.java:200)\n"
+    )
+    assert root_cause(of_java) == f"AccessDeniedException on glue:{operation}: {said}; {GRANT}"
+
+
 def test_an_aws_that_cannot_be_called_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unreachable = boto3.client(
         "s3", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1}), **KEYS
