@@ -21,7 +21,7 @@ def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
     """
     with TaskGroup("maintenance", tooltip="once a week, after the work of the day") as group:
 
-        @task.short_circuit
+        @task.short_circuit(trigger_rule="none_failed")  # runs also when the tests before it were not due
         def is_due(last_day: str) -> bool:
             """Return whether the last day of the run is a Monday."""
             return date.fromisoformat(last_day).weekday() == WEEKDAY

@@ -100,8 +100,10 @@ def describe(dag: Any) -> dict[str, object]:
         "doc": dag.doc_md,
         "edges": {task.task_id: sorted(task.downstream_task_ids) for task in tasks},
         "operators": {task.task_id: task.task_type for task in tasks},
+        "labels": {task.task_id: task.label for task in tasks},
         "owners": sorted({task.owner for task in tasks}),
         "retries": {task.task_id: task.retries for task in tasks},
+        "trigger_rules": {task.task_id: str(getattr(task.trigger_rule, "value", task.trigger_rule)) for task in tasks},
         "timeouts_h": sorted(
             {task.execution_timeout.total_seconds() / 3600 for task in tasks if task.execution_timeout}
         ),

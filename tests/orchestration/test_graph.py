@@ -166,6 +166,15 @@ def test_one_task_builds_a_stage_and_one_shows_each_model(graph_of: Callable[[st
     }
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_pages_show_tasks_by_the_names_that_logs_and_commands_have(
+    graph_of: Callable[[str], Graph], runtime: str
+) -> None:
+    labels = graph_of(runtime)["labels"]
+    # Inside a group, a page leaves out the name of the group.
+    assert labels == {task: task.rpartition(".")[2] for task in labels}
+
+
 def test_every_model_is_built_by_one_stage(graph_of: Callable[[str], Graph]) -> None:
     operators = graph_of("local")["operators"]
     # A user's models, and those that one task builds at the end.
@@ -210,6 +219,11 @@ def test_tasks_have_retries_and_a_timeout(graph_of: Callable[[str], Graph]) -> N
         assert graph["owners"] == ["chiplake"]
         assert graph["max_active_runs"] == 1
         assert "error" in graph["doc"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_maintenance_runs_also_when_tests_and_docs_are_skipped(graph_of: Callable[[str], Graph], runtime: str) -> None:
+    assert graph_of(runtime)["trigger_rules"]["maintenance.is_due"] == "none_failed"
 
 
 def test_time_limits_are_chosen_by_the_environment(others: dict[str, Graph]) -> None:

@@ -167,6 +167,7 @@ class LocalRuntime(Runtime):
             test_behavior=TestBehavior.NONE,  # `dbt build` runs the tests, not a task for each
             emit_datasets=False,  # the assets of `stages.py` have the same names in every runtime
             normalize_task_id=lambda node: node.name,
+            normalize_task_display_name=lambda node: node.name,  # else Airflow's pages show `fct_chips_run`
         )
 
     def _tested(self, stage: str) -> StageTestsOperator:
