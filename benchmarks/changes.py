@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from harness.change_forest import forest_counts
+from harness.change_forest import SINGLE, forest_counts
 from harness.change_plot import draw
 from harness.change_rules import PATCHES, RULES, RULES_AND_PARTS, WITHOUT
 from harness.change_runs import ByThreshold, Made, Result, Stored, run_all, totals
@@ -81,9 +81,11 @@ def _results(console: Console, sources: Sequence[Made | Stored], rules: Sequence
 def _forest(console: Console, folder: Path, rules: Sequence[str]) -> dict[str, int]:
     """Print what rules find in the forest, and return keys of the JSON."""
     figures: dict[str, int] = {}
-    for name, by_limit in forest_counts(folder, rules).items():
+    for name, by_limit in forest_counts(folder, [*rules, *([SINGLE] if PATCHES.name in rules else ())]).items():
         for limit, count in by_limit.items():
             console.print(f"forest, {name} at {limit:g}: {count.found} of {count.felled} found, {count.false} false")
+        if name == SINGLE:
+            continue
         chosen = by_limit[RULES[name].threshold]
         figures |= {f"{RULES[name].prefix}forest_{key}": value for key, value in vars(chosen).items()}
     return figures

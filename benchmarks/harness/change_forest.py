@@ -1,4 +1,9 @@
-"""Rules for change on the series of a real forest. A change is counted on the first day that shows it."""
+"""Rules for change on the series of a real forest. A change is counted on the first day that shows it.
+
+The fellings are small: 2 % of a square are 0.08 ha. So each pixel is laid out as 2 x 2, and a patch of the product's
+rule, which has 8 x 8 pixels, is 40 m wide instead of 80 m. Besides the product's constants, the rule is run for single
+patches with low scores, which the settings do not allow: most fellings are thinner than what the product reports.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,17 @@ from numpy.typing import NDArray
 from harness.change_patches import patch_detections
 from harness.change_peers import FORMER_SCORES, SCCD_BANDS, SCCD_SHARES, former_scores, rises, sccd_breaks
 from harness.change_rules import FORMER, PATCHES, SCCD
-from harness.change_scores import MIN_SHARE
+from harness.change_scores import MIN_SHARE, Detection
 from harness.change_series import Night, patches_of
 from harness.floors import VALID
 from harness.forest import CUBE_BANDS, SQUARE_PX, Cube, ForestCounts, count, felled_shares, in_chip, read_cube
 from lakehouse.bands import BAND_BY_NAME, CHIP_PIXELS_10M, CHIP_PIXELS_20M, VALUE_PER_REFLECTANCE
 from python_udfs.change.patches import PATCH
+from python_udfs.change.rule import RULE
 
+ENLARGED: Final = 2
+SINGLE: Final = "single patches"
+_LOW_SCORES: Final = (1.2, 1.4, 1.6, 1.8, 2.0, 2.7)
 Found = dict[float, list[tuple[int, float]]]  # by threshold: square and day
 
 
@@ -65,25 +74,41 @@ def _former(cube: Cube) -> Found:
 
 
 def _patches(cube: Cube) -> Found:
-    """Lay the forest into the north-western corner of a chip; a square has the events with a patch centred in it."""
-    across = cube.scl.shape[2] // SQUARE_PX
-    found: Found = {}
-    for score, detections in patch_detections(patches_of(_nights(cube)), bands=tuple(CUBE_BANDS)).items():
-        found[score] = []
-        for one in detections:
-            centres = np.argwhere(one.patches) * PATCH + PATCH // 2
-            inside = centres[(centres < across * SQUARE_PX).all(axis=1)] // SQUARE_PX
-            found[score] += [(int(square), one.first_seen) for square in np.unique(inside @ (across, 1))]
-    return found
+    series = patches_of(_nights(cube))
+    return _by_square(cube, patch_detections(series, bands=tuple(CUBE_BANDS)))
+
+
+def _single_patches(cube: Cube) -> Found:
+    series = patches_of(_nights(cube))
+    rule = RULE.model_copy(update={"min_area_ha": 0.0, "evidence_score": 1.0})
+    return _by_square(cube, patch_detections(series, rule, tuple(CUBE_BANDS), scores=_LOW_SCORES))
+
+
+def _by_square(cube: Cube, reports: dict[float, list[Detection]]) -> Found:
+    """Return the events of each square that have a patch in it."""
+    across, patches = cube.scl.shape[2] // SQUARE_PX, ENLARGED * SQUARE_PX // PATCH  # squares, and patches of one
+    return {
+        score: [
+            (int(square), one.first_seen)
+            for one in detections
+            for square in np.unique(np.argwhere(one.patches) // patches @ (across, 1))
+        ]
+        for score, detections in reports.items()
+    }
 
 
 def _nights(cube: Cube) -> Iterator[Night]:
+    """Yield the nights, enlarged, in the north-western corner of a chip."""
     for number, day in enumerate(cube.days):
         bands = {
-            name: in_chip(pixels[number], CHIP_PIXELS_10M * 10 // BAND_BY_NAME[name].gsd)
+            name: in_chip(_enlarged(pixels[number]), CHIP_PIXELS_10M * 10 // BAND_BY_NAME[name].gsd)
             for name, pixels in cube.bands.items()
         }
-        yield Night(float(day), bands, in_chip(cube.scl[number, ::2, ::2], CHIP_PIXELS_20M))
+        yield Night(float(day), bands, in_chip(cube.scl[number], CHIP_PIXELS_20M))
+
+
+def _enlarged(pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    return pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
 
 
 def _square_means(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -101,6 +126,7 @@ def _square_means(cube: Cube) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 _RULES: Final[dict[str, Callable[[Cube], Found]]] = {
     PATCHES.name: _patches,
+    SINGLE: _single_patches,
     SCCD.name: _sccd,
     FORMER.name: _former,
 }

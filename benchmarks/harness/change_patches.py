@@ -24,7 +24,11 @@ _LAG_DAYS, _SPAN_DAYS, _FEWEST = 25, 730, 10
 
 
 def patch_detections(
-    series: Series, rule: ChangeRule = RULE, bands: tuple[str, ...] = BAND_NAMES, judge: Judge = score_chip
+    series: Series,
+    rule: ChangeRule = RULE,
+    bands: tuple[str, ...] = BAND_NAMES,
+    judge: Judge = score_chip,
+    scores: Sequence[float] = PATCH_SCORES,
 ) -> dict[float, list[Detection]]:
     """Return the events that reach `provisional`, by least score.
 
@@ -33,6 +37,7 @@ def patch_detections(
         rule: the constants.
         bands: names of the features.
         judge: scores the patches of a night.
+        scores: least scores; they may be lower than what the settings allow.
     """
     observations = observations_of(series, rule, bands, judge)
     return {
@@ -41,7 +46,7 @@ def patch_detections(
             for event in follow_cell(rule.model_copy(update={"min_score": score}), observations)
             if event.provisional_at is not None
         ]
-        for score in PATCH_SCORES
+        for score in scores
     }
 
 
