@@ -30,6 +30,7 @@ _WITHOUT_EFFECT: Final = (
     "schedule_stage",
     "schedule_image",
     "schedule_report",
+    "schedule_unrecorded",
     "instance_price_per_hour",
 )
 # What a night runs besides the code that makes rows: models, jobs, the encoder and the tests.

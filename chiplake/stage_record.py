@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter as Count
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -97,17 +97,14 @@ class Attempt:
     @cached_property
     def _row(self) -> dict[str, Any]:
         """The columns that both rows have."""
-        return {
+        return columns_of_lake(self.settings) | {
             "run_id": self.run_id,
             "stage": self.stage,
             "attempt_id": self.attempt_id,
-            "schema_name": self.settings.lake.target_schema,
             "started_at": self.started_at,
             "start_date": self.days.start,
             "end_date": self.days.end,
             "is_recompute": self.is_recompute,
-            "code_version": project_version(),
-            "code_digest": code_digest(PROJECT_DIR, self.settings.runtime.function_names),
             "image": self.settings.jobs.schedule_image or None,
         }
 
@@ -150,8 +147,7 @@ class Attempt:
     def _write(self, **values: Any) -> None:
         row = self._row | values
         if self.stage != OPERATIONS:
-            rows = pa.Table.from_pylist([row], schema=schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False))
-            commit(self.catalog, STAGES, lambda table: table.append(rows))
+            append_rows(self.catalog, [row])
         if folder := self.settings.jobs.schedule_report:
             marts = self._marts() if row["state"] != RUNNING else {}
             written = sorted(name for name, snapshot in marts.items() if self.marts_before.get(name) != snapshot)
@@ -229,17 +225,6 @@ def recorded_stage(
             end_attempt(attempt, error)
 
 
-def scheduled_stage(settings: Settings, stage: str, days: Days | None = None) -> AbstractContextManager[Attempt | None]:
-    """Record the stage of a command if a schedule has named its run.
-
-    Args:
-        settings: where the lake is, and the run's id.
-        stage: name of the stage.
-        days: days of acquisition that the command is limited to; None: all.
-    """
-    return recorded_stage(settings, settings.jobs.schedule_run_id, stage, days or Days())
-
-
 def start_attempt(settings: Settings, run_id: str, stage: str, days: Days, is_recompute: bool) -> Attempt | None:
     """Write the start of an attempt; a notice says if that is not possible."""
     try:
@@ -255,6 +240,26 @@ def end_attempt(attempt: Attempt, error: BaseException | str | None) -> None:
         attempt.end(error)
     except Exception as not_written:  # see start_attempt
         _say_not_recorded(attempt.stage, not_written)
+
+
+def append_rows(catalog: Catalog, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows to ops.stages in one commit.
+
+    Args:
+        catalog: of the lake.
+        rows: values by column; a column that a row lacks is null.
+    """
+    table_of_rows = pa.Table.from_pylist(list(rows), schema=schema_to_pyarrow(STAGES_SCHEMA, include_field_ids=False))
+    commit(catalog, STAGES, lambda table: table.append(table_of_rows))
+
+
+def columns_of_lake(settings: Settings) -> dict[str, Any]:
+    """Return the columns of ops.stages that say for which schema and by which code a row was written."""
+    return {
+        "schema_name": settings.lake.target_schema,
+        "code_version": project_version(),
+        "code_digest": code_digest(PROJECT_DIR, settings.runtime.function_names),
+    }
 
 
 def columns_of_numbers(numbers: LakeNumbers) -> dict[str, Any]:

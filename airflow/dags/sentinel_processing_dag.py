@@ -33,7 +33,7 @@ import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPException
@@ -41,6 +41,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
@@ -207,6 +208,48 @@ def outlets_of(stage: str, schema: str) -> list[AssetAlias]:
         schema: schema of the models.
     """
     return [alias_of(stage, schema)] if stage in MARTS_OF_DBT_STAGES else []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.compatibility
+#
+# What differs between the versions of Airflow and of its amazon provider that the DAG runs on.
+#
+# These are the versions of managed Airflow that docs/operations.md lists, and the version of the project. The rest of the
+# DAG is the same on all of them.
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
+
+try:
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+except ImportError:  # Airflow 3.0
+    from airflow.exceptions import AirflowFailException, AirflowSkipException
+
+
+def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageMakerTrigger:
+    """Make the trigger that waits for the end of a job, as the operator waits for its own jobs.
+
+    The triggers of providers up to 9.25 take no region: they ask that of Airflow's environment, AWS_DEFAULT_REGION.
+
+    Args:
+        operator: an operator of the amazon provider for SageMaker jobs.
+        job_name: name of the job.
+        job_type: `Processing` or `Transform`.
+    """
+    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
+
+    job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
+    if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
+        return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)
+    return SageMakerTrigger(
+        **job,
+        waiter_delay=operator.check_interval,
+        waiter_max_attempts=operator.max_attempts,
+        region_name=operator.region_name,
+        verify=operator.verify,
+        botocore_config=operator.botocore_config,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -485,48 +528,6 @@ def _job_name(work: str, number: int) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.compatibility
-#
-# What differs between the versions of Airflow and of its amazon provider that the DAG runs on.
-#
-# These are the versions of managed Airflow that docs/operations.md lists, and the version of the project. The rest of the
-# DAG is the same on all of them.
-
-if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger
-
-try:
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-except ImportError:  # Airflow 3.0
-    from airflow.exceptions import AirflowFailException, AirflowSkipException
-
-
-def make_sagemaker_trigger(operator: Any, job_name: str, job_type: str) -> SageMakerTrigger:
-    """Make the trigger that waits for the end of a job, as the operator waits for its own jobs.
-
-    The triggers of providers up to 9.25 take no region: they ask that of Airflow's environment, AWS_DEFAULT_REGION.
-
-    Args:
-        operator: an operator of the amazon provider for SageMaker jobs.
-        job_name: name of the job.
-        job_type: `Processing` or `Transform`.
-    """
-    from airflow.providers.amazon.aws.triggers.sagemaker import SageMakerTrigger  # only AWS has the provider
-
-    job = {"job_name": job_name, "job_type": job_type, "aws_conn_id": operator.aws_conn_id}
-    if "waiter_delay" not in inspect.signature(SageMakerTrigger).parameters:
-        return SageMakerTrigger(**job, poke_interval=operator.check_interval, max_attempts=operator.max_attempts)
-    return SageMakerTrigger(
-        **job,
-        waiter_delay=operator.check_interval,
-        waiter_max_attempts=operator.max_attempts,
-        region_name=operator.region_name,
-        verify=operator.verify,
-        botocore_config=operator.botocore_config,
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.instances
 #
 # How many instances a Spark job gets: one for so many scenes of its days, within bounds that Variables set.
@@ -710,6 +711,119 @@ def _count_in(answer: Any) -> int | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.causes
+#
+# Why a task failed, in one line.
+#
+# `lakehouse.causes` finds the cause. It is imported when a task has failed, so that a local Airflow without the project
+# on its path still runs the DAG; it then shows messages as they are.
+
+
+def cause_of(error: BaseException | str | None) -> str:
+    """Return the root cause of a task's error; None if Airflow knows of no error."""
+    if error is None:
+        return "its log says why"
+    return root_cause(error)
+
+
+def cause_of_nodes(failed: Sequence[tuple[str, str]]) -> str:
+    """Return the number of dbt's nodes that failed and the cause of the first one.
+
+    Args:
+        failed: name and message of each node that failed; at least one.
+    """
+    return failures_line(failed)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# lakehouse.redaction
+#
+# Removal of secrets from addresses: signatures, tokens, user names and passwords are neither stored nor printed.
+
+MAX_DEPTH: Final = 3  # how deep addresses inside the parameters of addresses are searched
+
+# Names of parameters in lower case without - and _: those of Amazon, CloudFront, Google, Alibaba, Akamai; tokens.
+_SECRET_NAMES: Final = frozenset({"sig", "auth", "jwt", "pwd", "hdnea", "hdnts", "subscriptionkey", "keypairid"})
+_SECRET_PREFIXES: Final = ("xamz", "xgoog", "xoss")
+_SECRET_ENDINGS: Final = (
+    *("signature", "token", "secret", "apikey", "authkey", "accesskey"),
+    *("accesskeyid", "accessid", "password", "credential", "credentials", "sessionid"),
+)
+# Secret only together with a signature: without one, they may distinguish one file from another.
+_BESIDE_SIGNATURE: Final = frozenset({"policy", "expires", "kid"})
+_PATH: Final = re.compile(r"[./]|%2f", re.IGNORECASE)  # a `key` is a user's key, unless its value looks like a file
+_SIGNATURE_NAMES: Final = ("sig", "signature", "xamzsignature", "xgoogsignature", "xosssignature")
+# https://learn.microsoft.com/en-us/rest/api/storageservices/create-user-delegation-sas, and the account and service SAS
+_AZURE_NAMES: Final = frozenset(
+    {"se", "si", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "srt", "ss", "st", "sv"}
+    | {"saoid", "scid", "sdd", "suoid", "rscc", "rscd", "rsce", "rscl", "rsct"}
+)
+
+# A query or fragment extends to the end of the string, also inside JSON.
+_QUERY: Final = re.compile(r"([?#])((?:[^\"\s\\?#]|\\.)+)")
+_PATH_PARAMETER: Final = re.compile(r";([A-Za-z_-]+)=[^\"\s\\?#/;&]*")
+# Up to the last @ before the query: a password may contain @ and / if the part after it looks like a host.
+_USER: Final = re.compile(
+    r"((?:https?|s3|ftps?|file|gs|abfss?|azure?):(?:\\?/){2})(?:[^/\"\s\\?#]*@|[^/\"\s\\?#]*:[^\"\s\\?#]*@(?=[\w.-]+[/:\"]))",
+    re.IGNORECASE,
+)
+_AND: Final = re.compile(r"(&amp;|\\u0026|&|;)")
+
+
+def without_secrets(text: str, depth: int = 0) -> str:
+    """Return an address, or a text with addresses such as JSON, without signatures, tokens, user names and passwords.
+
+    Other parameters of a query stay as they are.
+    """
+    if "@" in text:
+        text = _USER.sub(r"\1", text)
+    if ";" in text:
+        text = _PATH_PARAMETER.sub(lambda match: "" if _is_secret(_plain(match[1])) else match[0], text)
+    return _QUERY.sub(lambda match: _clean_query(match, depth), text) if "?" in text or "#" in text else text
+
+
+def _clean_query(match: re.Match[str], depth: int) -> str:
+    start, query = match.groups()
+    if "=" not in query:
+        return match[0]
+    parts = _AND.split(query)  # parameter, separator, parameter ...
+    names = [_plain(unquote(part.partition("=")[0])) for part in parts[::2]]
+    is_azure, is_signed = "sig" in names, any(name in _SIGNATURE_NAMES for name in names)
+    kept = [
+        (separator, _clean_parameter(part, depth))
+        for separator, part, name in zip(["", *parts[1::2]], parts[::2], names, strict=True)
+        if not (
+            _is_secret(name)
+            or (name == "key" and (is_signed or not _PATH.search(part)))
+            or (is_azure and name in _AZURE_NAMES)
+            or (is_signed and name in _BESIDE_SIGNATURE)
+        )
+    ]
+    if not kept:
+        return ""
+    (_, first), *others = kept
+    return start + first + "".join(separator + part for separator, part in others)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _is_secret(name: str) -> bool:
+    return name in _SECRET_NAMES or name.startswith(_SECRET_PREFIXES) or name.endswith(_SECRET_ENDINGS)
+
+
+def _clean_parameter(part: str, depth: int) -> str:
+    """Clean a parameter whose value may be an address."""
+    name, equals, value = part.partition("=")
+    if depth >= MAX_DEPTH or ("%3f" not in value.lower() and "%40" not in value):
+        return part
+    inner = unquote(value)
+    clean = without_secrets(inner, depth + 1)
+    return part if clean == inner else name + equals + quote(clean, safe="")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.jobs
 #
 # The jobs of a night on AWS, and the stages that each of them runs, in order.
@@ -838,119 +952,6 @@ PARAMS: Final = {
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.causes
-#
-# Why a task failed, in one line.
-#
-# `lakehouse.causes` finds the cause. It is imported when a task has failed, so that a local Airflow without the project
-# on its path still runs the DAG; it then shows messages as they are.
-
-
-def cause_of(error: BaseException | str | None) -> str:
-    """Return the root cause of a task's error; None if Airflow knows of no error."""
-    if error is None:
-        return "its log says why"
-    return root_cause(error)
-
-
-def cause_of_nodes(failed: Sequence[tuple[str, str]]) -> str:
-    """Return the number of dbt's nodes that failed and the cause of the first one.
-
-    Args:
-        failed: name and message of each node that failed; at least one.
-    """
-    return failures_line(failed)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# lakehouse.redaction
-#
-# Removal of secrets from addresses: signatures, tokens, user names and passwords are neither stored nor printed.
-
-MAX_DEPTH: Final = 3  # how deep addresses inside the parameters of addresses are searched
-
-# Names of parameters in lower case without - and _: those of Amazon, CloudFront, Google, Alibaba, Akamai; tokens.
-_SECRET_NAMES: Final = frozenset({"sig", "auth", "jwt", "pwd", "hdnea", "hdnts", "subscriptionkey", "keypairid"})
-_SECRET_PREFIXES: Final = ("xamz", "xgoog", "xoss")
-_SECRET_ENDINGS: Final = (
-    *("signature", "token", "secret", "apikey", "authkey", "accesskey"),
-    *("accesskeyid", "accessid", "password", "credential", "credentials", "sessionid"),
-)
-# Secret only together with a signature: without one, they may distinguish one file from another.
-_BESIDE_SIGNATURE: Final = frozenset({"policy", "expires", "kid"})
-_PATH: Final = re.compile(r"[./]|%2f", re.IGNORECASE)  # a `key` is a user's key, unless its value looks like a file
-_SIGNATURE_NAMES: Final = ("sig", "signature", "xamzsignature", "xgoogsignature", "xosssignature")
-# https://learn.microsoft.com/en-us/rest/api/storageservices/create-user-delegation-sas, and the account and service SAS
-_AZURE_NAMES: Final = frozenset(
-    {"se", "si", "sip", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "srt", "ss", "st", "sv"}
-    | {"saoid", "scid", "sdd", "suoid", "rscc", "rscd", "rsce", "rscl", "rsct"}
-)
-
-# A query or fragment extends to the end of the string, also inside JSON.
-_QUERY: Final = re.compile(r"([?#])((?:[^\"\s\\?#]|\\.)+)")
-_PATH_PARAMETER: Final = re.compile(r";([A-Za-z_-]+)=[^\"\s\\?#/;&]*")
-# Up to the last @ before the query: a password may contain @ and / if the part after it looks like a host.
-_USER: Final = re.compile(
-    r"((?:https?|s3|ftps?|file|gs|abfss?|azure?):(?:\\?/){2})(?:[^/\"\s\\?#]*@|[^/\"\s\\?#]*:[^\"\s\\?#]*@(?=[\w.-]+[/:\"]))",
-    re.IGNORECASE,
-)
-_AND: Final = re.compile(r"(&amp;|\\u0026|&|;)")
-
-
-def without_secrets(text: str, depth: int = 0) -> str:
-    """Return an address, or a text with addresses such as JSON, without signatures, tokens, user names and passwords.
-
-    Other parameters of a query stay as they are.
-    """
-    if "@" in text:
-        text = _USER.sub(r"\1", text)
-    if ";" in text:
-        text = _PATH_PARAMETER.sub(lambda match: "" if _is_secret(_plain(match[1])) else match[0], text)
-    return _QUERY.sub(lambda match: _clean_query(match, depth), text) if "?" in text or "#" in text else text
-
-
-def _clean_query(match: re.Match[str], depth: int) -> str:
-    start, query = match.groups()
-    if "=" not in query:
-        return match[0]
-    parts = _AND.split(query)  # parameter, separator, parameter ...
-    names = [_plain(unquote(part.partition("=")[0])) for part in parts[::2]]
-    is_azure, is_signed = "sig" in names, any(name in _SIGNATURE_NAMES for name in names)
-    kept = [
-        (separator, _clean_parameter(part, depth))
-        for separator, part, name in zip(["", *parts[1::2]], parts[::2], names, strict=True)
-        if not (
-            _is_secret(name)
-            or (name == "key" and (is_signed or not _PATH.search(part)))
-            or (is_azure and name in _AZURE_NAMES)
-            or (is_signed and name in _BESIDE_SIGNATURE)
-        )
-    ]
-    if not kept:
-        return ""
-    (_, first), *others = kept
-    return start + first + "".join(separator + part for separator, part in others)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
-
-
-def _is_secret(name: str) -> bool:
-    return name in _SECRET_NAMES or name.startswith(_SECRET_PREFIXES) or name.endswith(_SECRET_ENDINGS)
-
-
-def _clean_parameter(part: str, depth: int) -> str:
-    """Clean a parameter whose value may be an address."""
-    name, equals, value = part.partition("=")
-    if depth >= MAX_DEPTH or ("%3f" not in value.lower() and "%40" not in value):
-        return part
-    inner = unquote(value)
-    clean = without_secrets(inner, depth + 1)
-    return part if clean == inner else name + equals + quote(clean, safe="")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.days
 #
 # The days of acquisition that a run covers, UTC, first and last included.
@@ -1025,76 +1026,6 @@ MACROS: Final = {"first_day": first_day, "last_day": last_day, "run_key": run_ke
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.maintenance
-#
-# Maintenance of the lake once a week, after the work of the day.
-
-WEEKDAY: Final = 0  # Monday
-
-
-def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
-    """Add a group that runs a stage when the last day of the run is a Monday, and skips it otherwise.
-
-    Args:
-        maintain: adds the stage to the DAG.
-    """
-    with TaskGroup("maintenance", tooltip="once a week, after the work of the day") as group:
-
-        @task.short_circuit(trigger_rule="none_failed")  # runs also when the tests before it were not due
-        def is_due(last_day: str) -> bool:
-            """Return whether the last day of the run is a Monday."""
-            return date.fromisoformat(last_day).weekday() == WEEKDAY
-
-        is_due("{{ last_day(dag_run, params) }}") >> maintain()
-    return group
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.exported_run
-#
-# The exported run in S3 whose objects the batch transform embeds.
-
-
-@dataclass(frozen=True)
-class ExportedRun:
-    """Objects of chips that `chiplake embed export` wrote, and which of them have no answer yet."""
-
-    bucket: str
-    key: str  # of the run's folder, without / at its end
-    objects: tuple[str, ...]  # names
-    unanswered: tuple[str, ...]  # names
-
-    @property
-    def run_id(self) -> str:
-        """Name of the run's folder."""
-        return self.key.rsplit("/", 1)[-1]
-
-    @property
-    def uri(self) -> str:
-        """Address of the run's folder, without / at its end."""
-        return f"s3://{self.bucket}/{self.key}"
-
-
-def newest_run(bucket: str, keys: Sequence[str]) -> ExportedRun | None:
-    """Find the newest complete export among keys of a bucket; None if there is none.
-
-    An export writes its manifest last, so a folder without a manifest is incomplete.
-
-    Args:
-        bucket: name of the bucket.
-        keys: keys below the prefix of the exports.
-    """
-    folders = sorted(key.removesuffix("/manifest.json") for key in keys if key.endswith("/manifest.json"))
-    if not folders:
-        return None
-    folder = folders[-1]  # names of folders begin with the time of the export
-    inputs, outputs = (f"{folder}/{part}/" for part in (INPUT_FOLDER, OUTPUT_FOLDER))
-    objects = tuple(key.rsplit("/", 1)[-1] for key in keys if key.startswith(inputs) and not key.endswith("/"))
-    answered = answer_keys(key for key in keys if key.startswith(outputs))
-    return ExportedRun(bucket, folder, objects, tuple(name for name in objects if name not in answered))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.stage_reports
 #
 # The reports of stages: each writes its state, numbers and new marts as a JSON file into a folder of the run.
@@ -1102,6 +1033,7 @@ def newest_run(bucket: str, keys: Sequence[str]) -> ExportedRun | None:
 # `chiplake/stage_record.py` writes them. They tell a task what a command of the project did, without a lake to read.
 
 RUNNING: Final = "running"
+DONE: Final = "done"
 INCOMPLETE: Final = "incomplete"
 FAILED: Final = "failed"
 
@@ -1194,20 +1126,73 @@ def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# chiplake_airflow.runtimes
+# chiplake_airflow.maintenance
 #
-# Where the jobs of the DAG run: commands on this machine, or SageMaker jobs on AWS.
+# Maintenance of the lake once a week, after the work of the day.
+
+WEEKDAY: Final = 0  # Monday
 
 
-def make_runtime(environment: Environment) -> Runtime:
-    """Make the runtime of CHIPLAKE_AIRFLOW_RUNTIME. Only its own module is imported: each needs other packages.
+def weekly(maintain: Callable[[], Stage]) -> TaskGroup:
+    """Add a group that runs a stage when the last day of the run is a Monday, and skips it otherwise.
 
-    Raises:
-        FileNotFoundError: the local runtime finds no dbt manifest.
+    Args:
+        maintain: adds the stage to the DAG.
     """
-    if environment.runtime == "aws":
-        return AwsRuntime(environment)
-    raise ImportError("this file has only the runtime aws; dags/ of the project has the others")
+    with TaskGroup("maintenance", tooltip="once a week, after the work of the day") as group:
+
+        @task.short_circuit(trigger_rule="none_failed")  # runs also when the tests before it were not due
+        def is_due(last_day: str) -> bool:
+            """Return whether the last day of the run is a Monday."""
+            return date.fromisoformat(last_day).weekday() == WEEKDAY
+
+        is_due("{{ last_day(dag_run, params) }}") >> maintain()
+    return group
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.exported_run
+#
+# The exported run in S3 whose objects the batch transform embeds.
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """Objects of chips that `chiplake embed export` wrote, and which of them have no answer yet."""
+
+    bucket: str
+    key: str  # of the run's folder, without / at its end
+    objects: tuple[str, ...]  # names
+    unanswered: tuple[str, ...]  # names
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run's folder."""
+        return self.key.rsplit("/", 1)[-1]
+
+    @property
+    def uri(self) -> str:
+        """Address of the run's folder, without / at its end."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def newest_run(bucket: str, keys: Sequence[str]) -> ExportedRun | None:
+    """Find the newest complete export among keys of a bucket; None if there is none.
+
+    An export writes its manifest last, so a folder without a manifest is incomplete.
+
+    Args:
+        bucket: name of the bucket.
+        keys: keys below the prefix of the exports.
+    """
+    folders = sorted(key.removesuffix("/manifest.json") for key in keys if key.endswith("/manifest.json"))
+    if not folders:
+        return None
+    folder = folders[-1]  # names of folders begin with the time of the export
+    inputs, outputs = (f"{folder}/{part}/" for part in (INPUT_FOLDER, OUTPUT_FOLDER))
+    objects = tuple(key.rsplit("/", 1)[-1] for key in keys if key.startswith(inputs) and not key.endswith("/"))
+    answered = answer_keys(key for key in keys if key.startswith(outputs))
+    return ExportedRun(bucket, folder, objects, tuple(name for name in objects if name not in answered))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1259,6 +1244,23 @@ def one_line(text: str, max_length: int = _MAX_LINE_LENGTH) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.runtimes
+#
+# Where the jobs of the DAG run: commands on this machine, or SageMaker jobs on AWS.
+
+
+def make_runtime(environment: Environment) -> Runtime:
+    """Make the runtime of CHIPLAKE_AIRFLOW_RUNTIME. Only its own module is imported: each needs other packages.
+
+    Raises:
+        FileNotFoundError: the local runtime finds no dbt manifest.
+    """
+    if environment.runtime == "aws":
+        return AwsRuntime(environment)
+    raise ImportError("this file has only the runtime aws; dags/ of the project has the others")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # chiplake_airflow.commands
 #
 # Arguments of the project's commands. They are templates: Airflow renders them when a task runs.
@@ -1296,6 +1298,49 @@ def without_empty(arguments: Sequence[str]) -> list[str]:
 def _option(flag: str, name: str) -> str:
     """Return an option whose value is a Variable; it is rendered to nothing if the Variable is not set."""
     return f"{{% set value = {variable(name, '')} %}}{{{{ '{flag}=' ~ value if value else '' }}}}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# chiplake_airflow.transform_report
+#
+# What a batch transform leaves for ops.stages: Airflow cannot write the lake, so a report waits for the next job.
+#
+# `chiplake/scheduled_stage.py` reads it.
+
+BATCH_TRANSFORM: Final = "batch_transform"  # the stage; `chiplake embed transform` records itself by the same name
+
+
+@dataclass(frozen=True)
+class TransformReport:
+    """How a try of the batch transform has ended."""
+
+    run_id: str  # of the DAG run
+    started_at: datetime
+    state: str = DONE  # or incomplete, failed
+    error: str | None = None
+    ended_at: datetime | None = None  # None: when the report is written
+    image: str | None = None  # of the inference server; None: unknown
+
+    def of_job(self, description: Mapping[str, Any]) -> TransformReport:
+        """Return the report with the times of a job.
+
+        Args:
+            description: SageMaker's answer to DescribeTransformJob.
+        """
+        return replace(
+            self, started_at=description["CreationTime"], ended_at=description.get("TransformEndTime") or self.ended_at
+        )
+
+    def file(self) -> tuple[str, str]:
+        """Return the name and the content of a file of this report, with an id for its rows."""
+        attempt_id = uuid4().hex
+        row = asdict(self) | {
+            "stage": BATCH_TRANSFORM,
+            "attempt_id": attempt_id,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": (self.ended_at or datetime.now(UTC)).isoformat(),
+        }
+        return f"{attempt_id}.json", json.dumps(row)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2045,11 +2090,19 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         return find_jobs(self.job["ProcessingJobName"], find)
 
 
+@dataclass
+class _Try:
+    """What a try of the batch transform has found out so far."""
+
+    job: str = ""  # name of the job that it waited for; empty: none
+    incomplete: str = ""  # why it ends well without an answer to every object; empty: it has all
+
+
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
     """Runs a batch transform job for the objects of the newest export that have no answer yet.
 
     The job's name follows from the export, so a retry finds the job of an earlier try. The task is skipped if the run
-    exported nothing. Its XCom `run_id` is the id of the export.
+    exported nothing. Its XCom `run_id` is the id of the export. Each try leaves a report for ops.stages when it ends.
 
     Args:
         exports_uri: s3:// address of the exports of this run.
@@ -2057,11 +2110,12 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         model_name: name of the SageMaker model.
         instance_type: type of the job's instances.
         instance_count: number of the job's instances.
+        unrecorded_uri: s3:// address of the reports that the next job records.
     """
 
     template_fields: Sequence[str] = (
         *SageMakerTransformOperator.template_fields,
-        *("exports_uri", "job_prefix", "model_name", "instance_type", "instance_count"),
+        *("exports_uri", "job_prefix", "model_name", "instance_type", "instance_count", "unrecorded_uri"),
     )
 
     def __init__(
@@ -2072,6 +2126,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         model_name: str,
         instance_type: str,
         instance_count: str,
+        unrecorded_uri: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(config={}, **kwargs)
@@ -2080,6 +2135,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.model_name = model_name
         self.instance_type = instance_type
         self.instance_count = instance_count
+        self.unrecorded_uri = unrecorded_uri
 
     @override
     def execute(self, context: Any) -> Any:
@@ -2089,7 +2145,23 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
             AirflowSkipException: nothing was exported.
             RuntimeError: the job failed, or the jobs of this export ended without a single answer.
         """
-        s3 = S3Hook(aws_conn_id=self.aws_conn_id, region_name=self.region_name)
+        with self._reported(context) as this_try:
+            return self._embed(context, this_try)
+
+    @override
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume when the job has ended or its trigger has failed.
+
+        Raises:
+            RuntimeError: the job failed or was stopped.
+        """
+        with self._reported(context) as this_try:
+            latest = self._find_jobs(context).latest
+            this_try.job = latest.name if latest else ""
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def _embed(self, context: Any, this_try: _Try) -> Any:
+        s3 = self._s3()
         bucket, _, prefix = self.exports_uri.removeprefix("s3://").partition("/")
         run = newest_run(bucket, s3.list_keys(bucket, prefix=f"{prefix.rstrip('/')}/") or [])
         if run is None:
@@ -2099,15 +2171,49 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         _wait_if_running(self, history, "Transform")
         if not run.unanswered:
             self.log.info("all %d objects have their answer", len(run.objects))
+            this_try.job = history.latest.name if history.latest else ""
             return None
         if history.latest is not None and history.count >= TRANSFORM_JOBS_A_RUN:
-            return self._give_up(run, history.latest.name)
+            this_try.incomplete = self._give_up(run, history.latest.name)
+            return None
         name = history.next_name
         manifest = input_manifest(run.uri, run.unanswered)
         s3.load_string(manifest, f"{run.key}/{input_manifest_path(name)}", run.bucket, replace=True)
         self.config = self._request(run, name)
+        this_try.job = name
         with self._message_of_job(context, name):
             return super().execute(context)
+
+    @contextmanager
+    def _reported(self, context: Any) -> Iterator[_Try]:
+        """Leave a report when this try ends; one that waits for its job, or has nothing to embed, does not end here."""
+        this_try, report = _Try(), TransformReport(context["run_id"], datetime.now(UTC))
+        try:
+            yield this_try
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            self._leave(replace(report, state=FAILED, error=cause_of(error)), this_try.job)
+            raise
+        if this_try.incomplete:
+            report = replace(report, state=INCOMPLETE, error=this_try.incomplete)
+        self._leave(report, this_try.job)
+
+    def _leave(self, report: TransformReport, job: str) -> None:
+        """Write a report to S3. A report that cannot be written is a warning, and stops nothing."""
+        try:
+            description = _describe(self.hook.describe_transform_job, job) if job else None
+            if description is not None:
+                report = report.of_job(description)
+            image = self.hook.describe_model(self.model_name)["PrimaryContainer"]["Image"]
+            name, content = replace(report, image=image).file()
+            bucket, _, folder = self.unrecorded_uri.removeprefix("s3://").partition("/")
+            self._s3().load_string(content, f"{folder}/{name}", bucket)
+        except Exception as error:
+            self.log.warning("ops.stages will lack this batch transform: %s", cause_of(error))
+
+    def _s3(self) -> S3Hook:
+        return S3Hook(aws_conn_id=self.aws_conn_id, region_name=self.region_name)
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
@@ -2128,13 +2234,15 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
             kms_key=Variable.get("chiplake_kms_key", default=""),
         )
 
-    def _give_up(self, run: ExportedRun, latest: str) -> None:
+    def _give_up(self, run: ExportedRun, latest: str) -> str:
+        """Return what is missing after the last job of the run; without a single answer, that is an error."""
         summary = (
             f"{len(run.unanswered)} of {len(run.objects)} objects have no answer after {TRANSFORM_JOBS_A_RUN} jobs"
         )
         if len(run.unanswered) == len(run.objects):
             raise RuntimeError(f"{summary}; see the log of {latest} in CloudWatch")
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
+        return summary
 
 
 def job_and_reports(hook: SageMakerHook, name: str, reports_uri: str) -> tuple[Job | None, list[StageReport]]:
@@ -2315,6 +2423,8 @@ def _template(name: str, default: str | None = None) -> str:
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
 REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
+# Reports that a later job, also of another night, writes to ops.stages.
+UNRECORDED: Final = f"{_template('chiplake_transform_s3_uri')}/reports/unrecorded"
 # The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by
 # earlier runs, and would count again each night.
 SCENES: Final = {
@@ -2355,12 +2465,13 @@ class AwsRuntime(Runtime):
     @override
     def batch_transform(self) -> Stage:
         return TransformJobOperator(
-            task_id="batch_transform",
+            task_id=BATCH_TRANSFORM,
             exports_uri=EXPORTS,
             job_prefix=NAME,
             model_name=_template("chiplake_transform_model"),
             instance_type=_template("chiplake_transform_instance_type"),
             instance_count=_template("chiplake_transform_instance_count"),
+            unrecorded_uri=UNRECORDED,
             **self._waiting(),
         )
 
@@ -2441,6 +2552,7 @@ class AwsRuntime(Runtime):
                 # A job on SageMaker succeeds or fails. Its ExitMessage and the tables name the chips that failed.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
+                "CHIPLAKE_SCHEDULE_UNRECORDED": UNRECORDED,
                 "CHIPLAKE_DOCS_FOLDER": DOCS,
                 # The instances of a job share no folder.
                 "CHIPLAKE_TRANSFORM_EXPORT_TO": "s3",

@@ -34,7 +34,7 @@ def export(
     ] = False,
 ) -> None:
     """Write filled chips without an embedding as objects for a transform."""
-    from chiplake.stage_record import scheduled_stage
+    from chiplake.scheduled_stage import scheduled_stage
     from embedding.pipeline import run_export
 
     settings = get_settings()
@@ -65,7 +65,7 @@ def transform(
 
     A SageMaker job continues when this command is stopped; the next call waits for it and fetches its answers.
     """
-    from chiplake.stage_record import scheduled_stage
+    from chiplake.scheduled_stage import scheduled_stage
     from embedding.wire import UNTRAINED
 
     choices: dict[str, Any] = {"transform_on": on, "transform_through": through}
@@ -95,7 +95,7 @@ def _transform(settings: Settings, run: str | None) -> None:
 @app.command()
 def load(run: _RunId = None) -> None:
     """Load the answers of a transform, also of one that failed, into raw.clay_embeddings."""
-    from chiplake.stage_record import scheduled_stage
+    from chiplake.scheduled_stage import scheduled_stage
     from embedding.pipeline import run_load
 
     settings = get_settings()

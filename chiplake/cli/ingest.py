@@ -80,7 +80,7 @@ def ingest_command(
         overlap=timedelta(days=overlap_days),
         allow_file_hrefs=allow_file_hrefs,
     )
-    from chiplake.stage_record import scheduled_stage
+    from chiplake.scheduled_stage import scheduled_stage
     from ingestion.run import ingest  # imports PyIceberg
     from lakehouse.lake_record import meet_lake
 

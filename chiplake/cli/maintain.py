@@ -48,7 +48,7 @@ def maintain_command(
     CHIPLAKE_LOCK_WAIT_MINUTES at most; a table that is still being written then is left for the next time.
     """
     from chiplake.maintain import Outcome, Retention, Step, chosen_tables, maintain
-    from chiplake.stage_record import scheduled_stage
+    from chiplake.scheduled_stage import scheduled_stage
     from lakehouse.catalog import ensure_sources
 
     settings = get_settings()

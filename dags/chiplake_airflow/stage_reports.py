@@ -18,6 +18,7 @@ from chiplake_airflow.compatibility import AirflowFailException
 from chiplake_airflow.stages import MARTS_OF_DBT_STAGES, asset_of
 
 RUNNING: Final = "running"
+DONE: Final = "done"
 INCOMPLETE: Final = "incomplete"
 FAILED: Final = "failed"
 

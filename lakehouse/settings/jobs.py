@@ -63,6 +63,13 @@ class JobSettings(SettingsGroup):
         description="Folder, on this machine or s3://…, in which each stage reports its state and numbers; "
         "a scheduler sets it.",
     )
+    schedule_unrecorded: str = Field(
+        "",
+        max_length=1000,
+        description="Folder s3://… in which a scheduler leaves reports of stages that it ran without a command, as "
+        "Airflow does on AWS of a batch transform. The next command that records a stage also records these, and "
+        "deletes the reports.",
+    )
     schedule_image: str = Field(
         "", max_length=500, description="Container image of the command, for ops.stages; a scheduler sets it."
     )

@@ -43,7 +43,8 @@ runs as (
         bool_or(is_recompute) as is_recompute,
         max_by(code_version, started_at) as code_version,
         max_by(code_digest, started_at) as code_digest,
-        max_by(image, started_at) as image,
+        -- The encoder on AWS has an image of its own.
+        max_by(image, started_at) filter (where stage != 'batch_transform') as image,
         {% for name in counted -%}
         max_by({{ name }}, started_at) filter (where {{ name }} is not null) as {{ name }},
         {% endfor -%}

@@ -11,13 +11,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from lakehouse.settings import PROJECT_DIR
 
 ML_ROOT: Final = "/opt/ml"
+HOST: Final = "algo-1"  # of a job with one instance
 IMAGE_PROJECT: Final = "/opt/chiplake"
 DOCKERFILE: Final = PROJECT_DIR / "docker" / "spark.Dockerfile"
 # Variables of the image that do not apply here: this machine has its own programs, jars and user.
@@ -54,13 +55,15 @@ def in_place(words: str, root: Path) -> str:
     return words.replace(ML_ROOT, str(root)).replace(IMAGE_PROJECT, str(PROJECT_DIR))
 
 
-def lay_out(root: Path, job: Mapping[str, Any], s3: Any) -> list[str]:
-    """Make the folders of a job, download its inputs, and return its command.
+def lay_out(root: Path, job: Mapping[str, Any], s3: Any, host: str = HOST, hosts: Sequence[str] = (HOST,)) -> list[str]:
+    """Make the folders of one host of a job, download the job's inputs, and return its command.
 
     Args:
         root: the folder that replaces /opt/ml of the container.
         job: the request of CreateProcessingJob, or the answer of DescribeProcessingJob.
         s3: client of S3.
+        host: name of the host.
+        hosts: names of all hosts of the job.
 
     Raises:
         FileNotFoundError: an input does not exist; the message is that of AWS.
@@ -71,7 +74,7 @@ def lay_out(root: Path, job: Mapping[str, Any], s3: Any) -> list[str]:
         _below(root, one["LocalPath"]).mkdir(parents=True, exist_ok=True)
     for folder in ("config", "output", "processing"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
+    (root / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": host, "hosts": list(hosts)}))
     specification = job["AppSpecification"]
     command = [*specification["ContainerEntrypoint"], *(specification.get("ContainerArguments") or [])]
     return [in_place(word, root) for word in command]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -13,12 +15,14 @@ from airflow.sdk import BaseOperator, Variable
 from botocore.exceptions import ClientError
 from typing_extensions import override
 
+from chiplake_airflow.causes import cause_of
 from chiplake_airflow.compatibility import AirflowSkipException, make_sagemaker_trigger
 from chiplake_airflow.exported_run import ExportedRun, newest_run
 from chiplake_airflow.instances import SceneSearch, choose_instances
 from chiplake_airflow.job_settings import job_settings
 from chiplake_airflow.processing_request import JobOptions, processing_request
-from chiplake_airflow.stage_reports import StageReport, read_s3
+from chiplake_airflow.stage_reports import FAILED, INCOMPLETE, StageReport, read_s3
+from chiplake_airflow.transform_report import TransformReport
 from lakehouse.transform_job import (
     Job,
     JobHistory,
@@ -145,11 +149,19 @@ class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
         return find_jobs(self.job["ProcessingJobName"], find)
 
 
+@dataclass
+class _Try:
+    """What a try of the batch transform has found out so far."""
+
+    job: str = ""  # name of the job that it waited for; empty: none
+    incomplete: str = ""  # why it ends well without an answer to every object; empty: it has all
+
+
 class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
     """Runs a batch transform job for the objects of the newest export that have no answer yet.
 
     The job's name follows from the export, so a retry finds the job of an earlier try. The task is skipped if the run
-    exported nothing. Its XCom `run_id` is the id of the export.
+    exported nothing. Its XCom `run_id` is the id of the export. Each try leaves a report for ops.stages when it ends.
 
     Args:
         exports_uri: s3:// address of the exports of this run.
@@ -157,11 +169,12 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         model_name: name of the SageMaker model.
         instance_type: type of the job's instances.
         instance_count: number of the job's instances.
+        unrecorded_uri: s3:// address of the reports that the next job records.
     """
 
     template_fields: Sequence[str] = (
         *SageMakerTransformOperator.template_fields,
-        *("exports_uri", "job_prefix", "model_name", "instance_type", "instance_count"),
+        *("exports_uri", "job_prefix", "model_name", "instance_type", "instance_count", "unrecorded_uri"),
     )
 
     def __init__(
@@ -172,6 +185,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         model_name: str,
         instance_type: str,
         instance_count: str,
+        unrecorded_uri: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(config={}, **kwargs)
@@ -180,6 +194,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         self.model_name = model_name
         self.instance_type = instance_type
         self.instance_count = instance_count
+        self.unrecorded_uri = unrecorded_uri
 
     @override
     def execute(self, context: Any) -> Any:
@@ -189,7 +204,23 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
             AirflowSkipException: nothing was exported.
             RuntimeError: the job failed, or the jobs of this export ended without a single answer.
         """
-        s3 = S3Hook(aws_conn_id=self.aws_conn_id, region_name=self.region_name)
+        with self._reported(context) as this_try:
+            return self._embed(context, this_try)
+
+    @override
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume when the job has ended or its trigger has failed.
+
+        Raises:
+            RuntimeError: the job failed or was stopped.
+        """
+        with self._reported(context) as this_try:
+            latest = self._find_jobs(context).latest
+            this_try.job = latest.name if latest else ""
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def _embed(self, context: Any, this_try: _Try) -> Any:
+        s3 = self._s3()
         bucket, _, prefix = self.exports_uri.removeprefix("s3://").partition("/")
         run = newest_run(bucket, s3.list_keys(bucket, prefix=f"{prefix.rstrip('/')}/") or [])
         if run is None:
@@ -199,15 +230,49 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
         _wait_if_running(self, history, "Transform")
         if not run.unanswered:
             self.log.info("all %d objects have their answer", len(run.objects))
+            this_try.job = history.latest.name if history.latest else ""
             return None
         if history.latest is not None and history.count >= TRANSFORM_JOBS_A_RUN:
-            return self._give_up(run, history.latest.name)
+            this_try.incomplete = self._give_up(run, history.latest.name)
+            return None
         name = history.next_name
         manifest = input_manifest(run.uri, run.unanswered)
         s3.load_string(manifest, f"{run.key}/{input_manifest_path(name)}", run.bucket, replace=True)
         self.config = self._request(run, name)
+        this_try.job = name
         with self._message_of_job(context, name):
             return super().execute(context)
+
+    @contextmanager
+    def _reported(self, context: Any) -> Iterator[_Try]:
+        """Leave a report when this try ends; one that waits for its job, or has nothing to embed, does not end here."""
+        this_try, report = _Try(), TransformReport(context["run_id"], datetime.now(UTC))
+        try:
+            yield this_try
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            self._leave(replace(report, state=FAILED, error=cause_of(error)), this_try.job)
+            raise
+        if this_try.incomplete:
+            report = replace(report, state=INCOMPLETE, error=this_try.incomplete)
+        self._leave(report, this_try.job)
+
+    def _leave(self, report: TransformReport, job: str) -> None:
+        """Write a report to S3. A report that cannot be written is a warning, and stops nothing."""
+        try:
+            description = _describe(self.hook.describe_transform_job, job) if job else None
+            if description is not None:
+                report = report.of_job(description)
+            image = self.hook.describe_model(self.model_name)["PrimaryContainer"]["Image"]
+            name, content = replace(report, image=image).file()
+            bucket, _, folder = self.unrecorded_uri.removeprefix("s3://").partition("/")
+            self._s3().load_string(content, f"{folder}/{name}", bucket)
+        except Exception as error:
+            self.log.warning("ops.stages will lack this batch transform: %s", cause_of(error))
+
+    def _s3(self) -> S3Hook:
+        return S3Hook(aws_conn_id=self.aws_conn_id, region_name=self.region_name)
 
     @override
     def _find_jobs(self, context: Any) -> JobHistory:
@@ -228,13 +293,15 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
             kms_key=Variable.get("chiplake_kms_key", default=""),
         )
 
-    def _give_up(self, run: ExportedRun, latest: str) -> None:
+    def _give_up(self, run: ExportedRun, latest: str) -> str:
+        """Return what is missing after the last job of the run; without a single answer, that is an error."""
         summary = (
             f"{len(run.unanswered)} of {len(run.objects)} objects have no answer after {TRANSFORM_JOBS_A_RUN} jobs"
         )
         if len(run.unanswered) == len(run.objects):
             raise RuntimeError(f"{summary}; see the log of {latest} in CloudWatch")
         self.log.warning("%s, the latest of them %s; the answers to the others are loaded", summary, latest)
+        return summary
 
 
 def job_and_reports(hook: SageMakerHook, name: str, reports_uri: str) -> tuple[Job | None, list[StageReport]]:

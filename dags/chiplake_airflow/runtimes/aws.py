@@ -28,6 +28,7 @@ from chiplake_airflow.operators.stage import StageOperator
 from chiplake_airflow.processing_request import s3_output
 from chiplake_airflow.runtimes.base import Runtime, Stage
 from chiplake_airflow.stages import all_assets, outlets_of
+from chiplake_airflow.transform_report import BATCH_TRANSFORM
 from chiplake_airflow.variables import STAC_COLLECTION, variable
 
 HOME: Final = "/opt/ml/processing/chiplake"
@@ -45,6 +46,8 @@ def _template(name: str, default: str | None = None) -> str:
 NAME: Final = _template("chiplake_name", "chiplake")
 EXPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/{RUN_KEY}"
 REPORTS: Final = f"{_template('chiplake_transform_s3_uri')}/reports/{RUN_KEY}"
+# Reports that a later job, also of another night, writes to ops.stages.
+UNRECORDED: Final = f"{_template('chiplake_transform_s3_uri')}/reports/unrecorded"
 # The scenes by which the number of instances is chosen: those of the last day. The days before it were searched by
 # earlier runs, and would count again each night.
 SCENES: Final = {
@@ -85,12 +88,13 @@ class AwsRuntime(Runtime):
     @override
     def batch_transform(self) -> Stage:
         return TransformJobOperator(
-            task_id="batch_transform",
+            task_id=BATCH_TRANSFORM,
             exports_uri=EXPORTS,
             job_prefix=NAME,
             model_name=_template("chiplake_transform_model"),
             instance_type=_template("chiplake_transform_instance_type"),
             instance_count=_template("chiplake_transform_instance_count"),
+            unrecorded_uri=UNRECORDED,
             **self._waiting(),
         )
 
@@ -171,6 +175,7 @@ class AwsRuntime(Runtime):
                 # A job on SageMaker succeeds or fails. Its ExitMessage and the tables name the chips that failed.
                 "CHIPLAKE_INCOMPLETE_EXIT_CODE": "0",
                 "CHIPLAKE_SCHEDULE_IMAGE": _template("chiplake_spark_image"),
+                "CHIPLAKE_SCHEDULE_UNRECORDED": UNRECORDED,
                 "CHIPLAKE_DOCS_FOLDER": DOCS,
                 # The instances of a job share no folder.
                 "CHIPLAKE_TRANSFORM_EXPORT_TO": "s3",

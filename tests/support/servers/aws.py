@@ -4,8 +4,10 @@
 - Transform jobs run: a process serves as the container of the inference server and receives every object as a request;
   its answers are written to S3. In moto, transform jobs are Completed at once and run nothing.
 - Names and limits of transform jobs are checked, and jobs can be stopped.
+- A test can have the inference servers answer 500 to every object (`servers_answer_500`).
 - Processing jobs run if a test sets `run_processing_jobs`: the entry point of the project's image runs as a process,
-  with the container's folders in the folder of the job. Otherwise they are Completed at once, as in moto.
+  with the container's folders in the folder of the job, for each instance. Otherwise they are Completed at once, as in
+  moto.
 
 moto has one backend in a process, so only one server can run at a time.
 """
@@ -74,6 +76,7 @@ class AwsServer:
     output_folder: str = ""  # folder between the output path of a job and the names of answers
     sent: Counter[str] = field(default_factory=Counter)  # requests to inference servers by object name, with retries
     jobs: dict[str, _TransformRun] = field(default_factory=dict)
+    servers_answer_500: bool = False  # inference servers, to every object
     run_processing_jobs: bool = False  # False: jobs are Completed when created
     container_script: str = ""  # shell script that processing jobs run in place of their own command
     processing_jobs: dict[str, ProcessingRun] = field(default_factory=dict)  # jobs that were run, by name
@@ -402,6 +405,9 @@ class _TransformRun:
         name = key.rsplit("/", 1)[-1]
         for _ in range(1 + (self.record.model_client_config or {}).get("InvocationsMaxRetries", 3)):
             self.server.sent[name] += 1
+            if self.server.servers_answer_500:
+                answer = httpx.Response(500)
+                continue
             answer = http.post("/invocations", content=body, headers=headers)
             if answer.status_code < 500:
                 break
