@@ -18,10 +18,12 @@ if TYPE_CHECKING:  # imports that most tests do not need
 pytest_plugins = ["support.file_times", "support.last_start", "support.examples"]
 
 # Tests run for seconds: a JVM that uses only its fast compiler needs half of the CPU time. Commands that tests start
-# inherit this option. The code cache is too small by default, and a full one ends all compilation.
+# inherit this option. The code cache is too small by default, and a full one ends all compilation. Spark keeps the code
+# of 100 queries by default; tests run the same models again and again, and would compile each of them again.
 os.environ.setdefault(
     "PYSPARK_SUBMIT_ARGS",
-    '--conf "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m" pyspark-shell',
+    '--conf "spark.driver.defaultJavaOptions=-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m" '
+    "--conf spark.sql.codegen.cache.maxEntries=5000 pyspark-shell",
 )
 
 # A developer's own .env must not change what tests see.

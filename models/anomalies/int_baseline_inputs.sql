@@ -36,8 +36,8 @@ histories as (
         on
             months.cell_id = patches.cell_id
             and months.feature_kind = patches.feature_kind
-            and patches.acquired_at >= months.first_at
-            and patches.acquired_at < months.end_at
+            and months.first_at <= patches.acquired_at
+            and months.end_at > patches.acquired_at
     where patches.observed_patches > 0
     group by months.cell_id, months.feature_kind, months.month_start_at, months.first_at, months.end_at
 

@@ -35,8 +35,8 @@ histories as (
         on
             pending.cell_id = patches.cell_id
             and pending.feature_kind = patches.feature_kind
-            and patches.acquired_at >= pending.first_at
-            and patches.acquired_at < pending.end_at
+            and pending.first_at <= patches.acquired_at
+            and pending.end_at > patches.acquired_at
     where patches.observed_patches > 0
     group by pending.cell_id, pending.feature_kind, pending.month_start_at, pending.input_hash
 

@@ -14,6 +14,16 @@ grid_cells as (
 
 ),
 
+events_of_cells as (
+
+    select
+        cell_id,
+        feature_kind,
+        explode(events) as event
+    from cell_events
+
+),
+
 -- Each cell finds its part of an event on its own.
 parts as (
 
@@ -31,9 +41,17 @@ parts as (
         grid_cells.cell_col,
         grid_cells.cell_row,
         event.*
-    from cell_events
+    from events_of_cells as cell_events
     inner join grid_cells on cell_events.cell_id = grid_cells.cell_id
-    lateral view explode(cell_events.events) as event
+
+),
+
+numbered_patches as (
+
+    select
+        *,
+        explode(patches) as patch
+    from parts
 
 ),
 
@@ -48,8 +66,7 @@ patches as (
         first_seen_at,
         cell_col * {{ side }} + patch % {{ side }} as patch_x,
         cell_row * {{ side }} + {{ side - 1 }} - int(patch / {{ side }}) as patch_y
-    from parts
-    lateral view explode(patches) as patch
+    from numbered_patches
 
 ),
 
@@ -57,11 +74,15 @@ patches_and_neighbours as (
 
     select
         *,
-        near_x,
-        near_y
+        explode(
+            flatten(
+                transform(
+                    sequence(patch_x - 1, patch_x + 1),
+                    x -> transform(sequence(patch_y - 1, patch_y + 1), y -> struct(x, y))
+                )
+            )
+        ) as near
     from patches
-    lateral view explode(sequence(patch_x - 1, patch_x + 1)) as near_x
-    lateral view explode(sequence(patch_y - 1, patch_y + 1)) as near_y
 
 ),
 
@@ -76,8 +97,8 @@ touching as (
         on
             one.feature_kind = other.feature_kind
             and one.epsg = other.epsg
-            and one.near_x = other.patch_x
-            and one.near_y = other.patch_y
+            and one.near.x = other.patch_x
+            and one.near.y = other.patch_y
     where
         one.cell_id < other.cell_id
         and abs({{ days_between('one.first_seen_at', 'other.first_seen_at') }}) <= {{ setting('event_join_days') }}
@@ -131,6 +152,7 @@ events as (
         max(score) as score,
         max_by(chip_id_before, struct(score, part_id)) as chip_id_before,
         max_by(chip_id_after, struct(score, part_id)) as chip_id_after,
+        sha2(array_join(array_sort(flatten(collect_list(polygons))), ' '), 256) as polygons_hash,
         st_normalize(
             st_union(transform(array_sort(flatten(collect_list(polygons))), one -> st_geomfromwkb(unhex(one))))
         ) as geometry
@@ -173,7 +195,16 @@ final as (
 
         -- version
         {{ event_rule() }} as change_rule,
-        sha2(to_json(struct(* except (geometry), {{ event_rule() }})), 256) as event_hash
+        sha2(
+            to_json(
+                struct(
+                    cell_ids, polygons_hash, state, first_seen_at, provisional_at, confirmed_at, last_seen_at, ended_at,
+                    looks_like, score, observations_for, observations_against, chip_id_before, chip_id_after,
+                    {{ event_rule() }}
+                )
+            ),
+            256
+        ) as event_hash
     from events
 
 )
