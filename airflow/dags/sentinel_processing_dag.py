@@ -2018,7 +2018,9 @@ class _JobOperator(BaseOperator):
             job = self._find_jobs(context).latest
             if job is None or job.is_running or job.status == "Completed" or name not in (None, job.name):
                 raise
-            raise RuntimeError(f"{job.name} {job.status.lower()}: {job.failure_reason}") from error
+            self.log.info("the provider's error: %s", error)
+            # Not from this error: it only says that the job failed, and would pass for the cause.
+            raise RuntimeError(f"{job.name} {job.status.lower()}: {job.failure_reason}") from None
 
 
 class ProcessingJobOperator(_JobOperator, SageMakerProcessingOperator):
