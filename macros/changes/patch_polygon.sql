@@ -1,6 +1,6 @@
 {#
-    Neighbouring patches compute their common corners from the same numbers, so the corners are equal to the last bit, and
-    a union of patches has no slivers.
+    Neighbouring patches compute their common corners from the same numbers, so the corners are equal to the last bit,
+    and a union of patches has no slivers.
 #}
 {% macro patch_polygon(epsg, patch_x, patch_y) -%}
     {%- set size = grid_cell_size() | int // patches_per_side() | int -%}
