@@ -124,7 +124,7 @@ def test_airflow_knows_all_marts_as_what_the_tests_read(
     graph_of: Callable[[str], Graph], runtime: str, task: str
 ) -> None:
     marts = sorted(f"chiplake.{mart}" for marts in MARTS_OF_DBT_STAGES.values() for mart in marts)
-    assert len(marts) == 9
+    assert len(marts) == 12
     assert graph_of(runtime)["inlets"] == {task: marts}
 
 
