@@ -54,11 +54,30 @@ def decode_array(frame: bytes, dtype: str, side: int) -> NDArray[Any]:
     size = frame_bytes(frame)
     if size != expected:
         raise ValueError(f"the frame holds {size} bytes where {side} x {side} {dtype} needs {expected}")
+    return np.frombuffer(_decompress(frame), dtype=np.dtype(dtype).newbyteorder("<")).reshape(side, side)
+
+
+def decode_numbers(frame: bytes, largest: int) -> NDArray[np.uint16]:
+    """Decompress a Blosc frame of uint16 of any number into a read-only (n,) array.
+
+    Args:
+        frame: the frame.
+        largest: bytes that it may hold.
+
+    Raises:
+        ValueError: the bytes are not a whole Blosc frame, or it holds an odd number of bytes, or more than `largest`.
+    """
+    size = frame_bytes(frame)
+    if size % 2 or size > largest:
+        raise ValueError(f"the frame holds {size} bytes, not an even number up to {largest}")
+    return np.frombuffer(_decompress(frame), "<u2")
+
+
+def _decompress(frame: bytes) -> bytes:
     try:
-        raw = blosc.decompress(frame)
+        return bytes(blosc.decompress(frame))
     except RuntimeError as error:
         raise ValueError(f"not a Blosc frame: {error}") from error
-    return np.frombuffer(raw, dtype=np.dtype(dtype).newbyteorder("<")).reshape(side, side)
 
 
 def decode_bands(frames: Mapping[str, bytes | None]) -> dict[str, NDArray[np.uint16]]:

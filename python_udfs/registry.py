@@ -8,8 +8,8 @@ from lakehouse.settings.runtime import RuntimeSettings
 from python_udfs.change.connected import GROUPS, connected_groups
 from python_udfs.change.functions import (
     ANOMALY,
+    CHIP_PATCHES,
     EVENTS,
-    PATCHES,
     cell_events,
     chip_anomaly,
     chip_patches,
@@ -64,7 +64,7 @@ FUNCTIONS: Final = (
         "chip_patches",
         "scalar",
         "bands struct<binary>, source_index binary, suspect binary",
-        PATCHES,
+        CHIP_PATCHES,
         chip_patches,
     ),
     SqlFunction(

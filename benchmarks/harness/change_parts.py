@@ -8,17 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.change_patches import PATCH_SCORES, day_of, observations_of, patch_detections, patches_of
-from harness.change_scores import Detection
+from harness.change_patches import PATCH_SCORES, Reports, observations_of, patch_detections, reports_of
 from harness.change_series import Series, series_of
 from harness.landscapes import Landscape
-from python_udfs.change.anomaly import Anomaly, score_chip
-from python_udfs.change.baseline import Baseline, logarithms, season_terms, whitening
-from python_udfs.change.events import follow_cell
+from python_udfs.change.anomaly import Anomaly, measured, score_chip
+from python_udfs.change.baseline import Baseline, expected_values, logarithms, season_terms
 from python_udfs.change.patches import PatchFeatures
 from python_udfs.change.rule import RULE, ChangeRule
 
-Reports = dict[float, list[Detection]]
 _NEVER: Final = 99.0  # a residual of log reflectance that does not occur
 
 
@@ -54,27 +51,14 @@ def score_by_season(rule: ChangeRule, baseline: Baseline, day: float, patches: P
     seen = patches.share >= rule.min_share
     if not seen.any():
         return None
-    expected = np.einsum("t,tcp->cp", season_terms(np.array([day]))[0], baseline.season)
-    residual = logarithms(patches.features) - expected
-    direction = np.empty_like(residual)
-    for group, covariance in enumerate(baseline.covariance):
-        of_group = baseline.group == group
-        direction[:, of_group] = whitening(rule, covariance) @ residual[:, of_group]
-    direction /= baseline.own
-    score = np.where(seen, np.sqrt((direction**2).mean(axis=0)), np.nan)
-    return Anomaly(baseline.bands, score, direction, residual)
+    expected = expected_values(season_terms(np.array([day])), baseline.season)[0]
+    residual = (logarithms(patches.features) - expected).astype(np.float64)
+    return measured(rule, baseline, residual, seen, list(baseline.covariance))
 
 
 def _seen_once(_landscape: Landscape, series: Series) -> Reports:
     """Report at the first observation: also what was not seen again."""
-    observations = observations_of(series, RULE)
-    return {
-        score: [
-            Detection(day_of(event.first_seen_at), day_of(event.first_seen_at), patches_of(event), event.score)
-            for event in follow_cell(RULE.model_copy(update={"min_score": score}), observations)
-        ]
-        for score in PATCH_SCORES
-    }
+    return reports_of(observations_of(series, RULE), RULE, PATCH_SCORES, lambda event: event.first_seen_at)
 
 
 PARTS: Final[dict[str, Callable[[Landscape, Series], Reports]]] = {

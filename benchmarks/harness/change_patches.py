@@ -18,9 +18,10 @@ from python_udfs.change.patches import SIDE, PatchFeatures
 from python_udfs.change.rule import RULE, ChangeRule
 
 PATCH_SCORES: Final = (2.0, 2.2, 2.4, 2.7, 3.0, 3.5, 4.0, 5.0, 6.0)
+Reports = dict[float, list[Detection]]  # by threshold
 Judge = Callable[[ChangeRule, Baseline, float, PatchFeatures], Anomaly | None]
 # As macros baseline_first_at, baseline_end_at and baseline_min_observations.
-_LAG_DAYS, _SPAN_DAYS, _FEWEST = 25, 730, 10
+LAG_DAYS, SPAN_DAYS, FEWEST = 25, 730, 10
 
 
 def patch_detections(
@@ -29,7 +30,7 @@ def patch_detections(
     bands: tuple[str, ...] = BAND_NAMES,
     judge: Judge = score_chip,
     scores: Sequence[float] = PATCH_SCORES,
-) -> dict[float, list[Detection]]:
+) -> Reports:
     """Return the events that reach `provisional`, by least score.
 
     Args:
@@ -40,11 +41,28 @@ def patch_detections(
         scores: least scores; they may be lower than what the settings allow.
     """
     observations = observations_of(series, rule, bands, judge)
+    return reports_of(observations, rule, scores, lambda event: event.provisional_at)
+
+
+def reports_of(
+    observations: Sequence[Observation],
+    rule: ChangeRule,
+    scores: Sequence[float],
+    reported_at: Callable[[CellEvent], datetime | None],
+) -> Reports:
+    """Return the events of a cell by least score; see `patch_detections`.
+
+    Args:
+        observations: of the cell.
+        rule: the constants.
+        scores: least scores.
+        reported_at: when an event is reported; None if it is not.
+    """
     return {
         score: [
-            Detection(day_of(event.provisional_at), day_of(event.first_seen_at), patches_of(event), event.score)
+            Detection(_day_of(at), _day_of(event.first_seen_at), _patches_of(event), event.score)
             for event in follow_cell(rule.model_copy(update={"min_score": score}), observations)
-            if event.provisional_at is not None
+            if (at := reported_at(event)) is not None
         ]
         for score in scores
     }
@@ -70,21 +88,21 @@ def observations_of(
 
 
 def _baseline(series: Series, nights: Sequence[PatchFeatures], rule: ChangeRule, month: date) -> Baseline | None:
-    end = (month - EPOCH.date()).days - _LAG_DAYS
-    is_known = (series.days < end) & (series.days >= end - _SPAN_DAYS) & (series.shares >= rule.min_share).any(axis=1)
+    end = (month - EPOCH.date()).days - LAG_DAYS
+    is_known = (series.days < end) & (series.days >= end - SPAN_DAYS) & (series.shares >= rule.min_share).any(axis=1)
     known = np.flatnonzero(is_known)
-    if len(known) < _FEWEST:
+    if len(known) < FEWEST:
         return None
     return fit_baseline(rule, series.days[known], [nights[int(number)] for number in known])
 
 
-def patches_of(event: CellEvent) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def _patches_of(event: CellEvent) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     """Return the patches of an event, (32, 32)."""
     patches = np.zeros((SIDE, SIDE), np.bool_)
     patches.ravel()[list(event.patches)] = True
     return patches
 
 
-def day_of(moment: datetime) -> float:
+def _day_of(moment: datetime) -> float:
     """Return days since 1970-01-01."""
     return (moment - EPOCH) / timedelta(days=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,15 +12,15 @@ from numpy.typing import NDArray
 from python_udfs.change.baseline import Baseline, expected_values, logarithms, season_terms, whitening
 from python_udfs.change.groups import Floats, Mask, common_residuals, members_of, robust_covariance
 from python_udfs.change.patches import (
+    MAX_FRAME_BYTES,
     PATCHES,
     SIDE,
     PatchFeatures,
     bands_of_code,
     code_of_bands,
-    decode_numbers,
 )
 from python_udfs.change.rule import ChangeRule
-from python_udfs.codec import encode_array
+from python_udfs.codec import decode_numbers, encode_array
 
 _WORDS: Final = PATCHES // 16  # uint16 numbers with a bit for each patch
 
@@ -62,7 +63,7 @@ class Evidence:
         Raises:
             ValueError: the bytes are not a whole frame of evidence.
         """
-        stored = decode_numbers(frame)
+        stored = decode_numbers(frame, MAX_FRAME_BYTES)
         bands, number = (bands_of_code(int(stored[0])), int(stored[1])) if len(stored) > 1 else ((), 0)
         rows = 1 + 2 * len(bands)
         if not bands or len(stored) != 2 + _WORDS + number * (1 + rows):
@@ -134,14 +135,41 @@ def score_chip(rule: ChangeRule, baseline: Baseline, day: float, patches: PatchF
     expected = expected_values(season_terms(np.array([day])), baseline.season)
     residuals = logarithms(patches.features)[None] - expected
     residual = (residuals - common_residuals(residuals, seen[None], members))[0].astype(np.float64)
+    covariances = [
+        _with_tonight(rule, of_history, residual[:, of_group[seen[of_group]]])
+        for of_group, of_history in zip(members, baseline.covariance, strict=True)
+    ]
+    return measured(rule, baseline, residual, seen, covariances)
+
+
+def _with_tonight(rule: ChangeRule, of_history: Floats, tonight: Floats) -> Floats:
+    """Return a group's covariance: directions in which all of its patches vary tonight count little.
+
+    Args:
+        rule: the constants.
+        of_history: (bands, bands).
+        tonight: (bands, n) residuals of the patches that were seen.
+    """
+    number, weight = tonight.shape[1], rule.history_weight
+    if not number:
+        return of_history
+    return np.asarray((number * robust_covariance(tonight) + weight * of_history) / (number + weight))
+
+
+def measured(
+    rule: ChangeRule, baseline: Baseline, residual: Floats, seen: Mask, covariances: Sequence[Floats]
+) -> Anomaly:
+    """Measure residuals by the covariance of their group, and by what is usual for the patch.
+
+    Args:
+        rule: the constants.
+        baseline: of the chip's cell and month.
+        residual: (bands, 1024), of log reflectance.
+        seen: (1024,) patches that are judged.
+        covariances: (bands, bands) of each group.
+    """
     direction = np.empty_like(residual)
-    for of_group, of_history in zip(members, baseline.covariance, strict=True):
-        tonight = residual[:, of_group[seen[of_group]]]
-        number = tonight.shape[1]
-        covariance = of_history
-        if number:  # directions in which all patches of the group vary tonight count little
-            weight = rule.history_weight
-            covariance = (number * robust_covariance(tonight) + weight * of_history) / (number + weight)
+    for of_group, covariance in zip(members_of(baseline.group, len(covariances)), covariances, strict=True):
         direction[:, of_group] = whitening(rule, covariance) @ residual[:, of_group]
     direction /= baseline.own
     score = np.where(seen, np.sqrt((direction**2).mean(axis=0)), np.nan)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from python_udfs.change.groups import Floats, Mask, Numbers, common_residuals, groups_of, members_of, robust_covariance
-from python_udfs.change.patches import PATCHES, PatchFeatures, bands_of_code, code_of_bands, decode_numbers
+from python_udfs.change.patches import MAX_FRAME_BYTES, PATCHES, PatchFeatures, bands_of_code, code_of_bands
 from python_udfs.change.rule import ChangeRule
-from python_udfs.codec import encode_array
+from python_udfs.codec import decode_numbers, encode_array
 
 TERMS: Final = 5  # 1, cos, sin, cos 2, sin 2 of the year
 _YEAR: Final = 365.2425  # days
@@ -56,7 +56,7 @@ class Baseline:
         Raises:
             ValueError: the bytes are not a whole frame of a baseline.
         """
-        stored = decode_numbers(frame)
+        stored = decode_numbers(frame, MAX_FRAME_BYTES)
         bands, groups = (bands_of_code(int(stored[0])), int(stored[1])) if len(stored) > 1 else ((), 0)
         sizes = (PATCHES, TERMS * len(bands) * PATCHES, 2 * groups * len(bands) ** 2, 2 * PATCHES)
         if not bands or not groups or len(stored) != 2 + sum(sizes):

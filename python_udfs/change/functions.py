@@ -23,7 +23,7 @@ from python_udfs.codec import decode_array, decode_bands
 from python_udfs.functions.frames import fields_of
 from python_udfs.valid_pixels import to_10m
 
-PATCHES: Final = "struct<patches: binary, observed_patches: int>"
+CHIP_PATCHES: Final = "struct<patches: binary, observed_patches: int>"
 ANOMALY: Final = (
     "struct<scores: binary, evidence: binary, judged_patches: int, max_score: double, patch_row: int, patch_col: int, "
     "looks_like: string>"

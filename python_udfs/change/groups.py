@@ -27,7 +27,7 @@ def groups_of(seasons: Floats, number: int) -> Numbers:
     """Group patches by the mean and the amplitudes of their seasons: k-means with fixed starting points.
 
     Args:
-        seasons: (5, channels, patches), coefficients of 1, cos, sin, cos 2, sin 2.
+        seasons: (5, bands, patches), coefficients of 1, cos, sin, cos 2, sin 2.
         number: of groups.
 
     Returns:
@@ -93,10 +93,10 @@ def robust_covariance(residuals: Reals) -> Floats:
     """Return the covariance of residuals about their medians, each cut at 2.5 robust deviations.
 
     Args:
-        residuals: (channels, n), n > 0.
+        residuals: (bands, n), n > 0.
 
     Returns:
-        (channels, channels).
+        (bands, bands).
     """
     centred = residuals - np.median(residuals, axis=1, keepdims=True)
     deviation = _MAD * np.median(np.abs(centred), axis=1, keepdims=True) + _LEAST

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from lakehouse.bands import BAND_NAMES, CHIP_PIXELS_10M
-from python_udfs.codec import encode_array, frame_bytes
+from python_udfs.codec import decode_numbers, encode_array
 from python_udfs.valid_pixels import BandPixels, Mask
 
 PATCH: Final = 8  # pixels of 10 m a side
 SIDE: Final = CHIP_PIXELS_10M // PATCH  # patches a side of a chip
 PATCHES: Final = SIDE * SIDE
+MAX_FRAME_BYTES: Final = 1 << 20  # of the frames of this package, unpacked
 _STEPS: Final = 40_000  # steps of a stored feature in a reflectance of 1; the largest feature is 1.6
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class PatchFeatures:
     """
 
     bands: tuple[str, ...]
-    features: Floats
-    share: Floats
+    features: NDArray[np.float32]
+    share: NDArray[np.float32]
 
     def encode(self) -> bytes:
         """Return one Blosc frame of uint16: which bands there are, the features, the number of seen pixels."""
@@ -49,7 +47,7 @@ class PatchFeatures:
         Raises:
             ValueError: the bytes are not a whole frame of patches.
         """
-        stored = decode_numbers(frame)
+        stored = decode_numbers(frame, MAX_FRAME_BYTES)
         bands = bands_of_code(int(stored[0])) if len(stored) else ()
         if not bands or len(stored) != 1 + (len(bands) + 1) * PATCHES:
             raise ValueError(f"not a frame of patches: {len(stored)} numbers")
@@ -76,7 +74,7 @@ def patch_features(bands: Mapping[str, BandPixels], counted: Mask) -> PatchFeatu
     return PatchFeatures(names, features, number / np.float32(PATCH**2))
 
 
-def _patch_sums(pixels: NDArray[Any]) -> Floats:
+def _patch_sums(pixels: NDArray[Any]) -> NDArray[np.float32]:
     """Return the sum over each patch of an image of either resolution, (1024,)."""
     starts = np.arange(0, pixels.shape[0], pixels.shape[0] // SIDE)
     by_rows = np.add.reduceat(pixels, starts, axis=0)
@@ -93,18 +91,3 @@ def bands_of_code(code: int) -> tuple[str, ...]:
     return (
         tuple(name for place, name in enumerate(BAND_NAMES) if code >> place & 1) if code < 1 << len(BAND_NAMES) else ()
     )
-
-
-def decode_numbers(frame: bytes, largest: int = 1 << 20) -> NDArray[np.uint16]:
-    """Decompress a Blosc frame of uint16.
-
-    Raises:
-        ValueError: the bytes are not a whole Blosc frame, or hold more than `largest` bytes.
-    """
-    size = frame_bytes(frame)
-    if size % 2 or size > largest:
-        raise ValueError(f"a frame of {size} bytes is not one of patches")
-    try:
-        return np.frombuffer(blosc.decompress(frame), "<u2")
-    except RuntimeError as error:
-        raise ValueError(f"not a Blosc frame: {error}") from error
