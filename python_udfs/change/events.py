@@ -209,7 +209,7 @@ class _Follower:
     def _event(self, now: Observation, strongest: int, patches: set[int], score: float, first: int) -> CellEvent:
         """Return an event that begins with the observation of number `first`."""
         residual = now.evidence.residual[:, list(now.evidence.patch).index(strongest)]
-        before = [one.chip_id for one in self._past[:first] if one.evidence.judged[strongest]]
+        before = (one.chip_id for one in reversed(self._past[:first]) if one.evidence.judged[strongest])
         return CellEvent(
             state="first",
             first_seen_at=now.acquired_at if first == len(self._past) else self._past[first].acquired_at,
@@ -217,7 +217,7 @@ class _Follower:
             patches=set(patches),
             score=score,
             looks_like=looks_like(now.evidence.bands, residual),
-            chip_id_before=before[-1] if before else None,
+            chip_id_before=next(before, None),
             chip_id_after=now.chip_id,
         )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lakehouse.settings.events import EventSettings
+
+_SETTINGS: Final = EventSettings.model_fields  # for their defaults; SQL passes the values in force
 
 
 class ChangeRule(BaseModel):
@@ -30,9 +34,9 @@ class ChangeRule(BaseModel):
 
     # Events.
     min_cosine: float = 0.5  # of two anomalies in one direction
-    min_score: float = Field(2.7, ge=2.0)  # of both
+    min_score: float = Field(_SETTINGS["min_score"].default, ge=2.0)  # of both
     kept_score: float = 0.7  # of min_score: a patch of an event with less does not show it
-    min_area_ha: float = Field(1.28, ge=0)  # of patches that touch
+    min_area_ha: float = Field(_SETTINGS["min_area_ha"].default, ge=0)  # of patches that touch
     shadow: float = -0.15  # residual of blue below which an anomaly may be a shadow
     cloud: float = 0.2  # residual of blue above which, and above that of the infrared, it may be a cloud
     confirmations: int = 4  # observations that show a confirmed event
