@@ -26,7 +26,9 @@ patches as (
 
 baselines as (
 
-    select * from {{ ref('int_patch_baselines') }}
+    select *
+    from {{ ref('int_patch_baselines') }}
+    where true {{ in_months_of_plan('pending_inputs', 'month_start_at') }}
 
 ),
 

@@ -32,13 +32,7 @@ histories as (
             array_join(array_sort(collect_list(concat_ws(' ', patches.chip_id, patches.input_hash))), ' '), 256
         ) as history_hash
     from months
-    inner join patches
-        on
-            months.cell_id = patches.cell_id
-            and months.feature_kind = patches.feature_kind
-            and months.first_at <= patches.acquired_at
-            and months.end_at > patches.acquired_at
-    where patches.observed_patches > 0
+    inner join patches on {{ in_baseline_history('patches', 'months') }}
     group by months.cell_id, months.feature_kind, months.month_start_at, months.first_at, months.end_at
 
 ),

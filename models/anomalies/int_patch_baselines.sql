@@ -31,13 +31,7 @@ histories as (
         pending.input_hash,
         collect_list(struct(unix_micros(patches.acquired_at), patches.chip_id, patches.patches)) as history
     from pending
-    inner join patches
-        on
-            pending.cell_id = patches.cell_id
-            and pending.feature_kind = patches.feature_kind
-            and pending.first_at <= patches.acquired_at
-            and pending.end_at > patches.acquired_at
-    where patches.observed_patches > 0
+    inner join patches on {{ in_baseline_history('patches', 'pending') }}
     group by pending.cell_id, pending.feature_kind, pending.month_start_at, pending.input_hash
 
 ),
