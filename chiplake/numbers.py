@@ -201,13 +201,13 @@ class Counter:
         pairs = self._columns(CHANGES, days, "is_change")
         if pairs is None:
             return None
-        events = read_columns(self.catalog, full_name(self.settings, EVENTS), days.conditions("last_seen_at"), "state")
+        events = self._columns(EVENTS, days, "state", of_time="last_seen_at")
         states = Counts([] if events is None else events["state"].to_pylist())
         return ChangeNumbers(len(pairs), pc.sum(pairs["is_change"]).as_py() or 0, dict(sorted(states.items())))
 
-    def _columns(self, name: str, days: Days, *columns: str) -> pa.Table | None:
+    def _columns(self, name: str, days: Days, *columns: str, of_time: str = "acquired_at") -> pa.Table | None:
         """Read some columns of the rows of some days; None if there is no such table."""
-        return read_columns(self.catalog, full_name(self.settings, name), days.conditions("acquired_at"), *columns)
+        return read_columns(self.catalog, full_name(self.settings, name), days.conditions(of_time), *columns)
 
     def _added(self, name: str) -> tuple[int, int]:
         """Return the rows, and the bytes of their files, that were added to a table since the run began."""

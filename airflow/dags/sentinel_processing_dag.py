@@ -1104,11 +1104,17 @@ def read_s3(uri: str, region: str, since: datetime) -> list[StageReport]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # only AWS has the provider
 
     s3 = S3Hook(aws_conn_id=None, region_name=region)
-    bucket, _, folder = uri.removeprefix("s3://").partition("/")
+    bucket, folder = bucket_and_key(uri)
     keys = s3.list_keys(bucket, prefix=f"{folder}/") or []
     found = [StageReport.parse(s3.read_key(key, bucket)) for key in keys if key.endswith(".json")]
     newer = [report for report in found if report.started_at >= since.replace(microsecond=0)]
     return sorted(newer, key=lambda report: report.started_at)
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Return the bucket and the key of an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str) -> None:
@@ -2164,7 +2170,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
 
     def _embed(self, context: Any, this_try: _Try) -> Any:
         s3 = self._s3()
-        bucket, _, prefix = self.exports_uri.removeprefix("s3://").partition("/")
+        bucket, prefix = bucket_and_key(self.exports_uri)
         run = newest_run(bucket, s3.list_keys(bucket, prefix=f"{prefix.rstrip('/')}/") or [])
         if run is None:
             raise AirflowSkipException("nothing was exported: every chip that is complete enough has its embedding")
@@ -2209,7 +2215,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
                 report = report.of_job(description)
             image = self.hook.describe_model(self.model_name)["PrimaryContainer"]["Image"]
             name, content = replace(report, image=image).file()
-            bucket, _, folder = self.unrecorded_uri.removeprefix("s3://").partition("/")
+            bucket, folder = bucket_and_key(self.unrecorded_uri)
             self._s3().load_string(content, f"{folder}/{name}", bucket)
         except Exception as error:
             self.log.warning("ops.stages will lack this batch transform: %s", cause_of(error))

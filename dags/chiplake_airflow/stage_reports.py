@@ -89,11 +89,17 @@ def read_s3(uri: str, region: str, since: datetime) -> list[StageReport]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # only AWS has the provider
 
     s3 = S3Hook(aws_conn_id=None, region_name=region)
-    bucket, _, folder = uri.removeprefix("s3://").partition("/")
+    bucket, folder = bucket_and_key(uri)
     keys = s3.list_keys(bucket, prefix=f"{folder}/") or []
     found = [StageReport.parse(s3.read_key(key, bucket)) for key in keys if key.endswith(".json")]
     newer = [report for report in found if report.started_at >= since.replace(microsecond=0)]
     return sorted(newer, key=lambda report: report.started_at)
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Return the bucket and the key of an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def add_asset_events(report: StageReport, context: Any, alias: Any, schema: str) -> None:

@@ -21,7 +21,7 @@ from chiplake_airflow.exported_run import ExportedRun, newest_run
 from chiplake_airflow.instances import SceneSearch, choose_instances
 from chiplake_airflow.job_settings import job_settings
 from chiplake_airflow.processing_request import JobOptions, processing_request
-from chiplake_airflow.stage_reports import FAILED, INCOMPLETE, StageReport, read_s3
+from chiplake_airflow.stage_reports import FAILED, INCOMPLETE, StageReport, bucket_and_key, read_s3
 from chiplake_airflow.transform_report import TransformReport
 from lakehouse.transform_job import (
     Job,
@@ -223,7 +223,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
 
     def _embed(self, context: Any, this_try: _Try) -> Any:
         s3 = self._s3()
-        bucket, _, prefix = self.exports_uri.removeprefix("s3://").partition("/")
+        bucket, prefix = bucket_and_key(self.exports_uri)
         run = newest_run(bucket, s3.list_keys(bucket, prefix=f"{prefix.rstrip('/')}/") or [])
         if run is None:
             raise AirflowSkipException("nothing was exported: every chip that is complete enough has its embedding")
@@ -268,7 +268,7 @@ class TransformJobOperator(_JobOperator, SageMakerTransformOperator):
                 report = report.of_job(description)
             image = self.hook.describe_model(self.model_name)["PrimaryContainer"]["Image"]
             name, content = replace(report, image=image).file()
-            bucket, _, folder = self.unrecorded_uri.removeprefix("s3://").partition("/")
+            bucket, folder = bucket_and_key(self.unrecorded_uri)
             self._s3().load_string(content, f"{folder}/{name}", bucket)
         except Exception as error:
             self.log.warning("ops.stages will lack this batch transform: %s", cause_of(error))
