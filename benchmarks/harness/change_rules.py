@@ -26,7 +26,7 @@ class Rule:
         name: by which the program calls it.
         prefix: of its keys in the JSON.
         thresholds: of the curve.
-        threshold: at which its figures are told.
+        threshold: at which its figures are reported.
         detect: what it reports on a landscape at each threshold.
     """
 

@@ -71,7 +71,7 @@ class Counts:
         """Return the sum of some.
 
         Raises:
-            ValueError: there are none.
+            ValueError: there are no counts.
         """
         every = list(counts)
         if not every:

@@ -16,7 +16,7 @@ class EventSettings(SettingsGroup):
     min_score: float = Field(
         2.7,
         ge=2,
-        description="Lowest score of an event; a lower one finds more, and more that are none.",
+        description="Lowest score of an event; a lower value finds more changes, and more false ones.",
     )
     min_area_ha: float = Field(
         1.28,

@@ -49,7 +49,7 @@ class CellEvent:
         observations_against: acquisitions since the first that judged its place and do not show it.
         score: largest score.
         looks_like: how its strongest patch differs.
-        chip_id_before: newest chip before the first that judged this patch; None if there is none.
+        chip_id_before: newest chip, before the event, in which this patch was judged; None without such a chip.
         chip_id_after: chip with the largest score.
     """
 

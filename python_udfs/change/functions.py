@@ -43,7 +43,7 @@ def chip_patches(bands: Any, source_index: bytes | None, suspect: bytes | None) 
     Args:
         bands: struct of band columns by their own names; a null band was not cut.
         source_index: column source_index; only pixels that are the chip's own count.
-        suspect: column suspect; such pixels do not count. Null if there are none.
+        suspect: column suspect, null without suspect pixels; these pixels do not count.
 
     Returns:
         `patches`, one frame (python_udfs/change/patches.py), and the number of patches of which enough was seen; null
@@ -88,7 +88,7 @@ def chip_anomaly(acquired_us: int | None, patches: bytes | None, baseline: bytes
     Args:
         acquired_us: time of acquisition, microseconds since 1970.
         patches: frame of chip_patches.
-        baseline: frame of patch_baseline, of the chip's cell and month; null if there is none.
+        baseline: frame of patch_baseline, of the chip's cell and month; null without a baseline.
 
     Returns:
         `judged_patches` is 0, and the other fields are null, where nothing can be judged.

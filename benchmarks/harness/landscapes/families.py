@@ -33,7 +33,7 @@ class Nuisances:
         """Return these but one.
 
         Raises:
-            ChiplakeError: there is none of this name.
+            ChiplakeError: no nuisance has this name.
         """
         return replace(self, **{_known(name): False})
 
@@ -42,7 +42,7 @@ class Nuisances:
         """Return one alone.
 
         Raises:
-            ChiplakeError: there is none of this name.
+            ChiplakeError: no nuisance has this name.
         """
         return replace(cls.none(), **{_known(name): True})
 
